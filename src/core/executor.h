@@ -1,0 +1,45 @@
+/* The executor runs a program on a device and its buckets through a reducer: the only place where the two meet. */
+#ifndef DT_CORE_EXECUTOR_H
+#define DT_CORE_EXECUTOR_H
+
+#include "comm/comm.h"
+#include "core/device.h"
+#include "core/optimizer.h"
+
+/* Supplies the batch of the next pass; borrowed until the next call. */
+typedef dt_status dt_batch_source(void *context, const dt_batch **out);
+
+typedef struct dt_executor dt_executor;
+
+/* Binds a program to memory on a device. `share` gives another executor whose parameter and state blocks are used (the
+ * evaluation program runs on the training program's parameters); NULL = own blocks. reducer is NULL for EVAL and PREDICT.
+ * All memory is obtained here; a step allocates nothing. Borrows everything. Returns new. */
+dt_status dt_executor_create(dt_device *device, const dt_program *program, const dt_tree *tree, dt_reducer *reducer,
+                             const dt_spec *spec, dt_executor *share, dt_executor **out);
+void dt_executor_destroy(dt_executor **executor);
+
+dt_run *dt_executor_run_state(dt_executor *executor); /* blocks and step, for checkpoints and tests */
+
+/* One training step: every pass, reductions overlapped with backward, updates. flags[DT_TAIL_STOP..DT_TAIL_FAIL] of this rank
+ * ride on the last bucket; on return tail[DT_TAIL_COUNT] holds the sums over all ranks. Collective. */
+dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void *context, const double *flags, double *tail);
+/* One pass of an EVAL or PREDICT program. Not collective. */
+dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch *batch, dt_score *score);
+
+/* Draws initial parameters (by name order in the block, Philox keyed by parameter index) and sets states. */
+dt_status dt_executor_init_params(dt_executor *executor);
+/* Parameters, states and slots as named tensors on the host: download copies them from the device, upload back.
+ * Arrays live as long as the executor. */
+dt_status dt_executor_download(dt_executor *executor, dt_tensor_ref **model, int *model_count, dt_tensor_ref **optimizer,
+                               int *optimizer_count);
+dt_status dt_executor_upload(dt_executor *executor);
+/* XXH3-64 over parameters, states and slots. */
+dt_status dt_executor_hash(dt_executor *executor, uint64_t *out);
+
+/* Seconds spent since creation, for the record: per instruction when tracing is on. */
+typedef struct dt_executor_times {
+  double load_wait, compute, reduce_wait, update;
+} dt_executor_times;
+dt_executor_times dt_executor_get_times(const dt_executor *executor);
+
+#endif

@@ -1,0 +1,58 @@
+/* The contract of a layer: one file in core/layers, one row in dt_layer_kinds.
+ *
+ * A layer says how it is configured (its dt_kind), what shape it gives, which parameters it has, what it costs, and which
+ * instructions compute it and its gradients. It never knows which device runs them. */
+#ifndef DT_CORE_LAYER_H
+#define DT_CORE_LAYER_H
+
+#include "core/graph.h"
+#include "core/program.h"
+
+typedef struct dt_builder dt_builder;
+
+struct dt_layer {
+  /* Output shape, and param/state declarations, from the inputs' shapes. Raises DT_USAGE with the numbers; the caller adds
+   * the place in the config. */
+  dt_status (*infer)(dt_node *node, const dt_shape *const *in);
+  /* Composite kinds only (infer, forward and backward are then NULL): adds the nodes it stands for. */
+  dt_status (*expand)(dt_graph_builder *b, const dt_choice *choice, const char *name, int input, int *out_node);
+  /* Multiply-adds count as two. Per sample. NULL = 0. */
+  int64_t (*flops_forward)(const dt_node *node, const dt_shape *const *in);
+  int64_t (*flops_backward)(const dt_node *node, const dt_shape *const *in, bool needs_dx);
+  /* Emits the instructions that compute the node's value. */
+  dt_status (*forward)(dt_builder *b, const dt_node *node);
+  /* Emits the instructions that compute parameter gradients and, where dt_builder_needs_gradient says so, input gradients,
+   * handing each to dt_builder_add_gradient. */
+  dt_status (*backward)(dt_builder *b, const dt_node *node, int dy);
+};
+
+extern const dt_kind *const dt_layer_kinds[]; /* NULL-terminated; kind->impl is a dt_layer */
+extern const dt_kind *const dt_loss_kinds[];
+extern const dt_layer dt_layer_add, dt_layer_concat; /* joins, made by composites */
+
+/* The builder: what layers see of lowering. Buffer ids are ints. */
+bool dt_builder_training(const dt_builder *b);
+/* The value of a node's i-th input; of the node itself once dt_builder_set_value was called. */
+int dt_builder_input(const dt_builder *b, const dt_node *node, int i);
+int dt_builder_value(const dt_builder *b, const dt_node *node);
+void dt_builder_set_value(dt_builder *b, const dt_node *node, int buffer);
+int dt_builder_param(const dt_builder *b, const dt_node *node, int i);
+int dt_builder_param_gradient(const dt_builder *b, const dt_node *node, int i); /* GRAD slice */
+int dt_builder_state(const dt_builder *b, const dt_node *node);                 /* all states of the node, one slice */
+int dt_builder_stat(dt_builder *b, const dt_node *node);                        /* STAT slice, as long as the states */
+/* New buffers. Names are made from the node's name and `suffix`. */
+int dt_builder_new_value(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
+int dt_builder_new_index(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
+int dt_builder_new_shard(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
+int dt_builder_new_alias(dt_builder *b, const dt_node *node, int of, const dt_shape *shape);
+/* Appends an instruction to the pass section (or, for BN_UPDATE, to the step section) and returns it, args absent. */
+dt_instr *dt_builder_emit(dt_builder *b, const dt_node *node, dt_op op);
+/* Remembers a buffer that forward leaves for backward (pool's winners), and gives it back. */
+void dt_builder_keep(dt_builder *b, const dt_node *node, int buffer);
+int dt_builder_kept(const dt_builder *b, const dt_node *node);
+bool dt_builder_needs_gradient(const dt_builder *b, const dt_node *node, int i);
+/* Hands over a gradient of the node's i-th input; a second one for the same value is added (ADD, then fused away). */
+void dt_builder_add_gradient(dt_builder *b, const dt_node *node, int i, int buffer);
+int dt_builder_next_dropout(dt_builder *b);
+
+#endif

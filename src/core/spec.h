@@ -1,0 +1,113 @@
+/* The spec: a config file after parsing, checking and filling in defaults. Immutable from then on.
+ *
+ * dt_spec_options (spec.c) is the one table behind the parser, --help, describe --resolved and docs/config.md. */
+#ifndef DT_CORE_SPEC_H
+#define DT_CORE_SPEC_H
+
+#include <stdio.h>
+
+#include "core/options.h"
+
+typedef enum dt_device_choice { DT_DEVICE_AUTO, DT_DEVICE_GPU, DT_DEVICE_CPU, DT_DEVICE_REFERENCE } dt_device_choice;
+typedef enum dt_math { DT_MATH_OWN, DT_MATH_BLAS } dt_math;
+typedef enum dt_reduce_mode { DT_REDUCE_ORDERED, DT_REDUCE_FAST } dt_reduce_mode;
+typedef enum dt_transport { DT_TRANSPORT_AUTO, DT_TRANSPORT_SHARED, DT_TRANSPORT_MESSAGES } dt_transport;
+typedef enum dt_last_batch { DT_LAST_SHORT, DT_LAST_DROP } dt_last_batch;
+typedef enum dt_scaling_rule { DT_SCALE_NONE, DT_SCALE_LINEAR, DT_SCALE_SQRT } dt_scaling_rule;
+
+/* A hyper-parameter over time; a bare number means constant. See core/schedule.h. */
+typedef struct dt_schedule_spec {
+  bool given;
+  double peak;
+  dt_duration warmup;
+  double warmup_from; /* fraction of peak at sample 0 */
+  dt_choice decay;    /* kinds: dt_decay_kinds */
+  double final;       /* value at the end, for the decays that have one */
+} dt_schedule_spec;
+
+typedef struct dt_spec {
+  const char *name, *output;
+  uint64_t seed;
+  int device;  /* dt_device_choice */
+  int64_t threads; /* 0 = auto */
+  int math;    /* dt_math */
+  struct {
+    const char *dir;
+    dt_choice train, eval; /* kinds: dt_format_kinds */
+    dt_choices augment;    /* kinds: dt_augment_kinds, applied in order to training samples */
+    dt_reals mean, std;    /* per channel, in units of pixel / 255; empty = measured on the training set */
+    int last_batch;        /* dt_last_batch */
+    int64_t prefetch;      /* batches read ahead */
+    int64_t threads;       /* prefetch threads */
+  } data;
+  struct {
+    dt_ints input;     /* [C, H, W] or [D] */
+    dt_choices layers; /* kinds: dt_layer_kinds */
+    dt_choice loss;    /* kinds: dt_loss_kinds */
+  } model;
+  struct {
+    int64_t global_batch, shards;
+    int64_t pass_shards; /* shards run at once; 0 = as many as a rank holds. Never changes a bit. */
+    dt_duration length;  /* option "length", or "epochs: 10" as short for "length: 10 epochs" */
+    double clip_norm;    /* 0 = off */
+  } train;
+  dt_choice optimizer; /* kinds: dt_optimizer_kinds */
+  struct {
+    dt_schedule_spec lr, momentum, weight_decay;
+    struct {
+      int rule; /* dt_scaling_rule */
+      int64_t base_batch;
+    } scaling;
+  } schedule;
+  struct {
+    dt_duration every;
+    int64_t keep;
+  } checkpoint;
+  struct {
+    dt_duration every; /* evaluation */
+  } eval;
+  struct {
+    int reduce;    /* dt_reduce_mode */
+    int transport; /* dt_transport */
+    int64_t bucket_bytes;
+  } comm;
+  struct {
+    dt_duration every; /* metrics line and terminal line */
+  } log;
+  struct {
+    dt_duration every; /* replicas compared by hash */
+  } verify;
+  struct {
+    double accuracy; /* stop when evaluation reaches it; 0 = off. In [0, 1]. */
+  } target;
+} dt_spec;
+
+typedef struct dt_config dt_config; /* owns the memory behind a spec, and each value's origin */
+
+extern const dt_option dt_spec_options[];
+
+/* Reads a config file and `a.b=c` overrides (list items by index: model.layers.0.conv.filters=8). All errors of the file
+ * are reported together in dt_error_text, one `file:line:col: found, expected` each with the source line and a caret.
+ * DT_USAGE. Not collective. Returns new. */
+dt_status dt_config_load(const char *path, const char *const *sets, int set_count, dt_config **out);
+/* The same from memory, for tests and fuzzing; `name` stands for the path in messages. */
+dt_status dt_config_parse(const char *name, const char *text, size_t bytes, const char *const *sets, int set_count,
+                          dt_config **out);
+void dt_config_destroy(dt_config **config);
+const dt_spec *dt_config_spec(const dt_config *config);
+
+/* Prints the config with every value filled in, as YAML that loads to the same spec. With origins, each line ends with a
+ * comment that says where the value came from. */
+dt_status dt_config_print(const dt_config *config, bool origins, FILE *out);
+/* Error of a semantic check outside the parser: the message in the same form, pointing at the origin. */
+dt_status dt_config_error_at(const dt_config *config, dt_origin origin, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Keys that do not change the trajectory of training (name, output, device, threads, pass_shards, comm.*, checkpoint.*, log.*,
+ * ...). A resumed run may change them freely. `path` is dotted, as in --set. */
+bool dt_config_is_neutral(const char *path);
+/* First..last differences between two resolved configs as lines `path: old -> new`, neutral keys left out.
+ * The number of them; text is newly allocated (free). */
+int dt_config_diff(const char *resolved_old, const char *resolved_new, char **out_text);
+
+#endif

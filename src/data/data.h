@@ -1,0 +1,73 @@
+/* Data sets, the sampler, augmentation and the loader.
+ *
+ * A data set is resident as it was read. The sampler is a pure function from samples seen to sample indices; the loader's
+ * threads decode and augment ahead of the step; the device normalises (LOAD). A new format or augmentation is one file and one
+ * row. */
+#ifndef DT_DATA_DATA_H
+#define DT_DATA_DATA_H
+
+#include "core/device.h"
+#include "core/rng.h"
+#include "core/spec.h"
+
+typedef struct dt_dataset {
+  int64_t count;
+  dt_shape shape;   /* [C, H, W], or [D] */
+  dt_dtype dtype;   /* DT_U8 or DT_F32 */
+  int classes;      /* largest label + 1, or what the format fixes */
+  uint8_t *pixels;  /* [count][C*H*W] when DT_U8 */
+  float *values;    /* [count][D] when DT_F32 */
+  int32_t *labels;  /* [count] */
+  uint64_t hash;    /* XXH3 over shape, samples and labels: ranks must agree on it; recorded in run.json */
+  const char *source; /* files it came from, for messages and the record */
+} dt_dataset;
+
+/* A format: attr is the kind's struct. dir is data.dir with variables expanded, "" when absent. DT_DATA, DT_MEMORY, DT_IO.
+ * Returns new. */
+typedef struct dt_format {
+  dt_status (*load)(const void *attr, const char *dir, dt_dataset **out);
+} dt_format;
+extern const dt_kind *const dt_format_kinds[]; /* idx, cifar10 */
+
+dt_status dt_dataset_load(const dt_choice *format, const char *dir, dt_dataset **out);
+void dt_dataset_destroy(dt_dataset **dataset);
+/* Per-channel mean and standard deviation of pixel / 255 (or of the values), exact integer sums for DT_U8. [C] each. */
+void dt_dataset_statistics(const dt_dataset *dataset, double *mean, double *std);
+
+/* An augmentation of one DT_U8 sample in place: `random` is the sample's own block of Philox words. */
+typedef struct dt_augment {
+  void (*apply)(const void *attr, const dt_shape *shape, uint8_t *sample, uint8_t *scratch, dt_rng_block random);
+} dt_augment;
+extern const dt_kind *const dt_augment_kinds[]; /* shift, flip, crop */
+
+/* Where a step stands in the stream of samples. */
+typedef struct dt_step_plan {
+  int64_t epoch;
+  int64_t first; /* position of the batch's first sample in the epoch */
+  int64_t count; /* samples of this batch; less than global_batch only in the last batch of an epoch (last_batch: short) */
+} dt_step_plan;
+
+typedef struct dt_sampler {
+  int64_t dataset_count, global_batch;
+  uint64_t seed;
+  bool shuffle; /* false: evaluation, in order, one epoch */
+  int last_batch; /* dt_last_batch */
+} dt_sampler;
+
+int64_t dt_sampler_epoch_samples(const dt_sampler *sampler); /* counted samples of an epoch */
+dt_step_plan dt_sampler_plan(const dt_sampler *sampler, int64_t samples_seen);
+int64_t dt_sampler_index(const dt_sampler *sampler, int64_t epoch, int64_t position); /* index in the data set */
+
+/* The loader: threads prepare the passes of the steps from samples_seen on, in order, `prefetch` passes ahead. */
+typedef struct dt_loader dt_loader;
+/* Borrows dataset, augment and tree until destroyed. end_samples: no step starts at or after it. augment may be empty.
+ * A DT_F32 data set cannot be augmented. Returns new. */
+dt_status dt_loader_create(const dt_dataset *dataset, const dt_choices *augment, const dt_sampler *sampler, const dt_tree *tree,
+                           int64_t samples_seen, int64_t end_samples, int prefetch, int threads, dt_loader **out);
+/* The next pass's batch (passes of a step in order, then the next step's); valid until the next call. Blocks. */
+dt_status dt_loader_next(dt_loader *loader, const dt_batch **out);
+/* Seconds the caller has waited in dt_loader_next since creation. */
+double dt_loader_wait_seconds(const dt_loader *loader);
+void dt_loader_destroy(dt_loader **loader);
+
+#endif
