@@ -1,0 +1,111 @@
+/* Sixteen floats side by side, one lane a sample (or, in matrix products, an output), the same arithmetic on every machine.
+ *
+ * AVX-512 holds them in one register, AVX2 in two, plain C in an array. A lane's result never depends on the width: every
+ * operation is vertical, every fused multiply-add is explicit (the compiler is told -ffp-contract=off), and v16_sum adds the
+ * lanes by one fixed tree: halves (8+8), (4+4), (2+2), (1+1). */
+#ifndef DT_CPU_SIMD_VEC_H
+#define DT_CPU_SIMD_VEC_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define DT_ISA_PASTE2(a, b) a##_##b
+#define DT_ISA_PASTE(a, b) DT_ISA_PASTE2(a, b)
+/* DT_SIMD(name) is the name of a function of this instruction set: name_avx512, name_avx2, name_plain. */
+#define DT_SIMD(name) DT_ISA_PASTE(name, DT_ISA)
+
+#define VEC static inline __attribute__((always_inline))
+
+#if defined(DT_ISA_avx512)
+#include <immintrin.h>
+typedef __m512 v16;
+typedef __mmask16 m16;
+VEC v16 v16_zero(void) { return _mm512_setzero_ps(); }
+VEC v16 v16_set1(float a) { return _mm512_set1_ps(a); }
+VEC v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
+VEC void v16_store(float *p, v16 a) { _mm512_storeu_ps(p, a); }
+VEC v16 v16_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
+VEC v16 v16_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
+VEC v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
+VEC v16 v16_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
+VEC v16 v16_sqrt(v16 a) { return _mm512_sqrt_ps(a); }
+VEC v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); } /* a*b + c */
+VEC v16 v16_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }             /* a > b ? a : b */
+VEC v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }             /* a < b ? a : b */
+VEC m16 v16_gt(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+VEC v16 v16_select(m16 m, v16 a, v16 b) { return _mm512_mask_blend_ps(m, b, a); } /* m ? a : b */
+VEC m16 m16_from_bits(uint16_t bits) { return bits; }
+VEC uint16_t m16_bits(m16 m) { return m; }
+#elif defined(DT_ISA_avx2)
+#include <immintrin.h>
+typedef struct v16 {
+  __m256 lo, hi;
+} v16;
+typedef v16 m16; /* all bits set or none in each lane */
+#define V16_BOTH(expression_lo, expression_hi) return (v16){expression_lo, expression_hi}
+VEC v16 v16_zero(void) { V16_BOTH(_mm256_setzero_ps(), _mm256_setzero_ps()); }
+VEC v16 v16_set1(float a) { V16_BOTH(_mm256_set1_ps(a), _mm256_set1_ps(a)); }
+VEC v16 v16_load(const float *p) { V16_BOTH(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+VEC void v16_store(float *p, v16 a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+VEC v16 v16_add(v16 a, v16 b) { V16_BOTH(_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)); }
+VEC v16 v16_sub(v16 a, v16 b) { V16_BOTH(_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)); }
+VEC v16 v16_mul(v16 a, v16 b) { V16_BOTH(_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)); }
+VEC v16 v16_div(v16 a, v16 b) { V16_BOTH(_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)); }
+VEC v16 v16_sqrt(v16 a) { V16_BOTH(_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)); }
+VEC v16 v16_fma(v16 a, v16 b, v16 c) { V16_BOTH(_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)); }
+VEC v16 v16_max(v16 a, v16 b) { V16_BOTH(_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)); }
+VEC v16 v16_min(v16 a, v16 b) { V16_BOTH(_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)); }
+VEC m16 v16_gt(v16 a, v16 b) { V16_BOTH(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)); }
+VEC v16 v16_select(m16 m, v16 a, v16 b) { V16_BOTH(_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)); }
+VEC m16 m16_from_bits(uint16_t bits) {
+  const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  __m256i lo = _mm256_and_si256(_mm256_set1_epi32(bits & 255), bit), hi = _mm256_and_si256(_mm256_set1_epi32(bits >> 8), bit);
+  V16_BOTH(_mm256_castsi256_ps(_mm256_cmpeq_epi32(lo, bit)), _mm256_castsi256_ps(_mm256_cmpeq_epi32(hi, bit)));
+}
+VEC uint16_t m16_bits(m16 m) { return (uint16_t)(_mm256_movemask_ps(m.lo) | _mm256_movemask_ps(m.hi) << 8); }
+#else
+typedef struct v16 {
+  float f[16];
+} v16;
+typedef uint16_t m16;
+#define V16_LANES(expression)                         \
+  v16 r;                                              \
+  for (int i = 0; i < 16; i++) r.f[i] = (expression); \
+  return r
+VEC v16 v16_zero(void) { return (v16){{0}}; }
+VEC v16 v16_set1(float a) { V16_LANES(a); }
+VEC v16 v16_load(const float *p) { V16_LANES(p[i]); }
+VEC void v16_store(float *p, v16 a) { memcpy(p, a.f, sizeof a.f); }
+VEC v16 v16_add(v16 a, v16 b) { V16_LANES(a.f[i] + b.f[i]); }
+VEC v16 v16_sub(v16 a, v16 b) { V16_LANES(a.f[i] - b.f[i]); }
+VEC v16 v16_mul(v16 a, v16 b) { V16_LANES(a.f[i] * b.f[i]); }
+VEC v16 v16_div(v16 a, v16 b) { V16_LANES(a.f[i] / b.f[i]); }
+VEC v16 v16_sqrt(v16 a) { V16_LANES(sqrtf(a.f[i])); }
+VEC v16 v16_fma(v16 a, v16 b, v16 c) { V16_LANES(fmaf(a.f[i], b.f[i], c.f[i])); }
+VEC v16 v16_max(v16 a, v16 b) { V16_LANES(a.f[i] > b.f[i] ? a.f[i] : b.f[i]); }
+VEC v16 v16_min(v16 a, v16 b) { V16_LANES(a.f[i] < b.f[i] ? a.f[i] : b.f[i]); }
+VEC m16 v16_gt(v16 a, v16 b) {
+  m16 m = 0;
+  for (int i = 0; i < 16; i++) m |= (m16)((a.f[i] > b.f[i]) << i);
+  return m;
+}
+VEC v16 v16_select(m16 m, v16 a, v16 b) { V16_LANES(m >> i & 1 ? a.f[i] : b.f[i]); }
+VEC m16 m16_from_bits(uint16_t bits) { return bits; }
+VEC uint16_t m16_bits(m16 m) { return m; }
+#endif
+
+/* Sum of the lanes by the fixed tree. */
+VEC float v16_sum(v16 a) {
+  float f[16];
+  v16_store(f, a);
+  for (int half = 8; half >= 1; half /= 2) {
+    for (int i = 0; i < half; i++) f[i] += f[i + half];
+  }
+  return f[0];
+}
+
+#endif
