@@ -21,6 +21,7 @@ typedef enum dt_option_type {
   DT_OPT_DURATION, /* dt_duration: "10 epochs", "5 min", "1000 steps", "60000 samples", "never" */
   DT_OPT_INTS,     /* dt_ints: a list of integers, or one integer; min and max apply to each */
   DT_OPT_REALS,    /* dt_reals: likewise */
+  DT_OPT_STRINGS,  /* dt_strings: a list of strings, or one string */
   DT_OPT_MAP,      /* a nested struct described by fields */
   DT_OPT_ONE,      /* dt_choice: {kind: {...}}, `kind: positional value`, or just `kind` */
   DT_OPT_LIST,     /* dt_choices: a list of ONE */
@@ -43,6 +44,11 @@ typedef struct dt_reals {
   double *value;
   int count;
 } dt_reals;
+
+typedef struct dt_strings {
+  const char **value;
+  int count;
+} dt_strings;
 
 /* Where a value came from: file:line:column, "--set", or "default". */
 typedef struct dt_origin {
