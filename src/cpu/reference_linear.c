@@ -1,0 +1,54 @@
+/* Linear layer, w [O, I]: y = w x + b; dx = w^T dy; dw = dy x^T; db = dy. */
+#include "cpu/reference.h"
+
+static int64_t size_of(const dt_reference_sample *at, dt_arg arg) {
+  return dt_shape_count(dt_reference_shape(at->run, at->instr, arg));
+}
+
+static void linear_forward(const dt_reference_sample *at) {
+  const double *x = dt_reference_value(at, DT_ARG_X);
+  const double *w = dt_reference_block(at->run, at->instr, at->pass, DT_ARG_W);
+  const double *b = dt_reference_block(at->run, at->instr, at->pass, DT_ARG_B);
+  double *y = dt_reference_value(at, DT_ARG_Y);
+  int64_t inputs = size_of(at, DT_ARG_X), outputs = size_of(at, DT_ARG_Y);
+  for (int64_t o = 0; o < outputs; o++) {
+    double sum = b == NULL ? 0 : b[o];
+    for (int64_t i = 0; i < inputs; i++) sum += w[o * inputs + i] * x[i];
+    y[o] = sum;
+  }
+}
+
+static void linear_input_gradient(const dt_reference_sample *at) {
+  const double *dy = dt_reference_value(at, DT_ARG_DY);
+  const double *w = dt_reference_block(at->run, at->instr, at->pass, DT_ARG_W);
+  double *dx = dt_reference_value(at, DT_ARG_DX);
+  int64_t inputs = size_of(at, DT_ARG_DX), outputs = size_of(at, DT_ARG_DY);
+  for (int64_t i = 0; i < inputs; i++) dx[i] = 0;
+  for (int64_t o = 0; o < outputs; o++) {
+    for (int64_t i = 0; i < inputs; i++) dx[i] += w[o * inputs + i] * dy[o];
+  }
+}
+
+static void linear_weight_gradient(const dt_reference_sample *at, double *dw, double *db) {
+  const double *x = dt_reference_value(at, DT_ARG_X);
+  const double *dy = dt_reference_value(at, DT_ARG_DY);
+  int64_t inputs = size_of(at, DT_ARG_X), outputs = size_of(at, DT_ARG_DY);
+  for (int64_t o = 0; o < outputs; o++) {
+    for (int64_t i = 0; dw != NULL && i < inputs; i++) dw[o * inputs + i] += dy[o] * x[i];
+    if (db != NULL) db[o] += dy[o];
+  }
+}
+
+dt_status dt_reference_linear_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  dt_reference_require_plain(instr);
+  return dt_reference_map(run, instr, pass, DT_ARG_Y, linear_forward);
+}
+
+dt_status dt_reference_linear_dgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  dt_reference_require_plain(instr);
+  return dt_reference_map(run, instr, pass, DT_ARG_DX, linear_input_gradient);
+}
+
+dt_status dt_reference_linear_wgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  return dt_reference_sum(run, instr, pass, linear_weight_gradient);
+}
