@@ -25,11 +25,14 @@ int dt_pool_threads(const dt_pool *pool);
 typedef void dt_task(void *context, int index, int thread);
 void dt_pool_run(dt_pool *pool, int count, dt_task *task, void *context);
 
+typedef struct dt_cpu_kernels dt_cpu_kernels; /* cpu/simd/kernels.h */
+
 typedef struct dt_cpu dt_cpu;
 struct dt_cpu {
   dt_device base;
   dt_pool *pool;
   int math;
+  const dt_cpu_kernels *kernels;
   const char *isa; /* "avx512", "avx2", "plain" */
 };
 

@@ -2,7 +2,11 @@
  *
  * AVX-512 holds them in one register, AVX2 in two, plain C in an array. A lane's result never depends on the width: every
  * operation is vertical, every fused multiply-add is explicit (the compiler is told -ffp-contract=off), and v16_sum adds the
- * lanes by one fixed tree: halves (8+8), (4+4), (2+2), (1+1). */
+ * lanes by one fixed tree: halves (8+8), (4+4), (2+2), (1+1).
+ *
+ * v16_max and v16_min give the second operand where one is NaN. v16_pow2(n + 0x1.8p23) is 2^n for n in [-126, 127], n whole.
+ * v16_split takes a positive normal number apart: mantissa in [sqrt(1/2), sqrt(2)), exponent as a float. v16_load_u8 and
+ * v16_store_u8 convert whole numbers in [0, 255]. */
 #ifndef DT_CPU_SIMD_VEC_H
 #define DT_CPU_SIMD_VEC_H
 
@@ -35,6 +39,17 @@ VEC v16 v16_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }             /* a >
 VEC v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }             /* a < b ? a : b */
 VEC m16 v16_gt(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 VEC v16 v16_select(m16 m, v16 a, v16 b) { return _mm512_mask_blend_ps(m, b, a); } /* m ? a : b */
+VEC m16 v16_eq(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+VEC v16 v16_pow2(v16 a) {
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(a), 23), _mm512_set1_epi32(0x3f800000)));
+}
+VEC v16 v16_split(v16 a, v16 *exponent) {
+  __m512i bits = _mm512_castps_si512(a), e = _mm512_srai_epi32(_mm512_sub_epi32(bits, _mm512_set1_epi32(0x3f3504f3)), 23);
+  *exponent = _mm512_cvtepi32_ps(e);
+  return _mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_slli_epi32(e, 23)));
+}
+VEC v16 v16_load_u8(const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+VEC void v16_store_u8(uint8_t *p, v16 a) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a))); }
 VEC m16 m16_from_bits(uint16_t bits) { return bits; }
 VEC uint16_t m16_bits(m16 m) { return m; }
 #elif defined(DT_ISA_avx2)
@@ -61,6 +76,24 @@ VEC v16 v16_max(v16 a, v16 b) { V16_BOTH(_mm256_max_ps(a.lo, b.lo), _mm256_max_p
 VEC v16 v16_min(v16 a, v16 b) { V16_BOTH(_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)); }
 VEC m16 v16_gt(v16 a, v16 b) { V16_BOTH(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)); }
 VEC v16 v16_select(m16 m, v16 a, v16 b) { V16_BOTH(_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)); }
+VEC m16 v16_eq(v16 a, v16 b) { V16_BOTH(_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_EQ_OQ)); }
+VEC __m256 v8_pow2(__m256 a) {
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32(0x3f800000)));
+}
+VEC v16 v16_pow2(v16 a) { V16_BOTH(v8_pow2(a.lo), v8_pow2(a.hi)); }
+VEC __m256 v8_split(__m256 a, __m256 *exponent) {
+  __m256i bits = _mm256_castps_si256(a), e = _mm256_srai_epi32(_mm256_sub_epi32(bits, _mm256_set1_epi32(0x3f3504f3)), 23);
+  *exponent = _mm256_cvtepi32_ps(e);
+  return _mm256_castsi256_ps(_mm256_sub_epi32(bits, _mm256_slli_epi32(e, 23)));
+}
+VEC v16 v16_split(v16 a, v16 *exponent) { V16_BOTH(v8_split(a.lo, &exponent->lo), v8_split(a.hi, &exponent->hi)); }
+VEC __m256 v8_load_u8(const uint8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+VEC v16 v16_load_u8(const uint8_t *p) { V16_BOTH(v8_load_u8(p), v8_load_u8(p + 8)); }
+VEC __m128i v8_to_i16(__m256 a) {
+  __m256i i = _mm256_cvtps_epi32(a);
+  return _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+}
+VEC void v16_store_u8(uint8_t *p, v16 a) { _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(v8_to_i16(a.lo), v8_to_i16(a.hi))); }
 VEC m16 m16_from_bits(uint16_t bits) {
   const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
   __m256i lo = _mm256_and_si256(_mm256_set1_epi32(bits & 255), bit), hi = _mm256_and_si256(_mm256_set1_epi32(bits >> 8), bit);
@@ -92,6 +125,33 @@ VEC m16 v16_gt(v16 a, v16 b) {
   m16 m = 0;
   for (int i = 0; i < 16; i++) m |= (m16)((a.f[i] > b.f[i]) << i);
   return m;
+}
+VEC m16 v16_eq(v16 a, v16 b) {
+  m16 m = 0;
+  for (int i = 0; i < 16; i++) m |= (m16)((a.f[i] == b.f[i]) << i);
+  return m;
+}
+VEC v16 v16_pow2(v16 a) {
+  uint32_t bits[16];
+  memcpy(bits, a.f, sizeof bits);
+  for (int i = 0; i < 16; i++) bits[i] = (bits[i] << 23) + 0x3f800000u;
+  memcpy(a.f, bits, sizeof bits);
+  return a;
+}
+VEC v16 v16_split(v16 a, v16 *exponent) {
+  int32_t bits[16];
+  memcpy(bits, a.f, sizeof bits);
+  for (int i = 0; i < 16; i++) {
+    int32_t e = (int32_t)((uint32_t)bits[i] - 0x3f3504f3u) >> 23;
+    exponent->f[i] = (float)e;
+    bits[i] = (int32_t)((uint32_t)bits[i] - ((uint32_t)e << 23));
+  }
+  memcpy(a.f, bits, sizeof bits);
+  return a;
+}
+VEC v16 v16_load_u8(const uint8_t *p) { V16_LANES((float)p[i]); }
+VEC void v16_store_u8(uint8_t *p, v16 a) {
+  for (int i = 0; i < 16; i++) p[i] = (uint8_t)a.f[i];
 }
 VEC v16 v16_select(m16 m, v16 a, v16 b) { V16_LANES(m >> i & 1 ? a.f[i] : b.f[i]); }
 VEC m16 m16_from_bits(uint16_t bits) { return bits; }

@@ -1,0 +1,44 @@
+/* The table of vector kernels: one row per operation, one table per instruction set.
+ *
+ * A kernel is a file in this folder, compiled once for every instruction set, that defines dt_cpu_<name> under the name
+ * DT_SIMD(dt_cpu_<name>). It joins by a row in DT_CPU_KERNELS here and, when it needs scratch, a row in DT_CPU_WORKS; what it
+ * can fuse stands in cpu/device.c. */
+#ifndef DT_CPU_SIMD_KERNELS_H
+#define DT_CPU_SIMD_KERNELS_H
+
+#include "cpu/cpu.h"
+
+/* op, name of the kernel */
+#define DT_CPU_KERNELS(X)           \
+  X(ACT_FWD, act_fwd)               \
+  X(ACT_BWD, act_bwd)               \
+  X(ADD, add)                       \
+  X(CONCAT, concat)                 \
+  X(SLICE, slice)
+
+/* op, name of the function that says how many bytes of WORK the kernel needs */
+#define DT_CPU_WORKS(X)
+
+typedef size_t dt_cpu_work(const dt_device *device, const dt_program *program, const dt_instr *instr);
+
+struct dt_cpu_kernels {
+  const char *isa;
+  dt_kernel *kernel[DT_OP_COUNT];
+  dt_cpu_work *work[DT_OP_COUNT]; /* NULL: needs none */
+  /* into[i] += from[i] */
+  void (*add)(float *into, const float *from, int64_t count);
+};
+
+extern const dt_cpu_kernels dt_cpu_kernels_avx512, dt_cpu_kernels_avx2, dt_cpu_kernels_plain;
+
+#ifdef DT_ISA
+#include "cpu/simd/vec.h"
+#define X(op, name) dt_kernel DT_SIMD(dt_cpu_##name);
+DT_CPU_KERNELS(X)
+#undef X
+#define X(op, name) dt_cpu_work DT_SIMD(dt_cpu_##name);
+DT_CPU_WORKS(X)
+#undef X
+#endif
+
+#endif
