@@ -1,0 +1,99 @@
+/* Augmentations of images in bytes. Each draws from its own block, so that leaving one out or putting one in changes no other.
+ */
+#include <string.h>
+
+#include "data/data.h"
+
+typedef struct augment_attr {
+  int64_t pixels;
+} augment_attr;
+
+/* A whole number in [-limit, limit], each as likely as the other to within 2^-32 * (2 limit + 1). */
+static int64_t draw_offset(uint32_t word, int64_t limit) {
+  return (int64_t)((uint64_t)word * (uint64_t)(2 * limit + 1) >> 32) - limit;
+}
+
+/* to[y][x] = from[y + dy][x + dx], 0 outside. */
+static void move_plane(const uint8_t *from, int64_t height, int64_t width, int64_t dy, int64_t dx, uint8_t *to) {
+  const int64_t first = dx < 0 ? -dx : 0, end = dx > 0 ? width - dx : width;
+  for (int64_t y = 0; y < height; y++) {
+    uint8_t *row = to + y * width;
+    memset(row, 0, (size_t)width);
+    if (y + dy < 0 || y + dy >= height || first >= end) continue;
+    memcpy(row + first, from + (y + dy) * width + first + dx, (size_t)(end - first));
+  }
+}
+
+/* Shift, and the random crop of the padded image, which shows the same pixels. */
+static void shift_apply(const void *attr, const dt_shape *shape, uint8_t *sample, uint8_t *scratch, dt_rng_block random) {
+  const int64_t limit = ((const augment_attr *)attr)->pixels;
+  const int64_t height = shape->dim[1], width = shape->dim[2], plane = height * width;
+  const int64_t dy = draw_offset(random.word[0], limit), dx = draw_offset(random.word[1], limit);
+  if (dy == 0 && dx == 0) return;
+  memcpy(scratch, sample, (size_t)(shape->dim[0] * plane));
+  for (int64_t c = 0; c < shape->dim[0]; c++) move_plane(scratch + c * plane, height, width, dy, dx, sample + c * plane);
+}
+
+static void flip_apply(const void *attr, const dt_shape *shape, uint8_t *sample, uint8_t *scratch, dt_rng_block random) {
+  if (random.word[0] >> 31 == 0) return;
+  const int64_t rows = shape->dim[0] * shape->dim[1], width = shape->dim[2];
+  for (int64_t y = 0; y < rows; y++) {
+    uint8_t *row = sample + y * width;
+    for (int64_t left = 0, right = width - 1; left < right; left++, right--) {
+      const uint8_t swapped = row[left];
+      row[left] = row[right];
+      row[right] = swapped;
+    }
+  }
+}
+
+static const dt_option shift_options[] = {
+    {.name = "max",
+     .type = DT_OPT_INT,
+     .unit = "pixels",
+     .min = 0,
+     .max = 4096,
+     .offset = offsetof(augment_attr, pixels),
+     .doc = "Largest shift in each direction."},
+    {.name = NULL},
+};
+
+static const dt_option crop_options[] = {
+    {.name = "pad",
+     .type = DT_OPT_INT,
+     .unit = "pixels",
+     .fallback = "4",
+     .min = 0,
+     .max = 4096,
+     .offset = offsetof(augment_attr, pixels),
+     .doc = "Zeros put around the image before it is cropped back to its size."},
+    {.name = NULL},
+};
+
+static const dt_augment shift = {.apply = shift_apply}, flip = {.apply = flip_apply};
+
+static const dt_kind shift_kind = {
+    .name = "shift",
+    .doc = "Moves the image by a random number of pixels, each direction on its own; zeros come in at the edges.",
+    .options = shift_options,
+    .attr_bytes = sizeof(augment_attr),
+    .positional = "max",
+    .impl = &shift,
+};
+
+static const dt_kind flip_kind = {
+    .name = "flip",
+    .doc = "Mirrors left and right with probability 1/2.",
+    .impl = &flip,
+};
+
+static const dt_kind crop_kind = {
+    .name = "crop",
+    .doc = "Pads with zeros and crops a random window of the image's own size.",
+    .options = crop_options,
+    .attr_bytes = sizeof(augment_attr),
+    .positional = "pad",
+    .impl = &shift,
+};
+
+const dt_kind *const dt_augment_kinds[] = {&shift_kind, &flip_kind, &crop_kind, NULL};

@@ -1,0 +1,182 @@
+/* CIFAR-10 in its binary version: records of one label byte and 3072 pixel bytes, planes red, green, blue of 32x32. The format
+ * has no header, so a file is judged by its size, its labels, and by being no other file's copy. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "data/data.h"
+#include "data/formats.h"
+#include "data/path.h"
+#include "data/source.h"
+
+typedef struct cifar10_attr {
+  dt_strings files;
+} cifar10_attr;
+
+enum { CLASSES = 10, PIXELS = 3 * 32 * 32, RECORD = 1 + PIXELS, RECORD_OF_100 = 2 + PIXELS };
+
+/* Photographs do not pack to a hundredth; what claims to is refused before it fills the memory. */
+enum { PACKED_RATIO_MAX = 100, PACKED_FLOOR = 1 << 22 };
+
+/* One file, unpacked. */
+typedef struct batch_file {
+  char *path;
+  uint8_t *bytes;
+  int64_t count; /* bytes */
+  XXH128_hash_t hash;
+} batch_file;
+
+static dt_status grow(uint8_t **bytes, int64_t capacity) {
+  uint8_t *larger = realloc(*bytes, (size_t)capacity);
+  DT_REQUIRE(larger != NULL, DT_MEMORY, "could not allocate %" PRId64 " bytes", capacity);
+  *bytes = larger;
+  return DT_OK;
+}
+
+/* Reads to the end of the source; memory grows with what has really been read. */
+static dt_status read_all(dt_source *source, batch_file *file) {
+  const int64_t file_bytes = dt_source_file_bytes(source);
+  const int64_t limit = dt_source_packed(source) ? file_bytes * PACKED_RATIO_MAX + PACKED_FLOOR : INT64_MAX / 2;
+  int64_t capacity = file_bytes + 1;
+  size_t got;
+  do {
+    DT_TRY(grow(&file->bytes, capacity));
+    DT_TRY(dt_source_read(source, file->bytes + file->count, (size_t)(capacity - file->count), &got));
+    file->count += (int64_t)got;
+    if (file->count < capacity) return DT_OK;
+    capacity *= 2;
+  } while (file->count <= limit);
+  DT_RAISE(DT_DATA, "%s: found %" PRId64 " bytes of gzip data that unpack to more than %" PRId64 ", expected photographs",
+           file->path, file_bytes, limit);
+}
+
+static dt_status check_size(const batch_file *file) {
+  DT_REQUIRE(file->count > 0, DT_DATA, "%s: found an empty file, expected CIFAR-10 records of %d bytes", file->path, RECORD);
+  DT_REQUIRE(file->count % RECORD == 0 || file->count % RECORD_OF_100 != 0, DT_DATA,
+             "%s: found records of %d bytes, as CIFAR-100 has them; expected CIFAR-10 records of %d bytes", file->path,
+             RECORD_OF_100, RECORD);
+  DT_REQUIRE(file->count % RECORD == 0, DT_DATA,
+             "%s: found %" PRId64 " bytes (%.2f records), expected a multiple of %d, the size of a CIFAR-10 record", file->path,
+             file->count, (double)file->count / RECORD, RECORD);
+  return DT_OK;
+}
+
+static dt_status check_labels(const batch_file *file) {
+  for (int64_t at = 0; at < file->count; at += RECORD) {
+    DT_REQUIRE(file->bytes[at] < CLASSES, DT_DATA,
+               "%s: found label %d of record %" PRId64 " at offset %" PRId64 ", expected 0 to %d", file->path, file->bytes[at],
+               at / RECORD, at, CLASSES - 1);
+  }
+  return DT_OK;
+}
+
+static dt_status read_file(batch_file *file) {
+  dt_status status;
+  dt_source *source;
+  DT_TRY(dt_source_open(file->path, &source));
+  DT_TRY_GOTO(done, read_all(source, file));
+  DT_TRY_GOTO(done, check_size(file));
+  DT_TRY_GOTO(done, check_labels(file));
+  file->hash = XXH3_128bits(file->bytes, (size_t)file->count);
+done:
+  dt_source_close(&source);
+  return status;
+}
+
+/* A batch given twice, under whatever names, would count its samples twice. */
+static dt_status check_copies(const batch_file *file, int count) {
+  for (int i = 1; i < count; i++) {
+    for (int j = 0; j < i; j++) {
+      DT_REQUIRE(!XXH128_isEqual(file[i].hash, file[j].hash), DT_DATA,
+                 "%s: found the same content as in %s, expected every batch once", file[i].path, file[j].path);
+    }
+  }
+  return DT_OK;
+}
+
+static dt_status join_paths(const batch_file *file, int count, const char **out) {
+  size_t bytes = 1;
+  for (int i = 0; i < count; i++) bytes += strlen(file[i].path) + 2;
+  char *text;
+  DT_TRY(dt_alloc(bytes, 1, &text));
+  size_t at = 0;
+  for (int i = 0; i < count; i++) at += (size_t)snprintf(text + at, bytes - at, "%s%s", i > 0 ? ", " : "", file[i].path);
+  *out = text;
+  return DT_OK;
+}
+
+/* Takes the records apart and gives each file's memory back as soon as it is copied. */
+static dt_status gather(batch_file *file, int count, dt_dataset *dataset) {
+  for (int i = 0; i < count; i++) dataset->count += file[i].count / RECORD;
+  DT_TRY(dt_alloc((size_t)dataset->count, PIXELS, &dataset->pixels));
+  DT_TRY(dt_alloc((size_t)dataset->count, sizeof *dataset->labels, &dataset->labels));
+  int64_t sample = 0;
+  for (int i = 0; i < count; i++) {
+    for (int64_t at = 0; at < file[i].count; at += RECORD, sample++) {
+      dataset->labels[sample] = file[i].bytes[at];
+      memcpy(dataset->pixels + sample * PIXELS, file[i].bytes + at + 1, PIXELS);
+    }
+    free(file[i].bytes);
+    file[i].bytes = NULL;
+  }
+  return join_paths(file, count, &dataset->source);
+}
+
+static dt_status load_files(const dt_strings *names, const char *dir, batch_file *file, dt_dataset *dataset) {
+  for (int i = 0; i < names->count; i++) {
+    DT_TRY(dt_path_join(dir, names->value[i], &file[i].path));
+    DT_TRY(read_file(&file[i]));
+  }
+  DT_TRY(check_copies(file, names->count));
+  return gather(file, names->count, dataset);
+}
+
+static dt_status cifar10_load(const void *attr, const char *dir, dt_dataset **out) {
+  const dt_strings *names = &((const cifar10_attr *)attr)->files;
+  dt_status status;
+  batch_file *file = NULL;
+  dt_dataset *dataset = NULL;
+  DT_TRY_GOTO(done, dt_alloc((size_t)names->count, sizeof *file, &file));
+  DT_TRY_GOTO(done, dt_alloc(1, sizeof *dataset, &dataset));
+  dataset->shape = (dt_shape){3, {3, 32, 32}};
+  dataset->dtype = DT_U8;
+  dataset->classes = CLASSES;
+  DT_TRY_GOTO(done, load_files(names, dir, file, dataset));
+  *out = dataset;
+  dataset = NULL;
+done:
+  dt_dataset_destroy(&dataset);
+  for (int i = 0; file != NULL && i < names->count; i++) {
+    free(file[i].path);
+    free(file[i].bytes);
+  }
+  free(file);
+  return status;
+}
+
+static dt_status cifar10_check(const void *attr) {
+  DT_REQUIRE(((const cifar10_attr *)attr)->files.count > 0, DT_USAGE, "found an empty list of files, expected one or more");
+  return DT_OK;
+}
+
+static const dt_option options[] = {
+    {.name = "files",
+     .type = DT_OPT_STRINGS,
+     .offset = offsetof(cifar10_attr, files),
+     .doc = "Files of records (data_batch_1.bin ...), in order; plain or gzip."},
+    {.name = NULL},
+};
+
+static const dt_format impl = {.load = cifar10_load};
+
+const dt_kind dt_format_cifar10 = {
+    .name = "cifar10",
+    .doc = "CIFAR-10 in its binary version.",
+    .options = options,
+    .attr_bytes = sizeof(cifar10_attr),
+    .positional = "files",
+    .impl = &impl,
+    .check = cifar10_check,
+};

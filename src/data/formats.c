@@ -1,0 +1,5 @@
+#include "data/formats.h"
+
+#include "data/data.h"
+
+const dt_kind *const dt_format_kinds[] = {&dt_format_idx, &dt_format_cifar10, NULL};
