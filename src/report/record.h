@@ -31,9 +31,12 @@ typedef struct dt_record_facts { /* run.json */
   const char *command;
 } dt_record_facts;
 
-/* Creates <output>/<name>/ with the lock, truncates metrics.jsonl to samples_seen on resume. Rank 0 writes the shared files,
- * every rank its log. Not collective. DT_IO. */
-dt_status dt_record_open(const dt_spec *spec, int rank, int64_t samples_seen, bool resume, dt_record **out);
+/* Rank 0 takes the lock of <output>/<name>/ (DT_IO naming the holder when another job has it) and, without resume, sets an
+ * existing run aside as <name>.1, .2, ... under that lock before it creates the folder anew; other ranks open only their log,
+ * after rank 0. Not collective. DT_IO. */
+dt_status dt_record_open(const dt_spec *spec, int rank, bool resume, dt_record **out);
+/* Cuts metrics.jsonl back to the lines that a checkpoint at samples_seen knows of. Rank 0. DT_IO. */
+dt_status dt_record_truncate(dt_record *record, int64_t samples_seen);
 const char *dt_record_dir(const dt_record *record);
 dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_record_facts *facts);
 dt_status dt_record_write_step(dt_record *record, const dt_record_step *step); /* metrics.jsonl, and the terminal */
