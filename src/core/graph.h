@@ -1,7 +1,7 @@
 /* The graph: layers in topological order with shapes, made from the config's nested list.
  *
  * Composite kinds (residual, branches) expand into nodes here, so that from the graph on everything is a flat list. An RNN
- * cell unrolls the same way: nodes that share parameter declarations (dt_node.params_of). */
+ * cell unrolls the same way, into nodes that share parameter declarations. */
 #ifndef DT_CORE_GRAPH_H
 #define DT_CORE_GRAPH_H
 
@@ -47,15 +47,22 @@ typedef struct dt_graph {
 dt_status dt_graph_create(const dt_config *config, dt_graph **out);
 void dt_graph_destroy(dt_graph **graph);
 
-/* For composite kinds while the graph is built: appends a node, or a whole list, and returns the index of its output. */
+/* trainable[count]: whether the node or anything before it has parameters, so that a gradient must reach its output. */
+void dt_graph_find_trainable(const dt_graph *graph, bool *trainable);
+
+/* For composite kinds while the graph is built: appends a node named `name`, or a whole list whose nodes are named
+ * `scope.kind<i>`, and returns the index of its output. */
 typedef struct dt_graph_builder dt_graph_builder;
-dt_status dt_graph_add(dt_graph_builder *b, const dt_choice *choice, const char *scope, int input, int *out_node);
+dt_status dt_graph_add(dt_graph_builder *b, const dt_choice *choice, const char *name, int input, int *out_node);
 dt_status dt_graph_add_list(dt_graph_builder *b, const dt_choices *list, const char *scope, int input, int *out_node);
 /* Appends a node of a kind that has several inputs and no place in the config (add, concat). */
 dt_status dt_graph_add_join(dt_graph_builder *b, const dt_layer *layer, const char *name, const int *input, int input_count,
                             dt_origin origin, int *out_node);
 const dt_node *dt_graph_builder_node(const dt_graph_builder *b, int index);
-/* Memory that lives as long as the graph, zeroed (for attrs that a composite makes up). */
-void *dt_graph_builder_alloc(dt_graph_builder *b, size_t bytes);
+/* Memory that lives as long as the graph, zeroed (for attrs that a composite makes up). DT_MEMORY. */
+dt_status dt_graph_builder_alloc(dt_graph_builder *b, size_t bytes, void *out_pointer);
+/* A name or an attr's text in such memory. */
+dt_status dt_graph_builder_format(dt_graph_builder *b, const char **out, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -11,6 +11,7 @@
 typedef struct dt_builder dt_builder;
 
 struct dt_layer {
+  const char *stem; /* of node names, where it is not the kind's name: "bn" */
   /* Output shape, and param/state declarations, from the inputs' shapes. Raises DT_USAGE with the numbers; the caller adds
    * the place in the config. */
   dt_status (*infer)(dt_node *node, const dt_shape *const *in);
@@ -31,21 +32,27 @@ extern const dt_kind *const dt_loss_kinds[];
 extern const dt_layer dt_layer_add, dt_layer_concat; /* joins, made by composites */
 
 /* The builder: what layers see of lowering. Buffer ids are ints. */
-bool dt_builder_training(const dt_builder *b);
+dt_program_mode dt_builder_mode(const dt_builder *b);
+/* Names the buffer that the program hands out as the network's output. */
+void dt_builder_set_output(dt_builder *b, int buffer);
 /* The value of a node's i-th input; of the node itself once dt_builder_set_value was called. */
 int dt_builder_input(const dt_builder *b, const dt_node *node, int i);
+const dt_shape *dt_builder_input_shape(const dt_builder *b, const dt_node *node, int i);
 int dt_builder_value(const dt_builder *b, const dt_node *node);
 void dt_builder_set_value(dt_builder *b, const dt_node *node, int buffer);
 int dt_builder_param(const dt_builder *b, const dt_node *node, int i);
 int dt_builder_param_gradient(const dt_builder *b, const dt_node *node, int i); /* GRAD slice */
 int dt_builder_state(const dt_builder *b, const dt_node *node);                 /* all states of the node, one slice */
-int dt_builder_stat(dt_builder *b, const dt_node *node);                        /* STAT slice, as long as the states */
-/* New buffers. Names are made from the node's name and `suffix`. */
+int dt_builder_stat(const dt_builder *b, const dt_node *node); /* STAT slice, as long as the states; of the loss: the tail */
+/* New buffers. Names are made from the node's name and `suffix`. Memory that runs out is remembered by the builder and
+ * raised when the layer returns, so that layers need no check of their own. */
 int dt_builder_new_value(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
+int dt_builder_new_gradient(dt_builder *b, const dt_node *node, int i); /* VALUE for the gradient of the i-th input */
 int dt_builder_new_index(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
 int dt_builder_new_shard(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
 int dt_builder_new_alias(dt_builder *b, const dt_node *node, int of, const dt_shape *shape);
-/* Appends an instruction to the pass section (or, for BN_UPDATE, to the step section) and returns it, args absent. */
+/* Appends an instruction to the pass section (or, for BN_UPDATE, to the step section) and returns it, args absent. The
+ * pointer is good until the next emit. */
 dt_instr *dt_builder_emit(dt_builder *b, const dt_node *node, dt_op op);
 /* Remembers a buffer that forward leaves for backward (pool's winners), and gives it back. */
 void dt_builder_keep(dt_builder *b, const dt_node *node, int buffer);
@@ -53,6 +60,7 @@ int dt_builder_kept(const dt_builder *b, const dt_node *node);
 bool dt_builder_needs_gradient(const dt_builder *b, const dt_node *node, int i);
 /* Hands over a gradient of the node's i-th input; a second one for the same value is added (ADD, then fused away). */
 void dt_builder_add_gradient(dt_builder *b, const dt_node *node, int i, int buffer);
-int dt_builder_next_dropout(dt_builder *b);
+/* Counts the dropout layers before this one. */
+int dt_builder_dropout_index(const dt_builder *b, const dt_node *node);
 
 #endif

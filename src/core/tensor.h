@@ -16,9 +16,13 @@ typedef struct dt_shape {
   int64_t dim[DT_DIMS];
 } dt_shape;
 
-int64_t dt_shape_count(const dt_shape *shape); /* product; 1 for ndim 0 */
+/* Product and sum of counts; INT64_MAX where they would overflow. */
+int64_t dt_count_multiply(int64_t a, int64_t b);
+int64_t dt_count_add(int64_t a, int64_t b);
+int64_t dt_shape_count(const dt_shape *shape); /* product; 1 for ndim 0; INT64_MAX where it would overflow */
 bool dt_shape_equal(const dt_shape *a, const dt_shape *b);
-/* "[32, 28, 28]" into text, which holds 64 bytes or more; returns text. */
+/* "[32, 28, 28]" into text, which holds DT_SHAPE_TEXT bytes; returns text. */
+enum { DT_SHAPE_TEXT = 96 };
 const char *dt_shape_text(const dt_shape *shape, char *text);
 size_t dt_dtype_bytes(dt_dtype dtype);
 const char *dt_dtype_name(dt_dtype dtype); /* as in safetensors: "F32", "F64", "U8", "I32", "I64" */

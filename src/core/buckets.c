@@ -1,0 +1,114 @@
+/* Buckets and the final list of instructions.
+ *
+ * Backward finishes the parameters in the order of the block, so a bucket is complete at the last instruction that writes into
+ * it, and buckets become complete one after another: the reduction of the first runs while backward still computes the rest. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/lowering.h"
+
+/* ready[p]: the pass instruction that writes the gradient of parameter p, in block order. */
+static dt_status find_writers(const dt_builder *b, int **out_ready) {
+  const dt_program *program = b->program;
+  int *ready, *of_buffer;
+  DT_TRY(dt_alloc((size_t)program->param_count, sizeof *ready, &ready));
+  *out_ready = ready;
+  DT_TRY(dt_alloc((size_t)program->buffer_count, sizeof *of_buffer, &of_buffer));
+  for (int i = 0; i < b->pass.count; i++) {
+    for (int a = 0; a < DT_ARG_COUNT; a++) {
+      if (b->pass.item[i].arg[a] >= 0 && (dt_op_infos[b->pass.item[i].op].writes & (1u << a))) {
+        of_buffer[b->pass.item[i].arg[a]] = i;
+      }
+    }
+  }
+  for (int p = 0; p < program->param_count; p++) {
+    const dt_param *param = &program->param[p];
+    ready[p] = of_buffer[b->node[param->node].param_gradient[param->role]];
+    DT_ASSERT(p == 0 || ready[p] >= ready[p - 1]);
+  }
+  free(of_buffer);
+  return DT_OK;
+}
+
+static void cut(dt_program *program, const int *ready, int64_t bucket_elements, int last_ready) {
+  dt_bucket *bucket = program->bucket;
+  int count = 0;
+  int64_t first = 0;
+  for (int p = 0; p < program->param_count; p++) {
+    int64_t end = p + 1 < program->param_count ? program->param[p + 1].offset : program->param_elements;
+    bool last = p + 1 == program->param_count;
+    if (!last && end - first < bucket_elements) continue;
+    bucket[count++] = (dt_bucket){.first = first, .count = end - first, .param_count = end - first, .ready = ready[p]};
+    first = end;
+  }
+  /* Statistics and the tail ride on the last bucket; they are written in forward, before any gradient of a parameter. */
+  bucket[count - 1].count = program->grad_elements - bucket[count - 1].first;
+  if (bucket[count - 1].ready < last_ready) bucket[count - 1].ready = last_ready;
+  program->bucket_count = count;
+}
+
+static dt_status append_bucket_op(dt_instr_list *list, dt_op op, int bucket, dt_stream stream) {
+  dt_instr instr = dt_instr_make(op, -1);
+  instr.bucket = bucket;
+  instr.stream = stream;
+  return dt_instr_list_append(list, &instr);
+}
+
+static dt_status make_pass_section(const dt_builder *b, dt_instr_list *list) {
+  dt_program *program = b->program;
+  int next = 0;
+  for (int i = 0; i < b->pass.count; i++) {
+    DT_TRY(dt_instr_list_append(list, &b->pass.item[i]));
+    int place = list->count - 1;
+    for (; next < program->bucket_count && program->bucket[next].ready == i; next++) {
+      program->bucket[next].ready = place;
+      DT_TRY(append_bucket_op(list, DT_OP_COMBINE, next, DT_STREAM_COMPUTE));
+      DT_TRY(append_bucket_op(list, DT_OP_REDUCE_BEGIN, next, DT_STREAM_COMM));
+    }
+  }
+  program->pass_end = list->count;
+  return DT_OK;
+}
+
+/* Without clipping a bucket is updated as soon as it has arrived, while others are still on their way, and the norm is only
+ * recorded; with clipping every update needs the norm of all of them. */
+static dt_status make_step_section(const dt_builder *b, bool clip, dt_instr_list *list) {
+  int buckets = b->program->bucket_count;
+  for (int k = 0; k < buckets; k++) {
+    DT_TRY(append_bucket_op(list, DT_OP_REDUCE_END, k, DT_STREAM_COMM));
+    if (!clip) DT_TRY(append_bucket_op(list, DT_OP_UPDATE, k, DT_STREAM_COMPUTE));
+  }
+  DT_TRY(append_bucket_op(list, DT_OP_GRAD_NORM, -1, DT_STREAM_COMPUTE));
+  for (int k = 0; clip && k < buckets; k++) DT_TRY(append_bucket_op(list, DT_OP_UPDATE, k, DT_STREAM_COMPUTE));
+  for (int i = 0; i < b->step.count; i++) DT_TRY(dt_instr_list_append(list, &b->step.item[i]));
+  return DT_OK;
+}
+
+static dt_status schedule_training(dt_builder *b, int64_t bucket_bytes, bool clip, dt_instr_list *list) {
+  dt_program *program = b->program;
+  int *ready = NULL;
+  int64_t bucket_elements = bucket_bytes / (int64_t)dt_dtype_bytes(b->device->ops->dtype);
+  DT_TRY(dt_alloc((size_t)program->param_count, sizeof *program->bucket, &program->bucket));
+  dt_status status = find_writers(b, &ready);
+  if (status == DT_OK) cut(program, ready, bucket_elements, b->pass.count - 1);
+  free(ready);
+  DT_TRY(status);
+  DT_TRY(make_pass_section(b, list));
+  return make_step_section(b, clip, list);
+}
+
+dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, bool clip) {
+  dt_instr_list list = {0};
+  dt_status status;
+  if (b->mode == DT_PROGRAM_TRAIN) {
+    status = schedule_training(b, bucket_bytes, clip, &list);
+  } else {
+    list = b->pass;
+    b->pass = (dt_instr_list){0};
+    b->program->pass_end = list.count;
+    status = DT_OK;
+  }
+  b->program->instr = list.item;
+  b->program->count = list.count;
+  return status;
+}
