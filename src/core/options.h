@@ -77,12 +77,18 @@ typedef struct dt_choice_lists {
 typedef struct dt_option {
   const char *name; /* NULL ends the table */
   dt_option_type type;
-  const char *unit;         /* shown in help: "samples", "pixels", "1/step"; NULL = none */
-  const char *fallback;     /* the default, written as in YAML; NULL = required; "" = may be absent (zeroed value) */
-  double min, max;          /* bounds of INT, REAL, INTS, REALS; both 0 = none */
+  const char *unit;         /* shown in help: "samples", "pixels", "1/step"; NULL = none. Of short_for: the unit it adds */
+  const char *fallback;     /* the default, written as in YAML; NULL = required; "" = may be absent: zeroed, a string "" */
+  double min, max;          /* bounds of INT, REAL, INTS, REALS and of a DURATION's amount; both 0 = none; max < min = no upper
+                               bound. STRING: the most bytes, LIST: the most items (max alone) */
   bool open_min, open_max;  /* the bound itself is excluded */
-  const char *const *choices;          /* ENUM: names, NULL-terminated */
+  const char *const *choices;          /* ENUM: names. DURATION: the units allowed, as in dt_unit_names. INT, REAL: the one word
+                                          that stands for 0 ("auto", "off"). NULL-terminated */
   const struct dt_option *fields;      /* MAP */
+  const char *positional;              /* MAP: the field that a bare scalar stands for; NULL = none */
+  bool has_given;                      /* MAP: its struct begins with a bool that says whether it was given */
+  const char *short_for;               /* `name: 10` is read as `short_for: 10 unit`; no value of its own */
+  bool neutral;                        /* never changes a bit of the trajectory: a resumed run may change it (and all below) */
   const dt_kind *const *const *kinds;  /* ONE, LIST, LISTS: address of the table, so that tables may refer to each other */
   size_t offset;            /* of the value in the struct */
   const char *doc;          /* one sentence */
@@ -99,7 +105,17 @@ struct dt_kind {
   dt_status (*check)(const void *attr);
 };
 
-/* Walks every option of the config in order, nested ones too, for help, the reference page and --resolved. */
+/* Names of units as in a config: "never", "samples", "steps", "epochs", "s". */
+extern const char *const dt_unit_names[];
+
+/* The row of that name, NULL when there is none. */
+const dt_option *dt_option_find(const dt_option *table, const char *name, size_t bytes);
+/* The kind of that name, NULL when there is none. */
+const dt_kind *dt_kind_find(const dt_kind *const *kinds, const char *name, size_t bytes);
+
+/* Walks every option in order, nested ones too, for help, the reference page and the config's own checks. Paths are dotted, an
+ * item of a list is "[]": "train.shards", "model.layers[].conv.filters". A kind is announced by a call with option NULL before
+ * its options; kinds that contain themselves (residual) are walked once. */
 typedef void dt_option_visitor(void *context, const char *path, const dt_option *option, const dt_kind *of_kind);
 void dt_options_visit(const dt_option *root, dt_option_visitor *visit, void *context);
 

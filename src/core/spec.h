@@ -103,11 +103,14 @@ dt_status dt_config_print(const dt_config *config, bool origins, FILE *out);
 dt_status dt_config_error_at(const dt_config *config, dt_origin origin, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Keys that do not change the trajectory of training (name, output, device, threads, pass_shards, comm.*, checkpoint.*, log.*,
- * ...). A resumed run may change them freely. `path` is dotted, as in --set. */
+/* Keys that do not change the trajectory of training (name, output, device, threads, pass_shards, checkpoint.*, log.*, ...: the
+ * rows of the table marked neutral). A resumed run may change them freely. `path` is dotted, as in --set. */
 bool dt_config_is_neutral(const char *path);
-/* First..last differences between two resolved configs as lines `path: old -> new`, neutral keys left out.
- * The number of them; text is newly allocated (free). */
+/* Differences between two resolved configs as lines `path: old -> new`, neutral keys left out, and their number. A text that
+ * is no config counts as one difference, told by its error; text is newly allocated (free), NULL only without memory. */
 int dt_config_diff(const char *resolved_old, const char *resolved_new, char **out_text);
+
+/* Writes the reference page of every option, kind and default as Markdown. */
+dt_status dt_config_reference(FILE *out);
 
 #endif
