@@ -49,7 +49,7 @@ dt_status dt_config_load(const char *path, const char *const *sets, int set_coun
   dt_config *config;
   dt_status status;
   DT_TRY(dt_alloc(1, sizeof *config, &config));
-  DT_TRY_GOTO(failed, dt_source_load(&config->blocks, path, &config->source));
+  DT_TRY_GOTO(failed, dt_config_text_load(&config->blocks, path, &config->source));
   DT_TRY_GOTO(failed, parse_source(config, sets, set_count));
   *out = config;
   return DT_OK;
@@ -63,7 +63,7 @@ dt_status dt_config_parse(const char *name, const char *text, size_t bytes, cons
   dt_config *config;
   dt_status status;
   DT_TRY(dt_alloc(1, sizeof *config, &config));
-  DT_TRY_GOTO(failed, dt_source_open(&config->blocks, name, text, bytes, &config->source));
+  DT_TRY_GOTO(failed, dt_config_text_open(&config->blocks, name, text, bytes, &config->source));
   DT_TRY_GOTO(failed, parse_source(config, sets, set_count));
   *out = config;
   return DT_OK;

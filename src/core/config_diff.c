@@ -75,9 +75,9 @@ static void diff_nodes(differ *d, const char *path, const dt_yaml *before, const
 
 static dt_status parse_resolved(dt_config_block **blocks, const char *name, const char *text, dt_config_errors *errors,
                                 dt_yaml **out) {
-  dt_source source;
+  dt_config_text source;
   bool broken;
-  DT_TRY(dt_source_open(blocks, name, text, strlen(text), &source));
+  DT_TRY(dt_config_text_open(blocks, name, text, strlen(text), &source));
   errors->source = &source;
   DT_TRY(dt_yaml_parse(blocks, &source, NULL, errors, out, &broken));
   DT_TRY(dt_config_errors_raise(errors));

@@ -50,7 +50,7 @@ void dt_config_complain(dt_config_errors *errors, dt_origin origin, const char *
   append(errors, "%s", message);
   const char *line;
   size_t bytes;
-  if (origin.line > 0 && dt_source_line(errors->source, origin.line, &line, &bytes))
+  if (origin.line > 0 && dt_config_text_line(errors->source, origin.line, &line, &bytes))
     append_line(errors, line, bytes, origin.column);
 }
 

@@ -1,4 +1,4 @@
-/* Inside the config reader. The way of a config: text (config_source.c) -> tree of nodes (config_yaml.c) -> the same tree with
+/* Inside the config reader. The way of a config: text (config_text.c) -> tree of nodes (config_yaml.c) -> the same tree with
  * every short form written out (config_desugar.c) and overrides put in (config_set.c) -> spec (config_read.c, config_value.c).
  * Every stage adds its complaints to one list (config_errors.c), so that a user sees all of them at once. */
 #ifndef DT_CORE_CONFIG_INTERNAL_H
@@ -18,22 +18,22 @@ dt_status dt_config_alloc(dt_config_block **blocks, size_t count, size_t bytes, 
 dt_status dt_config_copy(dt_config_block **blocks, const char *text, size_t bytes, const char **out);
 void dt_config_free(dt_config_block **blocks);
 
-typedef struct dt_source {
+typedef struct dt_config_text {
   const char *name;
   const char *text; /* ends with a NUL beyond bytes */
   size_t bytes;
-} dt_source;
+} dt_config_text;
 
 /* Reads at most DT_CONFIG_BYTES_MAX bytes of a regular file, never blocking. DT_USAGE when it is none or too large. */
-dt_status dt_source_load(dt_config_block **blocks, const char *path, dt_source *out);
+dt_status dt_config_text_load(dt_config_block **blocks, const char *path, dt_config_text *out);
 /* Takes text as it is; refuses NUL bytes, what is not UTF-8, and control characters; skips one leading byte order mark. */
-dt_status dt_source_open(dt_config_block **blocks, const char *name, const char *text, size_t bytes, dt_source *out);
+dt_status dt_config_text_open(dt_config_block **blocks, const char *name, const char *text, size_t bytes, dt_config_text *out);
 /* The line with that 1-based number, without its end; false when there is none. */
-bool dt_source_line(const dt_source *source, int line, const char **out_text, size_t *out_bytes);
+bool dt_config_text_line(const dt_config_text *source, int line, const char **out_text, size_t *out_bytes);
 
 /* The complaints about one config. */
 typedef struct dt_config_errors {
-  const dt_source *source;
+  const dt_config_text *source;
   int count;
   size_t used;
   char text[16000];
@@ -73,7 +73,7 @@ struct dt_yaml {
 /* Parses one document. With a NULL `as` origins are places in the source; else all are `as` (an override). Syntax errors,
  * anchors, aliases, tags, duplicate keys and too deep nesting become complaints; *out_broken says that the rest was not read.
  * *out is NULL when there is no document or it is broken. */
-dt_status dt_yaml_parse(dt_config_block **blocks, const dt_source *source, const char *as, dt_config_errors *errors,
+dt_status dt_yaml_parse(dt_config_block **blocks, const dt_config_text *source, const char *as, dt_config_errors *errors,
                         dt_yaml **out, bool *out_broken);
 dt_status dt_yaml_new(dt_config_block **blocks, dt_node_type type, dt_origin origin, dt_yaml **out);
 dt_status dt_yaml_add(dt_config_block **blocks, dt_yaml *to, const char *key, dt_origin key_origin, dt_yaml *value);
@@ -95,7 +95,7 @@ typedef struct dt_value_origin {
 
 struct dt_config {
   dt_config_block *blocks;
-  dt_source source;
+  dt_config_text source;
   dt_spec spec;
   dt_value_origin *origin; /* sorted by address once read */
   int origin_count, origin_capacity;

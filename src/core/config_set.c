@@ -64,10 +64,10 @@ dt_status dt_config_set(dt_config_block **blocks, dt_yaml *root, const char *set
     dt_config_complain(errors, origin, "found no value, expected key.key=value");
     return DT_OK;
   }
-  dt_source source;
+  dt_config_text source;
   dt_yaml *value;
   bool broken;
-  DT_TRY(dt_source_open(blocks, label, equals + 1, strlen(equals + 1), &source));
+  DT_TRY(dt_config_text_open(blocks, label, equals + 1, strlen(equals + 1), &source));
   DT_TRY(dt_yaml_parse(blocks, &source, label, errors, &value, &broken));
   if (broken) return DT_OK;
   if (value == NULL) {

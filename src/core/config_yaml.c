@@ -12,7 +12,7 @@
 /* The parser's place: open collections from the outside in, each with the key that waits for its value. */
 typedef struct reader {
   dt_config_block **blocks;
-  const dt_source *source;
+  const dt_config_text *source;
   const char *as;
   dt_config_errors *errors;
   dt_yaml *open[DT_CONFIG_DEPTH_MAX];
@@ -197,7 +197,7 @@ static dt_status read_events(reader *r, struct fy_parser *parser, struct fy_diag
   return status;
 }
 
-dt_status dt_yaml_parse(dt_config_block **blocks, const dt_source *source, const char *as, dt_config_errors *errors,
+dt_status dt_yaml_parse(dt_config_block **blocks, const dt_config_text *source, const char *as, dt_config_errors *errors,
                         dt_yaml **out, bool *out_broken) {
   reader r = {.blocks = blocks, .source = source, .as = as, .errors = errors};
   struct fy_diag_cfg diag_config;

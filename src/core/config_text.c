@@ -63,7 +63,7 @@ static const char *file_type_name(mode_t mode) {
   return "a device";
 }
 
-static dt_status read_file(dt_config_block **blocks, int fd, const char *path, dt_source *out) {
+static dt_status read_file(dt_config_block **blocks, int fd, const char *path, dt_config_text *out) {
   struct stat info;
   DT_REQUIRE(fstat(fd, &info) == 0, DT_USAGE, "%s: %s", path, strerror(errno));
   DT_REQUIRE(S_ISREG(info.st_mode), DT_USAGE, "%s: found %s, expected a config file", path, file_type_name(info.st_mode));
@@ -71,10 +71,10 @@ static dt_status read_file(dt_config_block **blocks, int fd, const char *path, d
   size_t bytes = 0;
   DT_TRY(dt_config_alloc(blocks, DT_CONFIG_BYTES_MAX + 2, 1, &buffer));
   DT_TRY(read_all(fd, path, buffer, &bytes));
-  return dt_source_open(blocks, path, buffer, bytes, out);
+  return dt_config_text_open(blocks, path, buffer, bytes, out);
 }
 
-dt_status dt_source_load(dt_config_block **blocks, const char *path, dt_source *out) {
+dt_status dt_config_text_load(dt_config_block **blocks, const char *path, dt_config_text *out) {
   DT_REQUIRE(strlen(path) < PATH_MAX, DT_USAGE, "config path: found %zu bytes, expected fewer than %d", strlen(path), PATH_MAX);
   int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   DT_REQUIRE(fd >= 0, DT_USAGE, "%s: %s, expected a config file", path, strerror(errno));
@@ -108,7 +108,7 @@ static bool is_allowed_ascii(unsigned char c) {
   return (c >= 0x20 && c != 0x7F) || c == '\n' || c == '\t';
 }
 
-static dt_status check_text(const dt_source *source) {
+static dt_status check_text(const dt_config_text *source) {
   const unsigned char *p = (const unsigned char *)source->text, *end = p + source->bytes, *line_start = p;
   int line = 1;
   while (p < end) {
@@ -131,7 +131,7 @@ static bool is_utf16(const char *text, size_t bytes) {
   return bytes >= 2 && (memcmp(text, "\xFF\xFE", 2) == 0 || memcmp(text, "\xFE\xFF", 2) == 0);
 }
 
-dt_status dt_source_open(dt_config_block **blocks, const char *name, const char *text, size_t bytes, dt_source *out) {
+dt_status dt_config_text_open(dt_config_block **blocks, const char *name, const char *text, size_t bytes, dt_config_text *out) {
   DT_REQUIRE(bytes <= DT_CONFIG_BYTES_MAX, DT_USAGE, "%s: found %zu bytes, expected at most %d", name, bytes, DT_CONFIG_BYTES_MAX);
   DT_REQUIRE(!is_utf16(text, bytes), DT_USAGE, "%s:1:1: found UTF-16 text, expected UTF-8", name);
   if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
@@ -144,7 +144,7 @@ dt_status dt_source_open(dt_config_block **blocks, const char *name, const char 
   return check_text(out);
 }
 
-bool dt_source_line(const dt_source *source, int line, const char **out_text, size_t *out_bytes) {
+bool dt_config_text_line(const dt_config_text *source, int line, const char **out_text, size_t *out_bytes) {
   const char *p = source->text, *end = p + source->bytes;
   for (int i = 1; i < line; i++) {
     p = memchr(p, '\n', (size_t)(end - p));
