@@ -38,7 +38,7 @@ static dt_status grow(uint8_t **bytes, int64_t capacity) {
 /* Reads to the end of the source; memory grows with what has really been read. */
 static dt_status read_all(dt_source *source, batch_file *file) {
   const int64_t file_bytes = dt_source_file_bytes(source);
-  const int64_t limit = dt_source_packed(source) ? file_bytes * PACKED_RATIO_MAX + PACKED_FLOOR : INT64_MAX / 2;
+  const int64_t limit = dt_source_packed(source) ? file_bytes * PACKED_RATIO_MAX + PACKED_FLOOR : INT64_MAX / 4;
   int64_t capacity = file_bytes + 1;
   size_t got;
   do {
@@ -46,7 +46,7 @@ static dt_status read_all(dt_source *source, batch_file *file) {
     DT_TRY(dt_source_read(source, file->bytes + file->count, (size_t)(capacity - file->count), &got));
     file->count += (int64_t)got;
     if (file->count < capacity) return DT_OK;
-    capacity *= 2;
+    capacity = 2 * capacity <= limit ? 2 * capacity : limit + 1;
   } while (file->count <= limit);
   DT_RAISE(DT_DATA, "%s: found %" PRId64 " bytes of gzip data that unpack to more than %" PRId64 ", expected photographs",
            file->path, file_bytes, limit);
