@@ -1,4 +1,11 @@
-/* What a run leaves behind: config.yaml, run.json, metrics.jsonl, log.<rank>.txt; and what the terminal shows. */
+/* What a run leaves behind, and what the terminal shows.
+ *
+ * config.yaml     as resolved
+ * run.json        command, versions, hardware, hashes, seed, when it began and how it ended
+ * metrics.jsonl   the trajectory, one JSON object a line: the same bytes for any rank and thread count (reduce: ordered)
+ * timing.jsonl    what the clock says of the same steps: samples per second, waits
+ * log.<rank>.txt  every line said or noted, with its time
+ * lock            held by the running job; says which one */
 #ifndef DT_REPORT_RECORD_H
 #define DT_REPORT_RECORD_H
 
@@ -29,17 +36,18 @@ typedef struct dt_record_facts { /* run.json */
   int ranks, threads, local_ranks, shards;
   const char *train_source, *eval_source;
   const char *command;
+  const char *mpi_library, *yaml_library; /* versions as the libraries state them, NULL when not known */
 } dt_record_facts;
 
 /* Rank 0 takes the lock of <output>/<name>/ (DT_IO naming the holder when another job has it) and, without resume, sets an
  * existing run aside as <name>.1, .2, ... under that lock before it creates the folder anew; other ranks open only their log,
  * after rank 0. Not collective. DT_IO. */
 dt_status dt_record_open(const dt_spec *spec, int rank, bool resume, dt_record **out);
-/* Cuts metrics.jsonl back to the lines that a checkpoint at samples_seen knows of. Rank 0. DT_IO. */
+/* Cuts metrics.jsonl and timing.jsonl back to the lines that a checkpoint at samples_seen knows of. Rank 0. DT_IO. */
 dt_status dt_record_truncate(dt_record *record, int64_t samples_seen);
 const char *dt_record_dir(const dt_record *record);
 dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_record_facts *facts);
-dt_status dt_record_write_step(dt_record *record, const dt_record_step *step); /* metrics.jsonl, and the terminal */
+dt_status dt_record_write_step(dt_record *record, const dt_record_step *step); /* and the terminal. DT_IO. */
 dt_status dt_record_write_eval(dt_record *record, const dt_record_eval *eval);
 /* A line for the log and, on rank 0, for the terminal (above the progress bar). */
 void dt_record_say(dt_record *record, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,178 @@
+/* run.json: what would be needed to believe, or to repeat, the numbers of a run. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zlib.h>
+
+#include "core/file.h"
+#include "report/record_parts.h"
+
+const char dt_run_file[] = "run.json";
+static const char config_file[] = "config.yaml";
+static const uint64_t run_max = 16u << 20;
+
+/* ---- facts ---- */
+
+static void cpu_model(char text[256]) {
+  char line[512];
+  snprintf(text, 256, "unknown");
+  FILE *file = fopen("/proc/cpuinfo", "re");
+  while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    char *colon = strchr(line, ':');
+    if (strncmp(line, "model name", 10) != 0 || colon == NULL) continue;
+    colon[strcspn(colon, "\n")] = '\0';
+    snprintf(text, 256, "%.255s", colon + 1 + strspn(colon + 1, " \t"));
+    break;
+  }
+  if (file != NULL) fclose(file);
+}
+
+/* Cores that this process may use, which a launcher may have bound. */
+static int usable_cores(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -1;
+}
+
+static json_t *hardware_object(void) {
+  char model[256];
+  struct utsname system = {0};
+  uname(&system);
+  cpu_model(model);
+  return json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:s}", "host", system.nodename, "cpu", model, "cores",
+                   (int)sysconf(_SC_NPROCESSORS_ONLN), "cores_usable", usable_cores(), "memory_bytes",
+                   (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), "system", system.release, "machine",
+                   system.machine);
+}
+
+#ifndef DTRAIN_COMMIT
+#define DTRAIN_COMMIT "unknown"
+#endif
+
+static json_t *versions_object(const dt_record_facts *facts) {
+  char xxhash[32];
+  snprintf(xxhash, sizeof xxhash, "%u.%u.%u", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100,
+           XXH_versionNumber() % 100);
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "dtrain", DTRAIN_VERSION, "commit", DTRAIN_COMMIT, "compiler",
+                   __VERSION__, "jansson", jansson_version_str(), "xxhash", xxhash, "zlib", zlibVersion(), "mpi",
+                   facts->mpi_library, "yaml", facts->yaml_library);
+}
+
+/* 64-bit hashes are text: JSON numbers of this size do not survive most readers. */
+static json_t *hash_text(uint64_t hash) {
+  char text[24];
+  snprintf(text, sizeof text, "%016" PRIx64, hash);
+  return json_string(text);
+}
+
+static json_t *data_object(const char *source, uint64_t hash) {
+  return json_pack("{s:s?, s:o}", "source", source, "xxh3_64", hash_text(hash));
+}
+
+static json_t *run_object(const dt_record *r, const dt_record_facts *f, const char *config_hash) {
+  char started[DT_TIME_TEXT], seed[24];
+  snprintf(seed, sizeof seed, "%" PRIu64, r->spec->seed);
+  return json_pack("{s:s, s:s?, s:s, s:b, s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o}", "name", r->spec->name,
+                   "command", f->command, "started", dt_time_text(started), "resumed", r->resume, "seed", seed, "config_xxh3_128",
+                   config_hash, "device", f->device_name, "ranks", f->ranks, "local_ranks", f->local_ranks, "threads", f->threads,
+                   "shards", f->shards, "param_elements", (json_int_t)f->param_elements, "program_xxh3_64",
+                   hash_text(f->program_hash), "train_data", data_object(f->train_source, f->train_hash), "eval_data",
+                   data_object(f->eval_source, f->eval_hash), "versions", versions_object(f), "hardware", hardware_object());
+}
+
+/* ---- files ---- */
+
+/* Whole or not at all, by renaming; a record need not survive a power cut, so nothing is synced. */
+static dt_status write_file(const dt_record *r, const char *name, const char *text, size_t bytes) {
+  char temporary[64], label[PATH_MAX + 64];
+  snprintf(temporary, sizeof temporary, "%s.tmp", name);
+  snprintf(label, sizeof label, "%s/%s", r->dir, name);
+  int fd = openat(r->dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+  DT_REQUIRE(fd >= 0, DT_IO, "%s: could not write: %s", label, strerror(errno));
+  dt_status status = dt_write_all(fd, label, text, bytes);
+  if (close(fd) != 0 && status == DT_OK) status = dt_error_set(DT_IO, __FILE__, __LINE__, "%s: %s", label, strerror(errno));
+  if (status == DT_OK && renameat(r->dir_fd, temporary, r->dir_fd, name) != 0)
+    status = dt_error_set(DT_IO, __FILE__, __LINE__, "%s: could not rename: %s", label, strerror(errno));
+  if (status != DT_OK) unlinkat(r->dir_fd, temporary, 0);
+  return status;
+}
+
+static dt_status write_run(const dt_record *r) {
+  char *text = json_dumps(r->run, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+  DT_REQUIRE(text != NULL, DT_MEMORY, "no memory for %s", dt_run_file);
+  size_t bytes = strlen(text);
+  text[bytes] = '\n'; /* in the place of the terminating zero */
+  dt_status status = write_file(r, dt_run_file, text, bytes + 1);
+  free(text);
+  return status;
+}
+
+static dt_status write_config(const dt_record *r, const dt_config *config, char hash[DT_HASH_TEXT]) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *out = open_memstream(&text, &bytes);
+  DT_REQUIRE(out != NULL, DT_MEMORY, "no memory for %s", config_file);
+  dt_status status = dt_config_print(config, false, out);
+  fclose(out);
+  if (status == DT_OK) dt_hash_text(text, bytes, hash);
+  if (status == DT_OK) status = write_file(r, config_file, text, bytes);
+  free(text);
+  return status;
+}
+
+/* The attempts before this one, the last being what run.json says now. A file that cannot be read counts as none: it is only
+ * a record, and the run must not fail for it. */
+static json_t *earlier_attempts(const dt_record *r) {
+  uint8_t *text = NULL;
+  size_t bytes = 0;
+  if (!r->resume || dt_file_read(r->dir_fd, dt_run_file, run_max, &text, &bytes) != DT_OK) {
+    dt_error_clear();
+    return json_array();
+  }
+  json_t *last = json_loadb((const char *)text, bytes, 0, NULL);
+  free(text);
+  if (!json_is_object(last)) {
+    json_decref(last);
+    return json_array();
+  }
+  json_t *earlier = json_incref(json_object_get(last, "earlier"));
+  json_object_del(last, "earlier");
+  if (!json_is_array(earlier)) {
+    json_decref(earlier);
+    earlier = json_array();
+  }
+  json_array_append_new(earlier, last);
+  return earlier;
+}
+
+dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_record_facts *facts) {
+  char config_hash[DT_HASH_TEXT] = "";
+  if (record->rank != 0) return DT_OK;
+  json_t *earlier = earlier_attempts(record);
+  dt_status status = write_config(record, config, config_hash);
+  if (status != DT_OK) {
+    json_decref(earlier);
+    return status;
+  }
+  record->run = run_object(record, facts, config_hash);
+  if (record->run == NULL) json_decref(earlier);
+  DT_REQUIRE(record->run != NULL, DT_INTERNAL, "%s cannot be made: is the command line UTF-8?", dt_run_file);
+  json_object_set_new(record->run, "earlier", earlier);
+  return write_run(record);
+}
+
+dt_status dt_record_finish(dt_record *record, dt_status how, const char *text) {
+  char ended[DT_TIME_TEXT];
+  if (record->run == NULL) return DT_OK;
+  json_object_set_new(record->run, "ended", json_string(dt_time_text(ended)));
+  json_object_set_new(record->run, "outcome", json_string(how == DT_OK ? "finished" : dt_status_name(how)));
+  json_object_set_new(record->run, "exit_code", json_integer(dt_status_exit_code(how)));
+  json_object_set_new(record->run, "text", json_string(text != NULL ? text : ""));
+  return write_run(record);
+}
