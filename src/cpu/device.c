@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 
 #include "cpu/simd/kernels.h"
-#include "core/spec.h"
+#include "cpu/update.h"
 
 enum { LANES = 16, ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
@@ -219,6 +219,9 @@ dt_status dt_cpu_create(const dt_device_options *options, dt_device **out) {
   DT_TRY_GOTO(fail, choose_kernels(&cpu->kernels));
   cpu->isa = cpu->kernels->isa;
   memcpy(cpu->base.kernel, cpu->kernels->kernel, sizeof cpu->base.kernel);
+  cpu->base.kernel[DT_OP_GRAD_NORM] = dt_cpu_grad_norm;
+  cpu->base.kernel[DT_OP_UPDATE] = dt_cpu_update;
+  cpu->base.kernel[DT_OP_BN_UPDATE] = dt_cpu_bn_update;
   DT_TRY_GOTO(fail, dt_pool_create(options->threads, options->spin, &cpu->pool));
   *out = &cpu->base;
   return DT_OK;

@@ -10,14 +10,33 @@
 
 /* op, name of the kernel */
 #define DT_CPU_KERNELS(X)           \
+  X(LOAD, load)                     \
+  X(LINEAR_FWD, linear_fwd)         \
+  X(LINEAR_DGRAD, linear_dgrad)     \
+  X(LINEAR_WGRAD, linear_wgrad)     \
   X(ACT_FWD, act_fwd)               \
   X(ACT_BWD, act_bwd)               \
+  X(POOL_FWD, pool_fwd)             \
+  X(POOL_BWD, pool_bwd)             \
+  X(BN_FWD, bn_fwd)                 \
+  X(BN_EVAL, bn_eval)               \
+  X(BN_BWD, bn_bwd)                 \
+  X(DROPOUT_FWD, dropout_fwd)       \
+  X(DROPOUT_BWD, dropout_bwd)       \
   X(ADD, add)                       \
   X(CONCAT, concat)                 \
-  X(SLICE, slice)
+  X(SLICE, slice)                   \
+  X(SOFTMAX, softmax)               \
+  X(LOSS, loss)                     \
+  X(SCORE, score)
 
 /* op, name of the function that says how many bytes of WORK the kernel needs */
-#define DT_CPU_WORKS(X)
+#define DT_CPU_WORKS(X)                \
+  X(LINEAR_DGRAD, linear_dgrad_work)   \
+  X(LINEAR_WGRAD, linear_wgrad_work) \
+  X(BN_FWD, bn_fwd_work)             \
+  X(BN_BWD, bn_bwd_work)             \
+  X(LOSS, loss_work)
 
 typedef size_t dt_cpu_work(const dt_device *device, const dt_program *program, const dt_instr *instr);
 
