@@ -20,23 +20,26 @@ void dt_executor_destroy(dt_executor **executor);
 
 dt_run *dt_executor_run_state(dt_executor *executor); /* blocks and step, for checkpoints and tests */
 
-/* One training step: every pass, reductions overlapped with backward, updates. flags[DT_TAIL_STOP..DT_TAIL_FAIL] of this rank
- * ride on the last bucket; on return tail[DT_TAIL_COUNT] holds the sums over all ranks. Collective. */
+/* One training step: every pass, reductions overlapped with backward, updates. flags and tail are indexed by dt_tail
+ * ([DT_TAIL_COUNT] both): flags[DT_TAIL_STOP..DT_TAIL_FAIL] of this rank ride on the last bucket, and on return tail holds the
+ * sums over all ranks. The flags of a rank without shards reach nobody. Collective. */
 dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void *context, const double *flags, double *tail);
-/* One pass of an EVAL or PREDICT program. Not collective. */
+/* One pass of an EVAL or PREDICT program; score may be NULL for PREDICT. Not collective. */
 dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch *batch, dt_score *score);
 
-/* Draws initial parameters (by name order in the block, Philox keyed by parameter index) and sets states. */
+/* Draws initial parameters (Philox keyed by the parameter's index in the program; equal on every device up to its precision) and
+ * sets states to their start. */
 dt_status dt_executor_init_params(dt_executor *executor);
-/* Parameters, states and slots as named tensors on the host: download copies them from the device, upload back.
- * Arrays live as long as the executor. */
+/* Parameters, states and slots as named tensors on the host, in the order of the layers: "conv1.weight", "bn1.running_mean";
+ * slots are "conv1.weight.momentum". download copies them from the device, upload back. Arrays live as long as the executor;
+ * the executor must own its blocks (share NULL). */
 dt_status dt_executor_download(dt_executor *executor, dt_tensor_ref **model, int *model_count, dt_tensor_ref **optimizer,
                                int *optimizer_count);
 dt_status dt_executor_upload(dt_executor *executor);
 /* XXH3-64 over parameters, states and slots. */
 dt_status dt_executor_hash(dt_executor *executor, uint64_t *out);
 
-/* Seconds spent since creation, for the record: per instruction when tracing is on. */
+/* Seconds spent since creation, for the record. */
 typedef struct dt_executor_times {
   double load_wait, compute, reduce_wait, update;
 } dt_executor_times;

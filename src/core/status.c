@@ -8,6 +8,7 @@
 
 static _Thread_local char error_text[16384];
 static _Thread_local char error_origin[256];
+static _Thread_local unsigned long allocations;
 
 static const struct {
   int exit_code;
@@ -56,7 +57,12 @@ void dt_assert_failed(const char *condition, const char *file, int line) {
 
 dt_status dt_alloc(size_t count, size_t bytes, void *out_pointer) {
   void *memory = calloc(count > 0 ? count : 1, bytes > 0 ? bytes : 1);
+  allocations++;
   DT_REQUIRE(memory != NULL, DT_MEMORY, "could not allocate %zu x %zu bytes", count, bytes);
   memcpy(out_pointer, &memory, sizeof memory);
   return DT_OK;
+}
+
+unsigned long dt_alloc_count(void) {
+  return allocations;
 }

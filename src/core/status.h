@@ -81,5 +81,7 @@ _Noreturn void dt_assert_failed(const char *condition, const char *file, int lin
 
 /* Zeroed memory; DT_MEMORY with the size when there is none. */
 dt_status dt_alloc(size_t count, size_t bytes, void *out_pointer);
+/* How often this thread has called dt_alloc: that a step allocates nothing is asserted by comparing two of these. */
+unsigned long dt_alloc_count(void);
 
 #endif

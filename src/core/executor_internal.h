@@ -1,0 +1,35 @@
+/* Inside the executor: the step (executor.c) and the blocks on the host (replica.c). */
+#ifndef DT_CORE_EXECUTOR_INTERNAL_H
+#define DT_CORE_EXECUTOR_INTERNAL_H
+
+#include "core/executor.h"
+#include "core/region.h"
+
+/* The replica on the host: mirrors of the flat blocks, and their pieces by name. */
+typedef struct dt_replica {
+  void *param, *state, *slot[4];
+  dt_tensor_ref *model, *optimizer;
+  int model_count, optimizer_count;
+  dt_region names;
+} dt_replica;
+
+struct dt_executor {
+  dt_run run;
+  dt_step step;
+  const dt_tree *tree;
+  dt_reducer *reducer;
+  const dt_graph *graph;
+  bool owns_blocks; /* parameters, states and slots */
+  dt_replica replica;
+  void *host;       /* grad_elements zeros, and room for the tail */
+  dt_executor_times times;
+};
+
+static inline int dt_executor_slots(const dt_executor *executor) {
+  return executor->run.optimizer != NULL ? executor->run.optimizer->slots : 0;
+}
+
+dt_status dt_replica_create(dt_executor *executor);
+void dt_replica_destroy(dt_executor *executor);
+
+#endif

@@ -1,0 +1,168 @@
+/* A replica is what training changes: parameters, running statistics and optimizer slots. Here it is given its first values,
+ * copied between device and host, and hashed. */
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "core/executor_internal.h"
+#include "core/rng.h"
+
+static size_t element_bytes(const dt_executor *executor) {
+  return dt_dtype_bytes(executor->run.device->ops->dtype);
+}
+
+static size_t param_bytes(const dt_executor *executor) {
+  return (size_t)executor->run.program->param_elements * element_bytes(executor);
+}
+
+static size_t state_bytes(const dt_executor *executor) {
+  return (size_t)executor->run.program->state_elements * element_bytes(executor);
+}
+
+static dt_tensor_ref make_ref(const dt_executor *executor, const dt_param *param, const char *name, void *block) {
+  return (dt_tensor_ref){.name = name,
+                         .dtype = executor->run.device->ops->dtype,
+                         .shape = param->shape,
+                         .data = (char *)block + (size_t)param->offset * element_bytes(executor)};
+}
+
+/* Appends the tensors of one node in the order of their declaration. The block has the last node first, but who opens a
+ * checkpoint reads from the input on. */
+static dt_status add_node_refs(dt_executor *executor, int node) {
+  const dt_program *program = executor->run.program;
+  dt_replica *replica = &executor->replica;
+  for (int p = 0; p < program->param_count; p++) {
+    const dt_param *param = &program->param[p];
+    if (param->node != node) continue;
+    replica->model[replica->model_count++] = make_ref(executor, param, param->name, replica->param);
+    for (int s = 0; s < dt_executor_slots(executor); s++) {
+      const char *name;
+      DT_TRY(dt_region_format(&replica->names, &name, "%s.%s", param->name, executor->run.optimizer->slot_name[s]));
+      replica->optimizer[replica->optimizer_count++] = make_ref(executor, param, name, replica->slot[s]);
+    }
+  }
+  for (int s = 0; s < program->state_count; s++) {
+    if (program->state[s].node != node) continue;
+    replica->model[replica->model_count++] = make_ref(executor, &program->state[s], program->state[s].name, replica->state);
+  }
+  return DT_OK;
+}
+
+dt_status dt_replica_create(dt_executor *executor) {
+  const dt_program *program = executor->run.program;
+  dt_replica *replica = &executor->replica;
+  int slots = dt_executor_slots(executor);
+  DT_TRY(dt_alloc(1, param_bytes(executor), &replica->param));
+  DT_TRY(dt_alloc(1, state_bytes(executor), &replica->state));
+  for (int s = 0; s < slots; s++) DT_TRY(dt_alloc(1, param_bytes(executor), &replica->slot[s]));
+  DT_TRY(dt_alloc((size_t)(program->param_count + program->state_count), sizeof *replica->model, &replica->model));
+  DT_TRY(dt_alloc((size_t)(program->param_count * slots), sizeof *replica->optimizer, &replica->optimizer));
+  for (int n = 0; n < executor->graph->count; n++) DT_TRY(add_node_refs(executor, n));
+  return DT_OK;
+}
+
+void dt_replica_destroy(dt_executor *executor) {
+  dt_replica *replica = &executor->replica;
+  free(replica->param);
+  free(replica->state);
+  for (int s = 0; s < 4; s++) free(replica->slot[s]);
+  free(replica->model);
+  free(replica->optimizer);
+  dt_region_free(&replica->names);
+}
+
+/* --- first values --- */
+
+/* Rounded to float on every device, so that all start from the same numbers. */
+static float first_value(uint64_t seed, const dt_param_decl *decl, int index, int64_t element) {
+  switch (decl->init) {
+    case DT_INIT_ZERO:
+      return 0;
+    case DT_INIT_ONE:
+      return 1;
+    case DT_INIT_KAIMING_UNIFORM:
+      break;
+  }
+  dt_rng_block block = dt_rng(seed, DT_RNG_INIT, (uint64_t)index, (uint64_t)element / 4, 0);
+  double u = (double)dt_rng_float(block.word[element % 4]);
+  return (float)((2 * u - 1) * decl->bound);
+}
+
+static void set_element(const dt_executor *executor, void *block, int64_t element, float value) {
+  if (executor->run.device->ops->dtype == DT_F64) {
+    ((double *)block)[element] = (double)value;
+  } else {
+    ((float *)block)[element] = value;
+  }
+}
+
+static void fill(const dt_executor *executor, void *block, const dt_param *param, const dt_param_decl *decl, int index) {
+  for (int64_t e = 0; e < param->count; e++) {
+    set_element(executor, block, param->offset + e, first_value(executor->run.seed, decl, index, e));
+  }
+}
+
+dt_status dt_executor_init_params(dt_executor *executor) {
+  const dt_program *program = executor->run.program;
+  dt_replica *replica = &executor->replica;
+  DT_ASSERT(executor->owns_blocks);
+  for (int p = 0; p < program->param_count; p++) {
+    const dt_param *param = &program->param[p];
+    fill(executor, replica->param, param, &executor->graph->node[param->node].param[param->role], p);
+  }
+  for (int s = 0; s < program->state_count; s++) {
+    const dt_param *state = &program->state[s];
+    fill(executor, replica->state, state, &executor->graph->node[state->node].state[state->role], s);
+  }
+  return dt_executor_upload(executor);
+}
+
+/* --- device and host --- */
+
+static dt_status download(const dt_executor *executor) {
+  dt_device *device = executor->run.device;
+  const dt_blocks *blocks = &executor->run.blocks;
+  const dt_replica *replica = &executor->replica;
+  DT_TRY(device->ops->download(device, replica->param, blocks->param, param_bytes(executor)));
+  DT_TRY(device->ops->download(device, replica->state, blocks->state, state_bytes(executor)));
+  for (int s = 0; s < dt_executor_slots(executor); s++) {
+    DT_TRY(device->ops->download(device, replica->slot[s], blocks->slot[s], param_bytes(executor)));
+  }
+  return device->ops->sync(device);
+}
+
+dt_status dt_executor_download(dt_executor *executor, dt_tensor_ref **model, int *model_count, dt_tensor_ref **optimizer,
+                               int *optimizer_count) {
+  DT_ASSERT(executor->owns_blocks);
+  DT_TRY(download(executor));
+  *model = executor->replica.model;
+  *model_count = executor->replica.model_count;
+  *optimizer = executor->replica.optimizer;
+  *optimizer_count = executor->replica.optimizer_count;
+  return DT_OK;
+}
+
+dt_status dt_executor_upload(dt_executor *executor) {
+  DT_ASSERT(executor->owns_blocks);
+  dt_device *device = executor->run.device;
+  dt_blocks *blocks = &executor->run.blocks;
+  const dt_replica *replica = &executor->replica;
+  DT_TRY(device->ops->upload(device, blocks->param, replica->param, param_bytes(executor)));
+  DT_TRY(device->ops->upload(device, blocks->state, replica->state, state_bytes(executor)));
+  for (int s = 0; s < dt_executor_slots(executor); s++) {
+    DT_TRY(device->ops->upload(device, blocks->slot[s], replica->slot[s], param_bytes(executor)));
+  }
+  return device->ops->sync(device);
+}
+
+dt_status dt_executor_hash(dt_executor *executor, uint64_t *out) {
+  DT_ASSERT(executor->owns_blocks);
+  DT_TRY(download(executor));
+  const dt_replica *replica = &executor->replica;
+  uint64_t hash = XXH3_64bits(replica->param, param_bytes(executor));
+  hash = XXH3_64bits_withSeed(replica->state, state_bytes(executor), hash);
+  for (int s = 0; s < dt_executor_slots(executor); s++) {
+    hash = XXH3_64bits_withSeed(replica->slot[s], param_bytes(executor), hash);
+  }
+  *out = hash;
+  return DT_OK;
+}
