@@ -15,6 +15,8 @@ enum {
 };
 /* What each kernel takes in besides its own work. */
 static const unsigned fusions[DT_OP_COUNT] = {
+    [DT_OP_CONV_FWD] = FUSE_FORWARD | FUSE(CONV_POOL),
+    [DT_OP_CONV_DGRAD] = FUSE_BACKWARD,
     [DT_OP_ADD] = FUSE(FORWARD_ACT) | FUSE_BACKWARD,
     [DT_OP_ACT_BWD] = FUSE(BACKWARD_ADD),
     [DT_OP_SLICE] = FUSE_BACKWARD,
@@ -28,6 +30,9 @@ static const unsigned fusions[DT_OP_COUNT] = {
 };
 
 static bool cpu_fuses(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
+  /* The fused pool stands last and pools what lies in registers: it takes no addend, and nothing comes after it. */
+  bool pooled = into->op == DT_OP_CONV_FWD && into->pool.window.kernel[0] > 0;
+  if (pooled || (fusion == DT_FUSE_CONV_POOL && into->arg[DT_ARG_ADDEND] >= 0)) return false;
   return fusions[into->op] >> fusion & 1;
 }
 

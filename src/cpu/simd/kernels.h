@@ -14,6 +14,9 @@
   X(LINEAR_FWD, linear_fwd)         \
   X(LINEAR_DGRAD, linear_dgrad)     \
   X(LINEAR_WGRAD, linear_wgrad)     \
+  X(CONV_FWD, conv_fwd)             \
+  X(CONV_DGRAD, conv_dgrad)         \
+  X(CONV_WGRAD, conv_wgrad)         \
   X(ACT_FWD, act_fwd)               \
   X(ACT_BWD, act_bwd)               \
   X(POOL_FWD, pool_fwd)             \
@@ -31,8 +34,11 @@
   X(SCORE, score)
 
 /* op, name of the function that says how many bytes of WORK the kernel needs */
-#define DT_CPU_WORKS(X)                \
-  X(LINEAR_DGRAD, linear_dgrad_work)   \
+#define DT_CPU_WORKS(X)              \
+  X(CONV_FWD, conv_fwd_work)         \
+  X(CONV_DGRAD, conv_dgrad_work)     \
+  X(CONV_WGRAD, conv_wgrad_work)     \
+  X(LINEAR_DGRAD, linear_dgrad_work) \
   X(LINEAR_WGRAD, linear_wgrad_work) \
   X(BN_FWD, bn_fwd_work)             \
   X(BN_BWD, bn_bwd_work)             \

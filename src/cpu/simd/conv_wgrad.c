@@ -1,0 +1,255 @@
+/* dw = sum over samples and places of dy * x, db = sum of dy.
+ *
+ * A block's gradient of one weight is the sum over the places of dy in scan order whose x lies inside the input, lane by lane
+ * by fma from zero, then v16_sum; db the same with additions. Blocks, then shards, are added by the tree (core/tree.h). One
+ * task is a block and a tile of output channels; it holds up to 24 weights in registers while it scans the block, and
+ * leaves the block's sums in WORK: [block][dw, then db]. */
+#include "cpu/simd/conv_job.h"
+#include "cpu/simd/kernels.h"
+#include "cpu/simd/sums.h"
+
+#if defined(DT_ISA_avx512)
+enum { WEIGHT_CO = 4, WEIGHT_TAPS = 6 };
+#else
+enum { WEIGHT_CO = 3, WEIGHT_TAPS = 2 };
+#endif
+enum { WEIGHT_SUMS = (WEIGHT_CO * WEIGHT_TAPS + 15) / 16 * 16, FOLD_CHUNK = 1024 };
+
+/* Weights of CO output channels, CI input channels, one kernel row, KX neighbouring kernel columns. */
+typedef struct weight_tile {
+  const float *dy; /* first output channel, first row whose x is inside */
+  const float *x;  /* first input channel, the same row, the place that the first column meets at output column 0 */
+  ptrdiff_t dy_channel, dy_row, x_channel, x_row, x_tap, x_px;
+  int rows, columns;         /* of dy */
+  int inner_first, inner_end; /* columns of dy at which every kernel column is inside */
+  int x_first, x_tap_places, x_px_places, x_width; /* the same places as numbers, for the columns at the border */
+} weight_tile;
+
+/* Sums of the tile: [CO][CI][KX] vectors. */
+typedef void weight_tile_fn(const weight_tile *t, float *sums);
+
+VEC void weight_column(const weight_tile *t, const float *dy, const float *x, int column, const bool border, v16 *acc, const int CO,
+                       const int CI, const int KX) {
+  v16 g[WEIGHT_CO];
+#pragma GCC unroll 8
+  for (int c = 0; c < CO; c++) g[c] = v16_load(dy + c * t->dy_channel + column * 16);
+#pragma GCC unroll 8
+  for (int k = 0; k < KX; k++) {
+    int place = t->x_first + column * t->x_px_places + k * t->x_tap_places;
+    if (border && (place < 0 || place >= t->x_width)) continue;
+#pragma GCC unroll 8
+    for (int i = 0; i < CI; i++) {
+      v16 v = v16_load(x + i * t->x_channel + column * t->x_px + k * t->x_tap);
+#pragma GCC unroll 8
+      for (int c = 0; c < CO; c++) acc[(c * CI + i) * KX + k] = v16_fma(g[c], v, acc[(c * CI + i) * KX + k]);
+    }
+  }
+}
+
+VEC void weight_tile_sum(const weight_tile *t, float *sums, const int CO, const int CI, const int KX) {
+  v16 acc[WEIGHT_SUMS];
+#pragma GCC unroll 32
+  for (int i = 0; i < WEIGHT_SUMS; i++) acc[i] = v16_zero();
+  const float *dy = t->dy, *x = t->x;
+  for (int row = 0; row < t->rows; row++, dy += t->dy_row, x += t->x_row) {
+    int column = 0;
+    for (; column < t->inner_first; column++) weight_column(t, dy, x, column, true, acc, CO, CI, KX);
+    for (; column < t->inner_end; column++) weight_column(t, dy, x, column, false, acc, CO, CI, KX);
+    for (; column < t->columns; column++) weight_column(t, dy, x, column, true, acc, CO, CI, KX);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < CO * CI * KX; i += 16) v16_sum16(acc + i, sums + i);
+}
+
+#define WEIGHT_TILE(CO, CI, KX)                                                            \
+  static void weight_tile_##CO##_##CI##_##KX(const weight_tile *t, float *sums) {          \
+    weight_tile_sum(t, sums, CO, CI, KX);                                                  \
+  }
+#if defined(DT_ISA_avx512)
+#define WEIGHT_TILES(CO)                                                                                                   \
+  WEIGHT_TILE(CO, 1, 1) WEIGHT_TILE(CO, 2, 1) WEIGHT_TILE(CO, 3, 1) WEIGHT_TILE(CO, 4, 1) WEIGHT_TILE(CO, 5, 1)            \
+  WEIGHT_TILE(CO, 6, 1) WEIGHT_TILE(CO, 1, 2) WEIGHT_TILE(CO, 2, 2) WEIGHT_TILE(CO, 3, 2) WEIGHT_TILE(CO, 1, 3)            \
+  WEIGHT_TILE(CO, 2, 3) WEIGHT_TILE(CO, 1, 4) WEIGHT_TILE(CO, 1, 5) WEIGHT_TILE(CO, 1, 6)
+#define WEIGHT_ROW(CO)                                                                                                     \
+  {                                                                                                                        \
+    {weight_tile_##CO##_1_1, weight_tile_##CO##_1_2, weight_tile_##CO##_1_3, weight_tile_##CO##_1_4,                       \
+     weight_tile_##CO##_1_5, weight_tile_##CO##_1_6},                                                                      \
+    {weight_tile_##CO##_2_1, weight_tile_##CO##_2_2, weight_tile_##CO##_2_3},                                              \
+    {weight_tile_##CO##_3_1, weight_tile_##CO##_3_2},                                                                      \
+    {weight_tile_##CO##_4_1}, {weight_tile_##CO##_5_1}, {weight_tile_##CO##_6_1},                                          \
+  }
+WEIGHT_TILES(1) WEIGHT_TILES(2) WEIGHT_TILES(3) WEIGHT_TILES(4)
+/* [CO - 1][CI - 1][KX - 1], where CI * KX <= WEIGHT_TAPS */
+static weight_tile_fn *const weight_tile_table[WEIGHT_CO][WEIGHT_TAPS][WEIGHT_TAPS] = {WEIGHT_ROW(1), WEIGHT_ROW(2), WEIGHT_ROW(3),
+                                                                                       WEIGHT_ROW(4)};
+#else
+#define WEIGHT_TILES(CO) WEIGHT_TILE(CO, 1, 1) WEIGHT_TILE(CO, 2, 1) WEIGHT_TILE(CO, 1, 2)
+#define WEIGHT_ROW(CO) {{weight_tile_##CO##_1_1, weight_tile_##CO##_1_2}, {weight_tile_##CO##_2_1}}
+WEIGHT_TILES(1) WEIGHT_TILES(2) WEIGHT_TILES(3)
+static weight_tile_fn *const weight_tile_table[WEIGHT_CO][WEIGHT_TAPS][WEIGHT_TAPS] = {WEIGHT_ROW(1), WEIGHT_ROW(2), WEIGHT_ROW(3)};
+#endif
+
+typedef struct weight_job {
+  conv_shape shape;
+  const float *x, *dy;
+  float *partial;      /* [block][stride]: dw, then db */
+  size_t stride;
+  float *dw, *db;      /* db NULL where absent */
+  int shards, shard_blocks;
+  int group_tiles;     /* tiles of output channels in a group */
+} weight_job;
+
+/* The outputs along an axis at which kernel tap k is inside the input: [*first, *end). */
+static void weight_outputs_inside(const conv_shape *s, int a, int k, int *first, int *end) {
+  const dt_window *w = &s->op.window;
+  int place = k * w->dilation[a] - w->pad[a], last = s->in[1 + a] - 1 - place;
+  *first = place >= 0 ? 0 : (-place + w->stride[a] - 1) / w->stride[a];
+  *end = last < 0 ? 0 : last / w->stride[a] + 1;
+  if (*end > s->out[1 + a]) *end = s->out[1 + a];
+  if (*first > *end) *first = *end;
+}
+
+/* Where a task stands: a block, its partial sums, output channels [first, first + count) of a group. */
+typedef struct weight_place {
+  const weight_job *job;
+  const float *x, *dy; /* of the group's first channel, of the tile's first channel */
+  float *dw;           /* partial sums of the tile's first channel */
+  int count;
+} weight_place;
+
+static void weight_run_tile(const weight_place *at, int in, int in_count, int row, int column, int column_count) {
+  const conv_shape *s = &at->job->shape;
+  const dt_window *w = &s->op.window;
+  int row_first, row_end, first, end, last_first, last_end;
+  weight_outputs_inside(s, 0, row, &row_first, &row_end);
+  weight_outputs_inside(s, 1, column, &first, &end);
+  weight_outputs_inside(s, 1, column + column_count - 1, &last_first, &last_end);
+  int x_first = column * w->dilation[1] - w->pad[1];
+  ptrdiff_t x_row = (ptrdiff_t)row_first * w->stride[0] + row * w->dilation[0] - w->pad[0];
+  weight_tile t = {.dy = at->dy + (ptrdiff_t)row_first * s->out[2] * 16,
+                   .x = at->x + in * s->in_plane + (x_row * s->in[2] + x_first) * 16,
+                   .dy_channel = s->out_plane,
+                   .dy_row = (ptrdiff_t)s->out[2] * 16,
+                   .x_channel = s->in_plane,
+                   .x_row = (ptrdiff_t)w->stride[0] * s->in[2] * 16,
+                   .x_tap = (ptrdiff_t)w->dilation[1] * 16,
+                   .x_px = (ptrdiff_t)w->stride[1] * 16,
+                   .rows = row_end - row_first,
+                   .columns = s->out[2],
+                   .x_first = x_first,
+                   .x_tap_places = w->dilation[1],
+                   .x_px_places = w->stride[1],
+                   .x_width = s->in[2]};
+  t.inner_first = first > last_first ? first : last_first;
+  t.inner_end = end < last_end ? end : last_end;
+  if (t.inner_end < t.inner_first) t.inner_end = t.inner_first;
+  float sums[WEIGHT_SUMS], *from = sums;
+  weight_tile_table[at->count - 1][in_count - 1][column_count - 1](&t, sums);
+  for (int c = 0; c < at->count; c++) {
+    for (int i = 0; i < in_count; i++, from += column_count) {
+      float *to = at->dw + ((ptrdiff_t)(c * s->in_channels + in + i) * w->kernel[0] + row) * w->kernel[1] + column;
+      memcpy(to, from, (size_t)column_count * sizeof(float));
+    }
+  }
+}
+
+static void weight_run_inputs(const weight_place *at, int column, int column_count) {
+  const conv_shape *s = &at->job->shape;
+  int pieces = conv_pieces(s->in_channels, WEIGHT_TAPS / column_count);
+  for (int piece = 0; piece < pieces; piece++) {
+    int in = conv_piece_first(s->in_channels, pieces, piece);
+    int in_count = conv_piece_first(s->in_channels, pieces, piece + 1) - in;
+    for (int row = 0; row < s->op.window.kernel[0]; row++) weight_run_tile(at, in, in_count, row, column, column_count);
+  }
+}
+
+static void weight_bias(const weight_place *at, float *db) {
+  const conv_shape *s = &at->job->shape;
+  for (int c = 0; c < at->count; c++) {
+    const float *dy = at->dy + c * s->out_plane;
+    v16 acc = v16_zero();
+    for (ptrdiff_t i = 0; i < s->out_plane; i += 16) acc = v16_add(acc, v16_load(dy + i));
+    db[c] = v16_sum(acc);
+  }
+}
+
+static void weight_task(void *context, int index, int thread) {
+  const weight_job *job = context;
+  const conv_shape *s = &job->shape;
+  int tiles = s->op.groups * job->group_tiles, block = index / tiles, tile = index % tiles;
+  int group = tile / job->group_tiles, piece = tile % job->group_tiles;
+  int in_group = conv_piece_first(s->out_channels, job->group_tiles, piece);
+  int channel = group * s->out_channels + in_group;
+  float *partial = job->partial + (size_t)block * job->stride;
+  weight_place at = {.job = job,
+                     .x = job->x + ((ptrdiff_t)block * s->in[0] + group * s->in_channels) * s->in_plane,
+                     .dy = job->dy + ((ptrdiff_t)block * s->out[0] + channel) * s->out_plane,
+                     .dw = partial + (size_t)channel * (s->weights / (size_t)s->out[0]),
+                     .count = conv_piece_first(s->out_channels, job->group_tiles, piece + 1) - in_group};
+  if (job->db != NULL) weight_bias(&at, partial + s->weights + channel);
+  int columns = s->op.window.kernel[1], pieces = conv_pieces(columns, WEIGHT_TAPS);
+  for (int i = 0; i < pieces; i++) {
+    int column = conv_piece_first(columns, pieces, i);
+    weight_run_inputs(&at, column, conv_piece_first(columns, pieces, i + 1) - column);
+  }
+}
+
+/* Adds `count` rows, `stride` apart, into the first by the tree of core/tree.h: the largest complete subtree smaller than the
+ * whole is the older part. */
+static void fold_rows(float *first, size_t stride, int count, int elements) {
+  if (count == 1) return;
+  int older = 1;
+  while (2 * older < count) older *= 2;
+  float *rest = first + (size_t)older * stride;
+  fold_rows(first, stride, older, elements);
+  fold_rows(rest, stride, count - older, elements);
+  for (int i = 0; i < elements; i += 16) v16_store(first + i, v16_add(v16_load(first + i), v16_load(rest + i)));
+}
+
+/* Sums one chunk of elements over all blocks and hands it to dw and db. */
+static void fold_task(void *context, int index, int thread) {
+  const weight_job *job = context;
+  size_t first = (size_t)index * FOLD_CHUNK, end = first + FOLD_CHUNK, weights = job->shape.weights;
+  if (end > job->stride) end = job->stride;
+  float *row = job->partial + first;
+  size_t shard = job->stride * (size_t)job->shard_blocks;
+  for (int s = 0; s < job->shards; s++) fold_rows(row + (size_t)s * shard, job->stride, job->shard_blocks, (int)(end - first));
+  fold_rows(row, shard, job->shards, (int)(end - first));
+  size_t dw_end = end < weights ? end : weights;
+  if (first < dw_end) memcpy(job->dw + first, row, (dw_end - first) * sizeof(float));
+  if (job->db == NULL || end <= weights) return;
+  size_t db_first = first > weights ? first - weights : 0, db_end = end - weights;
+  if (db_end > (size_t)job->shape.out[0]) db_end = (size_t)job->shape.out[0];
+  if (db_first < db_end) memcpy(job->db + db_first, row + (weights + db_first - first), (db_end - db_first) * sizeof(float));
+}
+
+/* Floats of one block's sums: dw, db, up to a whole vector. */
+static size_t weight_stride(size_t weights, size_t out_channels) {
+  return (weights + out_channels + 15) / 16 * 16;
+}
+
+size_t DT_SIMD(dt_cpu_conv_wgrad_work)(const dt_device *device, const dt_program *program, const dt_instr *instr) {
+  const dt_shape *dw = &program->buffer[instr->arg[DT_ARG_DW]].shape;
+  size_t stride = weight_stride((size_t)dt_shape_count(dw), (size_t)dw->dim[0]);
+  return stride * (size_t)program->pass_shards * (size_t)dt_cpu_shard_blocks(program) * sizeof(float);
+}
+
+dt_status DT_SIMD(dt_cpu_conv_wgrad)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  const dt_program *program = run->program;
+  dt_pool *pool = ((dt_cpu *)run->device)->pool;
+  int out_channels = (int)program->buffer[instr->arg[DT_ARG_DY]].shape.dim[0];
+  weight_job job = {.shape = conv_shape_make(&instr->conv, &program->buffer[instr->arg[DT_ARG_X]].shape, out_channels),
+                    .x = dt_cpu_arg(run, instr, pass, DT_ARG_X),
+                    .dy = dt_cpu_arg(run, instr, pass, DT_ARG_DY),
+                    .partial = dt_cpu_arg(run, instr, pass, DT_ARG_WORK),
+                    .dw = dt_cpu_arg(run, instr, pass, DT_ARG_DW),
+                    .db = dt_cpu_arg(run, instr, pass, DT_ARG_DB),
+                    .shards = pass->shard_count,
+                    .shard_blocks = dt_cpu_shard_blocks(program)};
+  job.stride = weight_stride(job.shape.weights, (size_t)job.shape.out[0]);
+  job.group_tiles = conv_pieces(job.shape.out_channels, WEIGHT_CO);
+  int blocks = job.shards * job.shard_blocks;
+  dt_pool_run(pool, blocks * job.shape.op.groups * job.group_tiles, weight_task, &job);
+  dt_pool_run(pool, (int)((job.stride + FOLD_CHUNK - 1) / FOLD_CHUNK), fold_task, &job);
+  return DT_OK;
+}
