@@ -1,0 +1,38 @@
+/* reduce: fast. A rank adds up its own roots, and MPI's all-reduce does the rest in whatever order it likes: equal bits on all
+ * ranks of a run, other bits for other rank counts. */
+#include "comm/async.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Adds this rank's roots, from the youngest to the oldest, which leaves the sum in node 0; a rank without shards gives zeros. */
+static void sum_own_roots(async_reducer *r, const dt_bucket *b) {
+  const dt_tree *tree = r->options.tree;
+  const dt_root *root = tree->roots + tree->root_first;
+  if (tree->root_count == 0) memset(dt_async_element(r, 0, b->first), 0, (size_t)b->count * dt_dtype_bytes(r->options.dtype));
+  for (int i = tree->root_count - 1; i > 0; i--) {
+    static const dt_merge pair = {.into = 0, .from = 1};
+    void *source[2] = {dt_async_element(r, root[i - 1].node, b->first), dt_async_element(r, root[i].node, b->first)};
+    dt_fold_to_all(r->options.dtype, &pair, 1, source, 2, b->count, source, 1);
+  }
+}
+
+static dt_status fast_enter(async_reducer *r, int bucket, int phase, MPI_Request *request, int *count) {
+  const dt_bucket *b = &r->options.bucket[bucket];
+  sum_own_roots(r, b);
+  DT_MPI(MPI_Iallreduce(MPI_IN_PLACE, dt_async_element(r, 0, b->first), (int)b->count, dt_async_type(r), MPI_SUM, r->channel,
+                        &request[(*count)++]));
+  return DT_OK;
+}
+
+dt_status dt_fast_reducer_create(mpi_comm *comm, const dt_reducer_options *options, dt_reducer **out) {
+  async_reducer *r = NULL;
+  DT_TRY(dt_alloc(1, sizeof *r, &r));
+  r->phases = 1;
+  r->enter = fast_enter;
+  dt_reducer *base = &r->base;
+  dt_status status = dt_async_start(r, comm, options, 1);
+  if (status != DT_OK) dt_async_destroy(&base);
+  *out = base;
+  return status;
+}

@@ -1,0 +1,158 @@
+/* The communicator over MPI: start-up, host collectives, and the choice of a reducer. */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/mpi_comm.h"
+
+/* Open MPI's settings with which ranks on one host start fast and quietly and share cores fairly. The user's own environment
+ * wins. Across hosts the choice of a network is left to MPI. */
+static const struct {
+  const char *name, *value;
+  bool one_host_only;
+} settings[] = {
+    {"OMPI_MCA_pml", "ob1", true}, /* skips probing for fabrics: 0.2 s of MPI_Init */
+    {"OMPI_MCA_btl", "self,vader,tcp", true},
+    {"OMPI_MCA_btl_vader_single_copy_mechanism", "none", false}, /* cma needs ptrace, which containers forbid, and warns */
+    {"OMPI_MCA_mpi_yield_when_idle", "1", false},
+    {"OMPI_MCA_btl_base_warn_component_unused", "0", false},
+};
+
+static bool launched_on_one_host(void) {
+  const char *all = getenv("OMPI_COMM_WORLD_SIZE"), *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  return all != NULL && here != NULL && strcmp(all, here) == 0;
+}
+
+static void prepare_environment(void) {
+  bool one_host = launched_on_one_host();
+  for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+    if (one_host || !settings[i].one_host_only) setenv(settings[i].name, settings[i].value, 0);
+  }
+}
+
+dt_status dt_mpi_raise(int code, const char *call, const char *file, int line) {
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  return dt_error_set(DT_PEER, file, line, "%s failed: %s", call, text);
+}
+
+static dt_status mpi_allreduce_i64(dt_comm *comm, int64_t *value, int count, dt_reduce_op op) {
+  const MPI_Op ops[] = {[DT_SUM] = MPI_SUM, [DT_MIN] = MPI_MIN, [DT_MAX] = MPI_MAX};
+  dt_comm_mark(comm, DT_COLLECTIVE_ALLREDUCE, DT_I64, (uint64_t)count);
+  DT_MPI(MPI_Allreduce(MPI_IN_PLACE, value, count, MPI_INT64_T, ops[op], ((mpi_comm *)comm)->world));
+  return DT_OK;
+}
+
+static dt_status mpi_bcast(dt_comm *comm, void *data, size_t bytes, int root) {
+  const size_t piece = (size_t)1 << 30; /* MPI counts in int */
+  dt_comm_mark(comm, DT_COLLECTIVE_BCAST, DT_U8, bytes);
+  for (size_t at = 0; at < bytes; at += piece) {
+    size_t here = bytes - at < piece ? bytes - at : piece;
+    DT_MPI(MPI_Bcast((char *)data + at, (int)here, MPI_BYTE, root, ((mpi_comm *)comm)->world));
+  }
+  return DT_OK;
+}
+
+static dt_status mpi_gather(dt_comm *comm, const void *data, size_t bytes, void *out, int root) {
+  dt_comm_mark(comm, DT_COLLECTIVE_GATHER, DT_U8, bytes);
+  DT_REQUIRE(bytes <= (size_t)1 << 30, DT_INTERNAL, "gather of %zu bytes per rank: at most 2^30", bytes);
+  DT_MPI(MPI_Gather(data, (int)bytes, MPI_BYTE, out, (int)bytes, MPI_BYTE, root, ((mpi_comm *)comm)->world));
+  return DT_OK;
+}
+
+static dt_status mpi_barrier(dt_comm *comm) {
+  dt_comm_mark(comm, DT_COLLECTIVE_BARRIER, DT_U8, 0);
+  DT_MPI(MPI_Barrier(((mpi_comm *)comm)->world));
+  return DT_OK;
+}
+
+static dt_status mpi_reducer_create(dt_comm *base, const dt_reducer_options *options, dt_reducer **out) {
+  mpi_comm *comm = (mpi_comm *)base;
+  bool one_host = base->local_size == base->size;
+  dt_comm_mark(base, DT_COLLECTIVE_REDUCER_CREATE, options->dtype, (uint64_t)options->node_elements);
+  DT_REQUIRE(options->tree->size == base->size, DT_INTERNAL, "a tree for %d ranks in a world of %d", options->tree->size, base->size);
+  if (options->mode == DT_REDUCE_FAST) return dt_fast_reducer_create(comm, options, out);
+  if (options->transport == DT_TRANSPORT_MESSAGES) return dt_messages_reducer_create(comm, options, out);
+  if (options->transport == DT_TRANSPORT_SHARED) {
+    DT_REQUIRE(one_host, DT_USAGE, "comm.transport: shared needs all ranks on one host; use auto or messages");
+    return dt_shared_reducer_create(comm, options, out);
+  }
+  if (one_host) {
+    dt_status status = dt_shared_reducer_create(comm, options, out);
+    if (status != DT_ENVIRONMENT) return status;
+    dt_error_clear(); /* no shared memory to be had here, on any rank */
+  }
+  return dt_messages_reducer_create(comm, options, out);
+}
+
+static void mpi_abort(dt_comm *comm, int exit_code) {
+  fflush(NULL);
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+}
+
+static void mpi_destroy(dt_comm **base) {
+  mpi_comm *comm = (mpi_comm *)*base;
+  if (comm == NULL) return;
+  if (comm->host != MPI_COMM_NULL) MPI_Comm_free(&comm->host);
+  if (comm->world != MPI_COMM_NULL) MPI_Comm_free(&comm->world);
+  MPI_Finalize();
+  free(comm);
+  *base = NULL;
+}
+
+static const dt_comm_ops mpi_ops = {
+    .name = "mpi",
+    .allreduce_i64 = mpi_allreduce_i64,
+    .bcast = mpi_bcast,
+    .gather = mpi_gather,
+    .barrier = mpi_barrier,
+    .reducer_create = mpi_reducer_create,
+    .abort = mpi_abort,
+    .destroy = mpi_destroy,
+};
+
+/* Whether the cores that the ranks of this host may use are as many as the ranks: a launcher may have bound each rank to a
+ * core of its own, or all of them to the same one. */
+static dt_status find_cores(mpi_comm *comm) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  sched_getaffinity(0, sizeof cores, &cores);
+  DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &cores, (int)sizeof cores, MPI_BYTE, MPI_BOR, comm->host));
+  comm->spin = CPU_COUNT(&cores) >= comm->base.local_size;
+  return DT_OK;
+}
+
+static dt_status connect(mpi_comm *comm) {
+  DT_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &comm->world));
+  DT_MPI(MPI_Comm_set_errhandler(comm->world, MPI_ERRORS_RETURN));
+  DT_MPI(MPI_Comm_rank(comm->world, &comm->base.rank));
+  DT_MPI(MPI_Comm_size(comm->world, &comm->base.size));
+  DT_MPI(MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->base.rank, MPI_INFO_NULL, &comm->host));
+  DT_MPI(MPI_Comm_rank(comm->host, &comm->base.local_rank));
+  DT_MPI(MPI_Comm_size(comm->host, &comm->base.local_size));
+  return find_cores(comm);
+}
+
+dt_status dt_comm_mpi_create(int *argc, char ***argv, dt_comm **out) {
+  mpi_comm *comm = NULL;
+  dt_comm *base = NULL;
+  DT_TRY(dt_alloc(1, sizeof *comm, &comm));
+  base = &comm->base;
+  base->ops = &mpi_ops;
+  comm->world = comm->host = MPI_COMM_NULL;
+  prepare_environment();
+  int provided = 0;
+  if (MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
+    free(comm);
+    DT_RAISE(DT_ENVIRONMENT, "MPI_Init failed");
+  }
+  dt_status status = connect(comm);
+  if (status == DT_OK && provided < MPI_THREAD_MULTIPLE) {
+    status = dt_error_set(DT_ENVIRONMENT, __FILE__, __LINE__, "this MPI library does not offer MPI_THREAD_MULTIPLE");
+  }
+  if (status != DT_OK) mpi_destroy(&base);
+  *out = base;
+  return status;
+}
