@@ -58,8 +58,9 @@ static dt_status check_size(const batch_file *file) {
              "%s: found records of %d bytes, as CIFAR-100 has them; expected CIFAR-10 records of %d bytes", file->path,
              RECORD_OF_100, RECORD);
   DT_REQUIRE(file->count % RECORD == 0, DT_DATA,
-             "%s: found %" PRId64 " bytes (%.2f records), expected a multiple of %d, the size of a CIFAR-10 record", file->path,
-             file->count, (double)file->count / RECORD, RECORD);
+             "%s: found %" PRId64 " bytes (%" PRId64 " records and %" PRId64
+             " bytes), expected a multiple of %d, the size of a CIFAR-10 record",
+             file->path, file->count, file->count / RECORD, file->count % RECORD, RECORD);
   return DT_OK;
 }
 

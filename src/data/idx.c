@@ -97,9 +97,9 @@ static dt_status read_header(dt_source *source, const char *path, bool images, i
 static dt_status wrong_size(const char *path, const idx_header *header, int64_t found, const char *more) {
   const int64_t item_bytes = header->body_bytes / header->dim[0];
   DT_RAISE(DT_DATA,
-           "%s: found %s%" PRId64 " bytes after the header (%.1f items of %" PRId64 " bytes), expected %" PRIu32
-           " items, %" PRId64 " bytes, as the header says",
-           path, more, found, (double)found / (double)item_bytes, item_bytes, header->dim[0], header->body_bytes);
+           "%s: found %s%" PRId64 " bytes after the header (%" PRId64 " items of %" PRId64 " bytes and %" PRId64
+           " bytes), expected %" PRIu32 " items, %" PRId64 " bytes, as the header says",
+           path, more, found, found / item_bytes, item_bytes, found % item_bytes, header->dim[0], header->body_bytes);
 }
 
 /* Before anything is allocated: a plain file has exactly the size that the header says, a packed one can hold it. */

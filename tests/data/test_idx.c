@@ -275,7 +275,7 @@ static const bad_case bad[] = {
      images_cut,
      false,
      nothing,
-     {"/images: found 54 bytes after the header (4.5 items of 12 bytes)", "expected 5 items"}},
+     {"/images: found 54 bytes after the header (4 items of 12 bytes and 6 bytes)", "expected 5 items"}},
     {"garbage at the end",
      images_garbage,
      false,
