@@ -94,10 +94,13 @@ static dt_status desugar_value(dt_config_block **blocks, dt_yaml *node, const dt
       if (option->positional != NULL && node->type == DT_NODE_SCALAR && !dt_yaml_is_nothing(node))
         DT_TRY(wrap(blocks, node, option->positional));
       return desugar_map(blocks, node, option->fields);
-    case DT_OPT_ONE: return desugar_choice(blocks, node, *option->kinds);
+    case DT_OPT_ONE:
+      return desugar_choice(blocks, node, *option->kinds);
     case DT_OPT_LIST:
-    case DT_OPT_LISTS: return desugar_list(blocks, node, option);
-    default: return DT_OK;
+    case DT_OPT_LISTS:
+      return desugar_list(blocks, node, option);
+    default:
+      return DT_OK;
   }
 }
 

@@ -58,7 +58,8 @@ static void diff_lists(differ *d, const char *path, const dt_yaml *before, const
   for (int i = 0; i < before->count || i < after->count; i++) {
     char name[16];
     snprintf(name, sizeof name, "%d", i);
-    diff_child(d, path, name, i < before->count ? before->entry[i].value : NULL, i < after->count ? after->entry[i].value : NULL);
+    diff_child(d, path, name, i < before->count ? before->entry[i].value : NULL,
+               i < after->count ? after->entry[i].value : NULL);
   }
 }
 

@@ -18,6 +18,12 @@ static void append(dt_config_errors *errors, const char *format, ...) {
   if (errors->used >= sizeof errors->text) errors->used = sizeof errors->text - 1;
 }
 
+/* What a message quotes may hold line ends or escape sequences; a terminal must not see them. */
+static void replace_controls(char *text) {
+  for (char *p = text; *p != '\0'; p++)
+    if ((unsigned char)*p < 0x20 || *p == 0x7F) *p = '?';
+}
+
 static bool is_continuation(char c) {
   return ((unsigned char)c & 0xC0) == 0x80;
 }
@@ -38,16 +44,18 @@ static void append_line(dt_config_errors *errors, const char *line, size_t bytes
 void dt_config_complain(dt_config_errors *errors, dt_origin origin, const char *format, ...) {
   if (++errors->count > DT_CONFIG_ERRORS_SHOWN) return;
   if (errors->used > 0) append(errors, "\n");
+  char message[1024], place[256];
   if (origin.line > 0)
-    append(errors, "%s:%d:%d: error: ", origin.source, origin.line, origin.column);
+    snprintf(place, sizeof place, "%.220s:%d:%d", origin.source, origin.line, origin.column);
   else
-    append(errors, "%.200s: error: ", origin.source);
-  char message[1024];
+    snprintf(place, sizeof place, "%.220s", origin.source);
   va_list args;
   va_start(args, format);
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
-  append(errors, "%s", message);
+  replace_controls(place);
+  replace_controls(message);
+  append(errors, "%s: error: %s", place, message);
   const char *line;
   size_t bytes;
   if (origin.line > 0 && dt_config_text_line(errors->source, origin.line, &line, &bytes))
@@ -57,7 +65,8 @@ void dt_config_complain(dt_config_errors *errors, dt_origin origin, const char *
 dt_status dt_config_errors_raise(dt_config_errors *errors) {
   if (errors->count == 0) return DT_OK;
   if (errors->count > DT_CONFIG_ERRORS_SHOWN)
-    append(errors, "\n%s: %d errors in all, the first %d are shown", errors->source->name, errors->count, DT_CONFIG_ERRORS_SHOWN);
+    append(errors, "\n%s: %d errors in all, the first %d are shown", errors->source->name, errors->count,
+           DT_CONFIG_ERRORS_SHOWN);
   DT_RAISE(DT_USAGE, "%s", errors->text);
 }
 

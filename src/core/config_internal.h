@@ -39,7 +39,8 @@ typedef struct dt_config_errors {
   char text[16000];
 } dt_config_errors;
 
-/* Adds `origin: error: ...` with the source line and a caret. Only the first DT_CONFIG_ERRORS_SHOWN are kept, all are counted. */
+/* Adds `origin: error: ...` with the source line and a caret. Only the first DT_CONFIG_ERRORS_SHOWN are kept, all are counted.
+ */
 void dt_config_complain(dt_config_errors *errors, dt_origin origin, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* DT_OK when there was no complaint; else raises DT_USAGE with all of them. */

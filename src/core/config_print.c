@@ -50,13 +50,20 @@ static void print_lists(const printer *p, const dt_choice_lists *lists, int inde
 /* Whether the option has nothing to print: it was left out and has no default. */
 static bool is_absent(const dt_option *option, const void *value) {
   switch (option->type) {
-    case DT_OPT_STRING: return (*(const char *const *)value)[0] == '\0';
-    case DT_OPT_INTS: return ((const dt_ints *)value)->count == 0;
-    case DT_OPT_REALS: return ((const dt_reals *)value)->count == 0;
-    case DT_OPT_STRINGS: return ((const dt_strings *)value)->count == 0;
-    case DT_OPT_MAP: return option->has_given && !*(const bool *)value;
-    case DT_OPT_ONE: return ((const dt_choice *)value)->kind == NULL;
-    default: return false;
+    case DT_OPT_STRING:
+      return (*(const char *const *)value)[0] == '\0';
+    case DT_OPT_INTS:
+      return ((const dt_ints *)value)->count == 0;
+    case DT_OPT_REALS:
+      return ((const dt_reals *)value)->count == 0;
+    case DT_OPT_STRINGS:
+      return ((const dt_strings *)value)->count == 0;
+    case DT_OPT_MAP:
+      return option->has_given && !*(const bool *)value;
+    case DT_OPT_ONE:
+      return ((const dt_choice *)value)->kind == NULL;
+    default:
+      return false;
   }
 }
 

@@ -57,8 +57,9 @@ static void complain_value(reader *r, const dt_option *option, const dt_yaml *no
   char found[TEXT_BYTES], expected[TEXT_BYTES], hint[TEXT_BYTES];
   const char *nearest = NULL;
   if (option->type == DT_OPT_ENUM && node->type == DT_NODE_SCALAR) nearest = dt_name_nearest_text(node->text, option->choices);
-  dt_config_complain(r->errors, node->origin, "%s: found %s, expected %s%s", r->path, dt_yaml_describe(node, found, sizeof found),
-                     dt_value_expected(option, expected, sizeof expected), did_you_mean(nearest, hint, sizeof hint));
+  dt_config_complain(r->errors, node->origin, "%s: found %s, expected %s%s", r->path,
+                     dt_yaml_describe(node, found, sizeof found), dt_value_expected(option, expected, sizeof expected),
+                     did_you_mean(nearest, hint, sizeof hint));
 }
 
 /* The type of one item of a list of scalars. */
@@ -219,14 +220,19 @@ static dt_status read_option(reader *r, const dt_option *option, const dt_yaml *
   switch (option->type) {
     case DT_OPT_INTS:
     case DT_OPT_REALS:
-    case DT_OPT_STRINGS: return read_items(r, option, node, into);
+    case DT_OPT_STRINGS:
+      return read_items(r, option, node, into);
     case DT_OPT_MAP:
       if (option->has_given) *(bool *)into = true;
       return read_map(r, option->fields, node, node->origin, into);
-    case DT_OPT_ONE: return read_choice(r, option, node, into);
-    case DT_OPT_LIST: return read_choices(r, option, node, into);
-    case DT_OPT_LISTS: return read_lists(r, option, node, into);
-    default: break;
+    case DT_OPT_ONE:
+      return read_choice(r, option, node, into);
+    case DT_OPT_LIST:
+      return read_choices(r, option, node, into);
+    case DT_OPT_LISTS:
+      return read_lists(r, option, node, into);
+    default:
+      break;
   }
   if (!dt_value_read(option, node, into)) complain_value(r, option, node);
   return note_origin(r->config, into, node->origin);
@@ -259,19 +265,28 @@ static dt_status read_absent(reader *r, const dt_option *option, dt_origin where
   return DT_OK;
 }
 
+static const char *key_list(const dt_option *table, char *text, size_t bytes) {
+  text[0] = '\0';
+  for (const dt_option *option = table; option->name != NULL; option++) {
+    size_t used = strlen(text);
+    snprintf(text + used, bytes - used, "%s%s", used == 0 ? "" : option[1].name == NULL ? " or " : ", ", option->name);
+  }
+  return text;
+}
+
 static void complain_unknown_keys(reader *r, const dt_option *table, const dt_yaml *map) {
   for (int i = 0; i < map->count; i++) {
     const dt_yaml_entry *entry = &map->entry[i];
     const dt_option *option = dt_option_find(table, entry->key, strlen(entry->key));
-    char hint[TEXT_BYTES];
+    char keys[TEXT_BYTES], hint[TEXT_BYTES];
     const char *dot = r->path[0] != '\0' ? "." : "";
     if (option == NULL)
-      dt_config_complain(r->errors, entry->key_origin, "%s%s%.60s: found an unknown key, expected one of those in docs/config.md%s",
-                         r->path, dot, entry->key,
+      dt_config_complain(r->errors, entry->key_origin, "%s%s%.60s: found an unknown key, expected %s%s", r->path, dot,
+                         entry->key, key_list(table, keys, sizeof keys),
                          did_you_mean(dt_name_nearest_option(entry->key, table), hint, sizeof hint));
     else if (option->short_for != NULL)
-      dt_config_complain(r->errors, entry->key_origin, "%s%s%s: found both \"%s\" and \"%s\", expected one of them", r->path, dot,
-                         entry->key, entry->key, option->short_for);
+      dt_config_complain(r->errors, entry->key_origin, "%s%s%s: found both \"%s\" and \"%s\", expected one of them", r->path,
+                         dot, entry->key, entry->key, option->short_for);
   }
 }
 

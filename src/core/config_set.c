@@ -13,7 +13,8 @@ static dt_status descend(dt_config_block **blocks, dt_yaml *node, const char *na
     char *end;
     long index = strtol(name, &end, 10);
     if (*name < '0' || *name > '9' || *end != '\0' || index >= node->count)
-      dt_config_complain(errors, origin, "found \"%.60s\" for a list of %d items, expected an index below that", name, node->count);
+      dt_config_complain(errors, origin, "found \"%.60s\" for a list of %d items, expected an index below that", name,
+                         node->count);
     else
       *out_place = &node->entry[index].value;
     return DT_OK;
@@ -27,7 +28,6 @@ static dt_status descend(dt_config_block **blocks, dt_yaml *node, const char *na
     DT_TRY(dt_yaml_add(blocks, node, name, origin, empty));
     entry = &node->entry[node->count - 1];
   }
-  entry->key_origin = origin;
   *out_place = &entry->value;
   return DT_OK;
 }

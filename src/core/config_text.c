@@ -89,9 +89,8 @@ static size_t utf8_length(const unsigned char *p, size_t left) {
     unsigned char first_min, first_max, second_min, second_max;
     size_t bytes;
   } form[] = {
-      {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
-      {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
-      {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+      {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
+      {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
   };
   if (p[0] < 0x80) return 1;
   for (size_t i = 0; i < sizeof form / sizeof form[0]; i++) {
@@ -132,7 +131,8 @@ static bool is_utf16(const char *text, size_t bytes) {
 }
 
 dt_status dt_config_text_open(dt_config_block **blocks, const char *name, const char *text, size_t bytes, dt_config_text *out) {
-  DT_REQUIRE(bytes <= DT_CONFIG_BYTES_MAX, DT_USAGE, "%s: found %zu bytes, expected at most %d", name, bytes, DT_CONFIG_BYTES_MAX);
+  DT_REQUIRE(bytes <= DT_CONFIG_BYTES_MAX, DT_USAGE, "%s: found %zu bytes, expected at most %d", name, bytes,
+             DT_CONFIG_BYTES_MAX);
   DT_REQUIRE(!is_utf16(text, bytes), DT_USAGE, "%s:1:1: found UTF-16 text, expected UTF-8", name);
   if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
     text += 3;

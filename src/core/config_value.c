@@ -31,7 +31,8 @@ static const char *skip_digits(const char *p) {
   return p;
 }
 
-/* End of a decimal number (YAML 1.2's core schema, without its words for infinity and not-a-number); NULL when there is none. */
+/* End of a decimal number (YAML 1.2's core schema, without its words for infinity and not-a-number); NULL when there is none.
+ */
 static const char *skip_real(const char *p) {
   if (*p == '+' || *p == '-') p++;
   const char *digits = p;
@@ -160,14 +161,23 @@ static bool read_bounded_real(const dt_option *option, const char *text, double 
 bool dt_value_read(const dt_option *option, const dt_yaml *node, void *into) {
   if (node->type != DT_NODE_SCALAR || dt_yaml_is_nothing(node)) return false;
   switch (option->type) {
-    case DT_OPT_BOOL: return node->plain && read_bool(node->text, into);
-    case DT_OPT_INT: return node->plain && read_bounded_int(option, node->text, into);
-    case DT_OPT_UINT64: return node->plain && read_uint64(node->text, into);
-    case DT_OPT_REAL: return node->plain && read_bounded_real(option, node->text, into);
-    case DT_OPT_STRING: return read_string(option, node->text, into);
-    case DT_OPT_DURATION: return read_duration(option, node->text, into);
-    case DT_OPT_ENUM: *(int *)into = find_name(option->choices, node->text); return *(int *)into >= 0;
-    default: return false;
+    case DT_OPT_BOOL:
+      return node->plain && read_bool(node->text, into);
+    case DT_OPT_INT:
+      return node->plain && read_bounded_int(option, node->text, into);
+    case DT_OPT_UINT64:
+      return node->plain && read_uint64(node->text, into);
+    case DT_OPT_REAL:
+      return node->plain && read_bounded_real(option, node->text, into);
+    case DT_OPT_STRING:
+      return read_string(option, node->text, into);
+    case DT_OPT_DURATION:
+      return read_duration(option, node->text, into);
+    case DT_OPT_ENUM:
+      *(int *)into = find_name(option->choices, node->text);
+      return *(int *)into >= 0;
+    default:
+      return false;
   }
 }
 
@@ -204,20 +214,34 @@ static void append_duration(char *text, size_t bytes, const dt_option *option) {
 
 static const char *type_words(dt_option_type type) {
   switch (type) {
-    case DT_OPT_BOOL: return "true or false";
-    case DT_OPT_INT: return "an integer";
-    case DT_OPT_UINT64: return "an integer from 0 to 18446744073709551615";
-    case DT_OPT_REAL: return "a decimal number";
-    case DT_OPT_STRING: return "text";
-    case DT_OPT_ENUM: return "";
-    case DT_OPT_DURATION: return "a duration";
-    case DT_OPT_INTS: return "integers (one or a list), each";
-    case DT_OPT_REALS: return "decimal numbers (one or a list), each";
-    case DT_OPT_STRINGS: return "text (one or a list)";
-    case DT_OPT_MAP: return "a map";
-    case DT_OPT_ONE: return "one of ";
-    case DT_OPT_LIST: return "a list, each item one of ";
-    case DT_OPT_LISTS: return "a list of lists, each item one of ";
+    case DT_OPT_BOOL:
+      return "true or false";
+    case DT_OPT_INT:
+      return "an integer";
+    case DT_OPT_UINT64:
+      return "an integer from 0 to 18446744073709551615";
+    case DT_OPT_REAL:
+      return "a decimal number";
+    case DT_OPT_STRING:
+      return "text";
+    case DT_OPT_ENUM:
+      return "";
+    case DT_OPT_DURATION:
+      return "a duration";
+    case DT_OPT_INTS:
+      return "integers (one or a list), each";
+    case DT_OPT_REALS:
+      return "decimal numbers (one or a list), each";
+    case DT_OPT_STRINGS:
+      return "text (one or a list)";
+    case DT_OPT_MAP:
+      return "a map";
+    case DT_OPT_ONE:
+      return "one of ";
+    case DT_OPT_LIST:
+      return "a list, each item one of ";
+    case DT_OPT_LISTS:
+      return "a list of lists, each item one of ";
   }
   return "";
 }
@@ -233,8 +257,12 @@ const char *dt_value_expected(const dt_option *option, char *text, size_t bytes)
   snprintf(text, bytes, "%s", type_words(option->type));
   size_t used;
   switch (option->type) {
-    case DT_OPT_ENUM: append_names(text, bytes, option->choices); break;
-    case DT_OPT_DURATION: append_duration(text, bytes, option); break;
+    case DT_OPT_ENUM:
+      append_names(text, bytes, option->choices);
+      break;
+    case DT_OPT_DURATION:
+      append_duration(text, bytes, option);
+      break;
     case DT_OPT_STRING:
       used = strlen(text);
       snprintf(text + used, bytes - used, " of 1 to %d bytes without control characters",
@@ -250,13 +278,20 @@ const char *dt_value_expected(const dt_option *option, char *text, size_t bytes)
       break;
     case DT_OPT_ONE:
     case DT_OPT_LIST:
-    case DT_OPT_LISTS: append_kinds(text, bytes, *option->kinds); break;
-    default: break;
+    case DT_OPT_LISTS:
+      append_kinds(text, bytes, *option->kinds);
+      break;
+    default:
+      break;
   }
   return text;
 }
 
 const char *dt_real_text(double value, char *text) {
+  if (value == floor(value) && fabs(value) < 1e15) {
+    snprintf(text, 32, "%.0f", value);
+    return text;
+  }
   for (int digits = 1; digits <= 17; digits++) {
     snprintf(text, 32, "%.*g", digits, value);
     if (strtod(text, NULL) == value) break;
@@ -308,13 +343,27 @@ void dt_value_print(const dt_option *option, const void *value, FILE *out) {
   const dt_reals *reals = value;
   const dt_strings *strings = value;
   switch (option->type) {
-    case DT_OPT_BOOL: fputs(*(const bool *)value ? "true" : "false", out); break;
-    case DT_OPT_INT: print_int(option, *(const int64_t *)value, out); break;
-    case DT_OPT_UINT64: fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)value); break;
-    case DT_OPT_REAL: print_real(option, *(const double *)value, out); break;
-    case DT_OPT_STRING: dt_string_print(*(const char *const *)value, out); break;
-    case DT_OPT_ENUM: fputs(option->choices[*(const int *)value], out); break;
-    case DT_OPT_DURATION: print_duration(value, out); break;
+    case DT_OPT_BOOL:
+      fputs(*(const bool *)value ? "true" : "false", out);
+      break;
+    case DT_OPT_INT:
+      print_int(option, *(const int64_t *)value, out);
+      break;
+    case DT_OPT_UINT64:
+      fprintf(out, "%llu", (unsigned long long)*(const uint64_t *)value);
+      break;
+    case DT_OPT_REAL:
+      print_real(option, *(const double *)value, out);
+      break;
+    case DT_OPT_STRING:
+      dt_string_print(*(const char *const *)value, out);
+      break;
+    case DT_OPT_ENUM:
+      fputs(option->choices[*(const int *)value], out);
+      break;
+    case DT_OPT_DURATION:
+      print_duration(value, out);
+      break;
     case DT_OPT_INTS:
       for (int i = 0; i < ints->count; i++) fprintf(out, "%s%lld", i == 0 ? "[" : ", ", (long long)ints->value[i]);
       fputs(ints->count > 0 ? "]" : "[]", out);
@@ -333,6 +382,7 @@ void dt_value_print(const dt_option *option, const void *value, FILE *out) {
       }
       fputs(strings->count > 0 ? "]" : "[]", out);
       break;
-    default: break;
+    default:
+      break;
   }
 }

@@ -28,9 +28,24 @@ static dt_origin origin_at(const reader *r, int line, int column) {
   return (dt_origin){.source = r->source->name, .line = line, .column = column};
 }
 
+/* libfyaml marks quoted text behind its opening quote; a user looks for the quote. */
+static bool is_quoted(struct fy_event *event) {
+  if (event->type != FYET_SCALAR || event->scalar.value == NULL) return false;
+  enum fy_scalar_style style = fy_token_scalar_style(event->scalar.value);
+  return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+}
+
+/* A value that is not there has no place: that of its key, or of the list it is missing from, has to do. */
+static dt_origin nothing_origin(const reader *r) {
+  if (r->depth == 0) return origin_at(r, 1, 1);
+  int top = r->depth - 1;
+  return r->key[top] != NULL ? r->key_origin[top] : r->open[top]->origin;
+}
+
 static dt_origin event_origin(const reader *r, struct fy_event *event) {
   const struct fy_mark *mark = fy_event_start_mark(event);
-  return mark != NULL ? origin_at(r, mark->line + 1, mark->column + 1) : origin_at(r, 1, 1);
+  if (mark == NULL) return nothing_origin(r);
+  return origin_at(r, mark->line + 1, mark->column + (is_quoted(event) && mark->column > 0 ? 0 : 1));
 }
 
 dt_status dt_yaml_new(dt_config_block **blocks, dt_node_type type, dt_origin origin, dt_yaml **out) {
@@ -94,16 +109,17 @@ static bool waits_for_key(const reader *r) {
 }
 
 /* A complaint after which reading cannot sensibly go on. */
-#define GIVE_UP(r, origin, ...)                         \
-  do {                                                  \
+#define GIVE_UP(r, origin, ...)                           \
+  do {                                                    \
     dt_config_complain((r)->errors, origin, __VA_ARGS__); \
-    (r)->broken = true;                                 \
-    return DT_OK;                                       \
+    (r)->broken = true;                                   \
+    return DT_OK;                                         \
   } while (0)
 
 static dt_status take_key(reader *r, const char *text, dt_origin origin) {
   int top = r->depth - 1;
-  if (r->open[top]->count == DT_CONFIG_LIST_MAX) GIVE_UP(r, origin, "found more than %d keys, expected at most that", DT_CONFIG_LIST_MAX);
+  if (r->open[top]->count == DT_CONFIG_LIST_MAX)
+    GIVE_UP(r, origin, "found more than %d keys, expected at most that", DT_CONFIG_LIST_MAX);
   const dt_yaml_entry *first = dt_yaml_find(r->open[top], text);
   if (first != NULL && origin.line > 0)
     dt_config_complain(r->errors, origin, "found the key \"%.60s\" twice, expected it once; the first is on line %d", text,
@@ -163,12 +179,18 @@ static dt_status take_event(reader *r, struct fy_event *event) {
     case FYET_DOCUMENT_START:
       if (++r->documents > 1) GIVE_UP(r, origin, "found a second document, expected one");
       return DT_OK;
-    case FYET_SCALAR: return take_scalar(r, event, origin);
-    case FYET_SEQUENCE_START: return take_open(r, DT_NODE_LIST, origin);
-    case FYET_MAPPING_START: return take_open(r, DT_NODE_MAP, origin);
+    case FYET_SCALAR:
+      return take_scalar(r, event, origin);
+    case FYET_SEQUENCE_START:
+      return take_open(r, DT_NODE_LIST, origin);
+    case FYET_MAPPING_START:
+      return take_open(r, DT_NODE_MAP, origin);
     case FYET_SEQUENCE_END:
-    case FYET_MAPPING_END: r->depth--; return DT_OK;
-    default: return DT_OK;
+    case FYET_MAPPING_END:
+      r->depth--;
+      return DT_OK;
+    default:
+      return DT_OK;
   }
 }
 
@@ -209,7 +231,8 @@ dt_status dt_yaml_parse(dt_config_block **blocks, const dt_config_text *source, 
   struct fy_diag *diag = fy_diag_create(&diag_config);
   if (diag == NULL) DT_RAISE_GOTO(done, DT_MEMORY, "could not create the YAML diagnostics");
   fy_diag_set_collect_errors(diag, true);
-  parser = fy_parser_create(&(struct fy_parse_cfg){.flags = FYPCF_QUIET | FYPCF_DEFAULT_VERSION_1_2 | FYPCF_JSON_NONE, .diag = diag});
+  parser = fy_parser_create(
+      &(struct fy_parse_cfg){.flags = FYPCF_QUIET | FYPCF_DEFAULT_VERSION_1_2 | FYPCF_JSON_NONE, .diag = diag});
   if (parser == NULL || fy_parser_set_string(parser, source->text, source->bytes) != 0)
     DT_RAISE_GOTO(done, DT_MEMORY, "could not create the YAML parser");
   status = read_events(&r, parser, diag);

@@ -1,4 +1,5 @@
-/* The decays: how a hyper-parameter falls after its warm-up. Each is a formula in t, the samples since the end of the warm-up. */
+/* The decays: how a hyper-parameter falls after its warm-up. Each is a formula in t, the samples since the end of the warm-up.
+ */
 #include <math.h>
 #include <stddef.h>
 
@@ -108,10 +109,10 @@ static dt_status check_multistep(const void *attr) {
 static const char *const counted_units[] = {"samples", "steps", "epochs", NULL};
 static const char *const shape_names[] = {[SHAPE_LINEAR] = "linear", [SHAPE_COSINE] = "cosine", [SHAPE_SQRT] = "sqrt", NULL};
 
-#define EVERY_ROW(text)                                                                                             \
-  {                                                                                                                          \
-    .name = "every", .type = DT_OPT_DURATION, .fallback = "1 epoch", .min = 0, .max = INFINITY, .open_min = true,            \
-    .choices = counted_units, .offset = offsetof(interval_attr, every), .doc = text                                          \
+#define EVERY_ROW(text)                                                                                           \
+  {                                                                                                               \
+    .name = "every", .type = DT_OPT_DURATION, .fallback = "1 epoch", .min = 0, .max = INFINITY, .open_min = true, \
+    .choices = counted_units, .offset = offsetof(interval_attr, every), .doc = text                               \
   }
 
 static const dt_option step_options[] = {
@@ -285,21 +286,25 @@ static const dt_kind linear_kind = {
     .name = "linear", .doc = "final + (peak - final) * (1 - t / span), as torch LinearLR.", .impl = &linear_decay};
 static const dt_kind cosine_kind = {
     .name = "cosine",
-    .doc = "final + (peak - final) * (1 + cos(pi * t / span)) / 2, as torch CosineAnnealingLR (Loshchilov and Hutter, SGDR, 2017).",
+    .doc =
+        "final + (peak - final) * (1 + cos(pi * t / span)) / 2, as torch CosineAnnealingLR (Loshchilov and Hutter, SGDR, "
+        "2017).",
     .impl = &cosine_decay,
 };
 static const dt_kind one_cycle_kind = {
     .name = "one_cycle",
-    .doc = "Half a cosine up from start * peak to peak, then half a cosine down to final, as torch OneCycleLR (Smith and Topin, "
-           "Super-Convergence, 2018).",
+    .doc =
+        "Half a cosine up from start * peak to peak, then half a cosine down to final, as torch OneCycleLR (Smith and Topin, "
+        "Super-Convergence, 2018).",
     .options = one_cycle_options,
     .attr_bytes = sizeof(one_cycle_attr),
     .impl = &one_cycle_decay,
 };
 static const dt_kind stable_kind = {
     .name = "warmup_stable_decay",
-    .doc = "peak, then a fall to final over the last part: final + (peak - final) * f(x), x from 0 to 1, with f = 1 - x, "
-           "(1 + cos(pi * x)) / 2 or 1 - sqrt(x) (Hu et al., MiniCPM, 2024).",
+    .doc =
+        "peak, then a fall to final over the last part: final + (peak - final) * f(x), x from 0 to 1, with f = 1 - x, "
+        "(1 + cos(pi * x)) / 2 or 1 - sqrt(x) (Hu et al., MiniCPM, 2024).",
     .options = stable_options,
     .attr_bytes = sizeof(stable_attr),
     .positional = "fall",
@@ -307,7 +312,6 @@ static const dt_kind stable_kind = {
 };
 
 const dt_kind *const dt_decay_kinds[] = {
-    &constant_kind,   &step_kind,   &multistep_kind, &exponential_kind, &inverse_kind,
-    &polynomial_kind, &linear_kind, &cosine_kind,    &one_cycle_kind,   &stable_kind,
-    NULL,
+    &constant_kind, &step_kind,   &multistep_kind, &exponential_kind, &inverse_kind, &polynomial_kind,
+    &linear_kind,   &cosine_kind, &one_cycle_kind, &stable_kind,      NULL,
 };

@@ -77,21 +77,21 @@ typedef struct dt_choice_lists {
 typedef struct dt_option {
   const char *name; /* NULL ends the table */
   dt_option_type type;
-  const char *unit;         /* shown in help: "samples", "pixels", "1/step"; NULL = none. Of short_for: the unit it adds */
-  const char *fallback;     /* the default, written as in YAML; NULL = required; "" = may be absent: zeroed, a string "" */
-  double min, max;          /* bounds of INT, REAL, INTS, REALS and of a DURATION's amount; both 0 = none; max < min = no upper
-                               bound. STRING: the most bytes, LIST: the most items (max alone) */
-  bool open_min, open_max;  /* the bound itself is excluded */
-  const char *const *choices;          /* ENUM: names. DURATION: the units allowed, as in dt_unit_names. INT, REAL: the one word
-                                          that stands for 0 ("auto", "off"). NULL-terminated */
-  const struct dt_option *fields;      /* MAP */
-  const char *positional;              /* MAP: the field that a bare scalar stands for; NULL = none */
-  bool has_given;                      /* MAP: its struct begins with a bool that says whether it was given */
-  const char *short_for;               /* `name: 10` is read as `short_for: 10 unit`; no value of its own */
-  bool neutral;                        /* never changes a bit of the trajectory: a resumed run may change it (and all below) */
-  const dt_kind *const *const *kinds;  /* ONE, LIST, LISTS: address of the table, so that tables may refer to each other */
-  size_t offset;            /* of the value in the struct */
-  const char *doc;          /* one sentence */
+  const char *unit;        /* shown in help: "samples", "pixels", "1/step"; NULL = none. Of short_for: the unit it adds */
+  const char *fallback;    /* the default, written as in YAML; NULL = required; "" = may be absent: zeroed, a string "" */
+  double min, max;         /* bounds of INT, REAL, INTS, REALS and of a DURATION's amount; both 0 = none; max < min = no upper
+                              bound. STRING: the most bytes, LIST: the most items (max alone) */
+  bool open_min, open_max; /* the bound itself is excluded */
+  const char *const *choices;         /* ENUM: names. DURATION: the units allowed, as in dt_unit_names. INT, REAL: the one word
+                                         that stands for 0 ("auto", "off"). NULL-terminated */
+  const struct dt_option *fields;     /* MAP */
+  const char *positional;             /* MAP: the field that a bare scalar stands for; NULL = none */
+  bool has_given;                     /* MAP: its struct begins with a bool that says whether it was given */
+  const char *short_for;              /* `name: 10` is read as `short_for: 10 unit`; no value of its own */
+  bool neutral;                       /* never changes a bit of the trajectory: a resumed run may change it (and all below) */
+  const dt_kind *const *const *kinds; /* ONE, LIST, LISTS: address of the table, so that tables may refer to each other */
+  size_t offset;                      /* of the value in the struct */
+  const char *doc;                    /* one sentence */
 } dt_option;
 
 struct dt_kind {
@@ -99,8 +99,8 @@ struct dt_kind {
   const char *doc;          /* one sentence, with the formula where there is one */
   const dt_option *options; /* NULL = takes none */
   size_t attr_bytes;
-  const char *positional;   /* the option that a bare scalar or list stands for; NULL = none */
-  const void *impl;         /* the table of functions (dt_layer, dt_optimizer, dt_decay, dt_format) */
+  const char *positional; /* the option that a bare scalar or list stands for; NULL = none */
+  const void *impl;       /* the table of functions (dt_layer, dt_optimizer, dt_decay, dt_format) */
   /* What the single options cannot say (relations between them); raises DT_USAGE. NULL = nothing. */
   dt_status (*check)(const void *attr);
 };

@@ -8,11 +8,18 @@
 int64_t dt_duration_samples(dt_duration duration, const dt_clock *clock) {
   double unit = 1;
   switch (duration.unit) {
-    case DT_SAMPLES: unit = 1; break;
-    case DT_STEPS: unit = (double)clock->batch_samples; break;
-    case DT_EPOCHS: unit = (double)clock->epoch_samples; break;
+    case DT_SAMPLES:
+      unit = 1;
+      break;
+    case DT_STEPS:
+      unit = (double)clock->batch_samples;
+      break;
+    case DT_EPOCHS:
+      unit = (double)clock->epoch_samples;
+      break;
     case DT_SECONDS:
-    case DT_NEVER: return INT64_MAX;
+    case DT_NEVER:
+      return INT64_MAX;
   }
   double samples = duration.amount * unit;
   return samples < 0x1p62 ? llround(samples) : INT64_MAX;
@@ -44,8 +51,8 @@ static dt_schedule_spec schedule_or_constant(const dt_schedule_spec *given, doub
 static dt_status check_warmup(const char *name, const dt_schedule_spec *schedule, const dt_clock *clock) {
   int64_t warmup = dt_duration_samples(schedule->warmup, clock);
   DT_REQUIRE(warmup <= clock->total_samples, DT_USAGE,
-             "schedule.%s.warmup: found %lld samples, expected at most the %lld samples of the training", name, (long long)warmup,
-             (long long)clock->total_samples);
+             "schedule.%s.warmup: found %lld samples, expected at most the %lld samples of the training", name,
+             (long long)warmup, (long long)clock->total_samples);
   return DT_OK;
 }
 

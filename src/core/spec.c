@@ -173,43 +173,43 @@ static const dt_option train_options[] = {
 };
 
 /* The rows of a schedule; only the bound of its values differs from one hyper-parameter to the next. */
-#define SCHEDULE_ROWS(value_max, open)                                                                                       \
-  {.name = "peak",                                                                                                           \
-   .type = DT_OPT_REAL,                                                                                                      \
-   .min = 0,                                                                                                                 \
-   .max = value_max,                                                                                                         \
-   .open_max = open,                                                                                                         \
-   .offset = offsetof(dt_schedule_spec, peak),                                                                               \
-   .doc = "The value after warm-up, from which it decays."},                                                                 \
-      {.name = "warmup",                                                                                                     \
-       .type = DT_OPT_DURATION,                                                                                              \
-       .fallback = "0 samples",                                                                                              \
-       .choices = counted_units,                                                                                             \
-       .offset = offsetof(dt_schedule_spec, warmup),                                                                         \
-       .doc = "Length of the warm-up, in which the value rises in a straight line to peak."},                                \
-      {.name = "warmup_from",                                                                                                \
-       .type = DT_OPT_REAL,                                                                                                  \
-       .fallback = "0.1",                                                                                                    \
-       .min = 0,                                                                                                             \
-       .max = 1,                                                                                                             \
-       .offset = offsetof(dt_schedule_spec, warmup_from),                                                                    \
-       .doc = "Where the warm-up begins, as a fraction of peak."},                                                           \
-      {.name = "decay",                                                                                                      \
-       .type = DT_OPT_ONE,                                                                                                   \
-       .fallback = "constant",                                                                                               \
-       .kinds = &decay_kinds,                                                                                                \
-       .offset = offsetof(dt_schedule_spec, decay),                                                                          \
-       .doc = "How the value goes on from peak: t counts samples after warm-up, span is their number to the end."},          \
-      {.name = "final",                                                                                                      \
-       .type = DT_OPT_REAL,                                                                                                  \
-       .fallback = "0",                                                                                                      \
-       .min = 0,                                                                                                             \
-       .max = value_max,                                                                                                     \
-       .open_max = open,                                                                                                     \
-       .offset = offsetof(dt_schedule_spec, final),                                                                          \
-       .doc = "The value at the end, for the decays whose formula has it."},                                                 \
-  {                                                                                                                          \
-    0                                                                                                                        \
+#define SCHEDULE_ROWS(value_max, open)                                                                              \
+  {.name = "peak",                                                                                                  \
+   .type = DT_OPT_REAL,                                                                                             \
+   .min = 0,                                                                                                        \
+   .max = value_max,                                                                                                \
+   .open_max = open,                                                                                                \
+   .offset = offsetof(dt_schedule_spec, peak),                                                                      \
+   .doc = "The value after warm-up, from which it decays."},                                                        \
+      {.name = "warmup",                                                                                            \
+       .type = DT_OPT_DURATION,                                                                                     \
+       .fallback = "0 samples",                                                                                     \
+       .choices = counted_units,                                                                                    \
+       .offset = offsetof(dt_schedule_spec, warmup),                                                                \
+       .doc = "Length of the warm-up, in which the value rises in a straight line to peak."},                       \
+      {.name = "warmup_from",                                                                                       \
+       .type = DT_OPT_REAL,                                                                                         \
+       .fallback = "0.1",                                                                                           \
+       .min = 0,                                                                                                    \
+       .max = 1,                                                                                                    \
+       .offset = offsetof(dt_schedule_spec, warmup_from),                                                           \
+       .doc = "Where the warm-up begins, as a fraction of peak."},                                                  \
+      {.name = "decay",                                                                                             \
+       .type = DT_OPT_ONE,                                                                                          \
+       .fallback = "constant",                                                                                      \
+       .kinds = &decay_kinds,                                                                                       \
+       .offset = offsetof(dt_schedule_spec, decay),                                                                 \
+       .doc = "How the value goes on from peak: t counts samples after warm-up, span is their number to the end."}, \
+      {.name = "final",                                                                                             \
+       .type = DT_OPT_REAL,                                                                                         \
+       .fallback = "0",                                                                                             \
+       .min = 0,                                                                                                    \
+       .max = value_max,                                                                                            \
+       .open_max = open,                                                                                            \
+       .offset = offsetof(dt_schedule_spec, final),                                                                 \
+       .doc = "The value at the end, for the decays whose formula has it."},                                        \
+  {                                                                                                                 \
+    0                                                                                                               \
   }
 
 static const dt_option lr_options[] = {SCHEDULE_ROWS(1e6, false)};
@@ -306,7 +306,8 @@ static const dt_option comm_options[] = {
      .fallback = "ordered",
      .choices = reduce_names,
      .offset = IN(comm, reduce),
-     .doc = "ordered: gradients are summed in one fixed tree, the same bits for any number of ranks. fast: as the library likes."},
+     .doc =
+         "ordered: gradients are summed in one fixed tree, the same bits for any number of ranks. fast: as the library likes."},
     {.name = "transport",
      .type = DT_OPT_ENUM,
      .fallback = "auto",
@@ -434,7 +435,12 @@ const dt_option dt_spec_options[] = {
      .neutral = true,
      .offset = AT(verify),
      .doc = "Proof that all ranks hold the same parameters."},
-    {.name = "target", .type = DT_OPT_MAP, .fields = target_options, .neutral = true, .offset = AT(target), .doc = "When to stop early."},
+    {.name = "target",
+     .type = DT_OPT_MAP,
+     .fields = target_options,
+     .neutral = true,
+     .offset = AT(target),
+     .doc = "When to stop early."},
     {0},
 };
 
@@ -447,16 +453,22 @@ static void check_name(const dt_config *config, dt_config_errors *errors) {
 
 static void check_folders(const dt_config *config, dt_config_errors *errors) {
   if (strcmp(config->spec.output, config->spec.data.dir) == 0)
-    dt_config_complain(errors, dt_config_origin(config, &config->spec.output),
-                       "output: found \"%.60s\", which is data.dir, expected another folder", config->spec.output);
+    dt_config_complain(errors, dt_config_origin(config, &config->spec.data.dir),
+                       "data.dir: found \"%.60s\", which is output, expected another folder", config->spec.data.dir);
 }
 
+/* The batch is always given; the number of shards may be the default, and the complaint then points at the batch. */
 static void check_shards(const dt_config *config, dt_config_errors *errors) {
-  int64_t batch = config->spec.train.global_batch, shards = config->spec.train.shards;
-  if (shards > batch)
-    dt_config_complain(errors, dt_config_origin(config, &config->spec.train.shards),
-                       "train.shards: found %lld, expected at most train.global_batch, which is %lld", (long long)shards,
-                       (long long)batch);
+  const int64_t *batch = &config->spec.train.global_batch, *shards = &config->spec.train.shards;
+  dt_origin origin = dt_config_origin(config, shards);
+  if (*shards <= *batch) return;
+  if (strcmp(origin.source, "default") != 0)
+    dt_config_complain(errors, origin, "train.shards: found %lld, expected at most train.global_batch, which is %lld",
+                       (long long)*shards, (long long)*batch);
+  else
+    dt_config_complain(errors, dt_config_origin(config, batch),
+                       "train.global_batch: found %lld, expected at least train.shards, whose default is %lld",
+                       (long long)*batch, (long long)*shards);
 }
 
 static void check_input(const dt_config *config, dt_config_errors *errors) {
@@ -479,8 +491,8 @@ static void check_statistics(const dt_config *config, dt_config_errors *errors) 
     dt_config_complain(errors, dt_config_origin(config, mean->count > 0 ? (const void *)mean : std),
                        "data.mean and data.std: found %d and %d numbers, expected equally many", mean->count, std->count);
   else if (mean->count > 0 && mean->count != channels)
-    dt_config_complain(errors, dt_config_origin(config, mean), "data.mean: found %d numbers, expected one for each of %lld channels",
-                       mean->count, (long long)channels);
+    dt_config_complain(errors, dt_config_origin(config, mean),
+                       "data.mean: found %d numbers, expected one for each of %lld channels", mean->count, (long long)channels);
 }
 
 void dt_spec_check(const dt_config *config, dt_config_errors *errors) {

@@ -4,8 +4,8 @@
  *   v = momentum * v + g
  *   p = p - lr * (nesterov ? g + momentum * v : v)
  *
- * v starts at zero, so the first step takes v = g as PyTorch does. The loops use plain products and sums: the same bits whatever
- * vector width the compiler chooses, and no call where the machine has no fused multiply-add. */
+ * v starts at zero, so the first step takes v = g as PyTorch does. The loops use plain products and sums: the same bits
+ * whatever vector width the compiler chooses, and no call where the machine has no fused multiply-add. */
 #include <stddef.h>
 
 #include "core/optimizer.h"
@@ -24,28 +24,28 @@ static double sgd_weight_decay(const void *attr) {
 }
 
 /* One definition of the update for both element types: the reference is the same formula in double precision. */
-#define DEFINE_UPDATE(suffix, real)                                                                                          \
-  static void plain_##suffix(real lr, real momentum, real decay, real scale, int64_t count, real *restrict p,                \
-                             const real *restrict grad, real *restrict v) {                                                  \
-    for (int64_t i = 0; i < count; i++) {                                                                                    \
-      real g = scale * grad[i] + decay * p[i];                                                                               \
-      v[i] = momentum * v[i] + g;                                                                                            \
-      p[i] = p[i] - lr * v[i];                                                                                               \
-    }                                                                                                                        \
-  }                                                                                                                          \
-  static void nesterov_##suffix(real lr, real momentum, real decay, real scale, int64_t count, real *restrict p,             \
-                                const real *restrict grad, real *restrict v) {                                               \
-    for (int64_t i = 0; i < count; i++) {                                                                                    \
-      real g = scale * grad[i] + decay * p[i];                                                                               \
-      v[i] = momentum * v[i] + g;                                                                                            \
-      p[i] = p[i] - lr * (g + momentum * v[i]);                                                                              \
-    }                                                                                                                        \
-  }                                                                                                                          \
-  static void sgd_update_##suffix(const void *attr, const dt_step *step, double scale, int64_t count, real *param,           \
-                                  const real *grad, real *const *slot) {                                                     \
-    const sgd_attr *sgd = attr;                                                                                              \
-    (sgd->nesterov ? nesterov_##suffix : plain_##suffix)((real)step->lr, (real)step->momentum, (real)step->weight_decay,     \
-                                                         (real)scale, count, param, grad, slot[0]);                          \
+#define DEFINE_UPDATE(suffix, real)                                                                                      \
+  static void plain_##suffix(real lr, real momentum, real decay, real scale, int64_t count, real *restrict p,            \
+                             const real *restrict grad, real *restrict v) {                                              \
+    for (int64_t i = 0; i < count; i++) {                                                                                \
+      real g = scale * grad[i] + decay * p[i];                                                                           \
+      v[i] = momentum * v[i] + g;                                                                                        \
+      p[i] = p[i] - lr * v[i];                                                                                           \
+    }                                                                                                                    \
+  }                                                                                                                      \
+  static void nesterov_##suffix(real lr, real momentum, real decay, real scale, int64_t count, real *restrict p,         \
+                                const real *restrict grad, real *restrict v) {                                           \
+    for (int64_t i = 0; i < count; i++) {                                                                                \
+      real g = scale * grad[i] + decay * p[i];                                                                           \
+      v[i] = momentum * v[i] + g;                                                                                        \
+      p[i] = p[i] - lr * (g + momentum * v[i]);                                                                          \
+    }                                                                                                                    \
+  }                                                                                                                      \
+  static void sgd_update_##suffix(const void *attr, const dt_step *step, double scale, int64_t count, real *param,       \
+                                  const real *grad, real *const *slot) {                                                 \
+    const sgd_attr *sgd = attr;                                                                                          \
+    (sgd->nesterov ? nesterov_##suffix : plain_##suffix)((real)step->lr, (real)step->momentum, (real)step->weight_decay, \
+                                                         (real)scale, count, param, grad, slot[0]);                      \
   }
 
 DEFINE_UPDATE(f32, float)
@@ -86,8 +86,10 @@ static const dt_option options[] = {
 
 const dt_kind dt_optimizer_sgd = {
     .name = "sgd",
-    .doc = "Stochastic gradient descent: g = gradient + weight_decay * p; v = momentum * v + g; p = p - lr * v, or, with nesterov, "
-           "p = p - lr * (g + momentum * v). The same as torch.optim.SGD.",
+    .doc =
+        "Stochastic gradient descent: g = gradient + weight_decay * p; v = momentum * v + g; p = p - lr * v, or, with "
+        "nesterov, "
+        "p = p - lr * (g + momentum * v). The same as torch.optim.SGD.",
     .options = options,
     .attr_bytes = sizeof(sgd_attr),
     .impl = &sgd,
