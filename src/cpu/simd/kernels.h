@@ -50,6 +50,11 @@ struct dt_cpu_kernels {
   const char *isa;
   dt_kernel *kernel[DT_OP_COUNT];
   dt_cpu_work *work[DT_OP_COUNT]; /* NULL: needs none */
+  /* Elementwise, count a multiple of 16: the functions of cpu/simd/math.h, for tests and tables. */
+  void (*exp)(const float *x, float *y, int64_t count);
+  void (*log)(const float *x, float *y, int64_t count);
+  void (*tanh)(const float *x, float *y, int64_t count);
+  void (*sigmoid)(const float *x, float *y, int64_t count);
   /* into[i] += from[i] */
   void (*add)(float *into, const float *from, int64_t count);
 };

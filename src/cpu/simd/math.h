@@ -6,8 +6,8 @@
 
 #include "cpu/simd/vec.h"
 
-/* e^x for x <= 88; 0 below -87, where e^x leaves the normal numbers. x = n ln 2 + r with |r| <= ln 2 / 2, e^r by a polynomial
- * of degree 6 (Taylor's first terms exact, the tail fitted), 2^n by the exponent's bits. */
+/* e^x for x <= 88; 0 below -87, where e^x leaves the normal numbers. x = n ln 2 + r with |r| <= ln 2 / 2, e^r by the
+ * polynomial of Cephes (Moshier, expf), 2^n by the exponent's bits. */
 VEC v16 v16_exp(v16 x) {
   const v16 low = v16_set1(-87.0f), magic = v16_set1(0x1.8p23f);
   v16 clamped = v16_max(low, x);
@@ -15,7 +15,8 @@ VEC v16 v16_exp(v16 x) {
   v16 n = v16_sub(shifted, magic);
   v16 r = v16_fma(n, v16_set1(-0x1.62e4p-1f), clamped);
   r = v16_fma(n, v16_set1(-0x1.7f7d1cp-20f), r);
-  v16 p = v16_set1(1.3981999507e-3f);
+  v16 p = v16_set1(1.9875691500e-4f);
+  p = v16_fma(p, r, v16_set1(1.3981999507e-3f));
   p = v16_fma(p, r, v16_set1(8.3334519073e-3f));
   p = v16_fma(p, r, v16_set1(4.1665795894e-2f));
   p = v16_fma(p, r, v16_set1(1.6666665459e-1f));

@@ -1,4 +1,5 @@
 #include "cpu/simd/kernels.h"
+#include "cpu/simd/math.h"
 
 #define TEXT2(a) #a
 #define TEXT(a) TEXT2(a)
@@ -9,11 +10,24 @@ static void add_elements(float *restrict into, const float *restrict from, int64
   for (; i < count; i++) into[i] += from[i];
 }
 
+#define MAP(name)                                                              \
+  static void map_##name(const float *x, float *y, int64_t count) {            \
+    for (int64_t i = 0; i < count; i += 16) v16_store(y + i, v16_##name(v16_load(x + i))); \
+  }
+MAP(exp)
+MAP(log)
+MAP(tanh)
+MAP(sigmoid)
+
 const dt_cpu_kernels DT_SIMD(dt_cpu_kernels) = {
     .isa = TEXT(DT_ISA),
 #define X(op, name) [DT_OP_##op] = DT_SIMD(dt_cpu_##name),
     .kernel = {DT_CPU_KERNELS(X)},
     .work = {DT_CPU_WORKS(X)},
 #undef X
+    .exp = map_exp,
+    .log = map_log,
+    .tanh = map_tanh,
+    .sigmoid = map_sigmoid,
     .add = add_elements,
 };
