@@ -32,9 +32,8 @@ typedef struct dt_eval_result {
 } dt_eval_result;
 /* Scores the eval set (or train set) with a checkpoint. Collective. */
 dt_status dt_evaluate(const dt_config *config, dt_comm *comm, const char *checkpoint, bool on_train, dt_eval_result *out);
-/* Labels data: one CSV line per sample on rank 0: index,label,probability. input is a choice of format as YAML text
- * ("{idx: {images: FILE}}") or NULL for the eval set. Collective. */
-dt_status dt_predict(const dt_config *config, dt_comm *comm, const char *checkpoint, const char *input, FILE *out);
+/* Labels the eval set: a CSV line per sample on rank 0, index,label,probability, in the order of the data. Collective. */
+dt_status dt_predict(const dt_config *config, dt_comm *comm, const char *checkpoint, FILE *out);
 
 /* Set by signal handlers (core/signals.c): SIGUSR1 saves and exits 75; the first SIGINT saves and stops, the second ends. */
 dt_status dt_signals_install(void);

@@ -1,0 +1,176 @@
+#include "core/hooks.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+/* Whether a multiple of `every` lies in (samples_before, samples_seen]. */
+static bool crossed(const dt_trainer *t, dt_duration every) {
+  if (every.unit == DT_NEVER || every.unit == DT_SECONDS) return false;
+  int64_t span = dt_duration_samples(every, &t->job->clock);
+  return span > 0 && t->samples_seen / span != t->samples_before / span;
+}
+
+/* --- log --- */
+
+static bool log_due(const dt_trainer *t) {
+  return crossed(t, t->job->spec->log.every) || t->ending;
+}
+
+static dt_status log_run(dt_trainer *t) {
+  dt_job *job = t->job;
+  const dt_step *step = dt_executor_run_state(job->executor[0])->step;
+  double now = dt_seconds(), seconds = now - t->lap_at, samples = (double)(t->trained_samples - t->lap_samples);
+  double data_wait = dt_loader_wait_seconds(t->loader), reduce_wait = job->reducer->wait_seconds;
+  double steps = samples / (double)job->spec->train.global_batch;
+  double count = t->tail[DT_TAIL_SAMPLES];
+  dt_record_step line = {.step = t->step,
+                         .samples_seen = t->samples_seen,
+                         .total_samples = job->clock.total_samples,
+                         .epoch = t->samples_before / job->clock.epoch_samples + 1,
+                         .loss = t->tail[DT_TAIL_LOSS] / count,
+                         .accuracy = t->tail[DT_TAIL_CORRECT] / count,
+                         .lr = step->lr,
+                         .momentum = step->momentum,
+                         .grad_norm = step->grad_norm,
+                         .samples_per_second = seconds > 0 ? samples / seconds : 0,
+                         .data_wait = steps > 0 ? (data_wait - t->lap_data_wait) / steps : 0,
+                         .exposed_communication = steps > 0 ? (reduce_wait - t->lap_reduce_wait) / steps : 0};
+  t->lap_samples = t->trained_samples;
+  t->lap_data_wait = data_wait;
+  t->lap_reduce_wait = reduce_wait;
+  t->lap_at = now;
+  return dt_record_write_step(t->record, &line);
+}
+
+/* --- evaluate --- */
+
+static bool evaluate_due(const dt_trainer *t) {
+  bool called_off = t->tail[DT_TAIL_STOP] > 0 || t->tail[DT_TAIL_PREEMPT] > 0;
+  bool at_end = t->samples_seen >= t->job->clock.total_samples;
+  return t->job->eval != NULL && !called_off && (crossed(t, t->job->spec->eval.every) || at_end);
+}
+
+static dt_status evaluate_run(dt_trainer *t) {
+  dt_score score;
+  bool cut;
+  double start = dt_seconds();
+  DT_TRY(dt_job_evaluate(t->job, &score, &cut));
+  /* A signal ended it: the next step's tail tells all ranks why. At the end of training there is no next step to wait for. */
+  if (cut) return DT_OK;
+  dt_record_eval line = {.step = t->step,
+                         .samples_seen = t->samples_seen,
+                         .epoch = (t->samples_seen - 1) / t->job->clock.epoch_samples + 1,
+                         .samples = score.samples,
+                         .correct = score.correct,
+                         .loss = (double)score.loss * 0x1p-20 / (double)score.samples,
+                         .accuracy = (double)score.correct / (double)score.samples,
+                         .seconds = dt_seconds() - start};
+  t->result->accuracy = line.accuracy;
+  t->result->loss = line.loss;
+  if (line.accuracy > t->best_accuracy) t->best_accuracy = line.accuracy;
+  double target = t->job->spec->target.accuracy;
+  t->target_reached = target > 0 && line.accuracy >= target;
+  return dt_record_write_eval(t->record, &line);
+}
+
+/* --- verify --- */
+
+static bool verify_due(const dt_trainer *t) {
+  return crossed(t, t->job->spec->verify.every) || t->ending;
+}
+
+/* The rank whose hash the fewest others share; with two ranks nobody can tell, and rank 1 is named with rank 0. */
+static int odd_rank(const uint64_t *hash, int size) {
+  int odd = 0, fewest = size + 1;
+  for (int r = 0; r < size; r++) {
+    int equal = 0;
+    for (int other = 0; other < size; other++) equal += hash[other] == hash[r];
+    if (equal <= fewest) {
+      fewest = equal;
+      odd = r;
+    }
+  }
+  return odd;
+}
+
+static dt_status verify_run(dt_trainer *t) {
+  dt_comm *comm = t->job->comm;
+  uint64_t own, *all = NULL;
+  DT_TRY(dt_executor_hash(t->job->executor[0], &own));
+  dt_status status = dt_alloc((size_t)comm->size, sizeof *all, &all);
+  if (status == DT_OK) status = comm->ops->gather(comm, &own, sizeof own, all, 0);
+  if (status == DT_OK && comm->rank == 0) {
+    int odd = odd_rank(all, comm->size);
+    int other = odd == 0 && comm->size > 1 ? 1 : 0;
+    if (all[odd] != all[other]) {
+      status = dt_error_set(DT_REPLICA, __FILE__, __LINE__,
+                            "step %lld: found state %016" PRIx64 " on rank %d, expected %016" PRIx64 " as on rank %d: replicas have "
+                            "parted; go on from a checkpoint with --resume", (long long)t->step, all[odd], odd, all[other], other);
+    }
+  }
+  free(all);
+  return dt_comm_agree(comm, status);
+}
+
+/* --- checkpoint --- */
+
+static bool checkpoint_due(const dt_trainer *t) {
+  return crossed(t, t->job->spec->checkpoint.every) || t->tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached;
+}
+
+static void fingerprint(const dt_job *job, char *text, size_t bytes) {
+  struct utsname host = {{0}};
+  uname(&host);
+  snprintf(text, bytes, "dtrain %s, device %s, %d ranks x %d threads, %s %s", DTRAIN_VERSION, job->device->ops->name,
+           job->comm->size, job->threads, host.sysname, host.machine);
+}
+
+static dt_status save_here(dt_trainer *t) {
+  dt_job *job = t->job;
+  char machine[512];
+  fingerprint(job, machine, sizeof machine);
+  DT_TRY(dt_job_download(job));
+  dt_checkpoint_meta meta = {.samples_seen = t->samples_seen,
+                             .step = t->step,
+                             .best_accuracy = t->best_accuracy,
+                             .config = job->config_text,
+                             .fingerprint = machine};
+  dt_checkpoint_tensors tensors = {.model = job->model,
+                                   .optimizer = job->optimizer,
+                                   .model_count = job->model_count,
+                                   .optimizer_count = job->optimizer_count};
+  return dt_checkpoint_save(t->checkpoint_dir, &meta, &tensors, (int)job->spec->checkpoint.keep, t->result->checkpoint);
+}
+
+dt_status dt_trainer_save(dt_trainer *t) {
+  if (t->result->checkpoint[0] != '\0' && t->saved_samples == t->samples_seen) return DT_OK;
+  dt_status status = t->job->comm->rank == 0 ? save_here(t) : DT_OK;
+  DT_TRY(dt_comm_agree(t->job->comm, status));
+  DT_TRY(t->job->comm->ops->bcast(t->job->comm, t->result->checkpoint, sizeof t->result->checkpoint, 0));
+  dt_record_note(t->record, "saved %s", t->result->checkpoint);
+  t->saved_samples = t->samples_seen;
+  t->saved_at = dt_seconds();
+  return DT_OK;
+}
+
+const dt_hook dt_hooks[] = {
+    {"log", log_due, log_run},
+    {"evaluate", evaluate_due, evaluate_run},
+    {"verify", verify_due, verify_run},
+    {"checkpoint", checkpoint_due, dt_trainer_save},
+    {NULL},
+};
+
+dt_status dt_hooks_run(dt_trainer *t) {
+  double start = dt_seconds();
+  t->trained_samples += t->batch_samples;
+  t->train_seconds += start - t->resumed_at;
+  for (const dt_hook *hook = dt_hooks; hook->name != NULL; hook++) {
+    if (hook->due(t)) DT_TRY(hook->run(t));
+  }
+  t->resumed_at = dt_seconds();
+  t->lap_at += t->resumed_at - start; /* hooks are no part of the throughput */
+  return DT_OK;
+}

@@ -1,0 +1,333 @@
+#include "core/job.h"
+
+#include <limits.h>
+#include <math.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/trainer.h"
+
+int dt_cores_available(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+}
+
+dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads, dt_device **out) {
+  int cores = dt_cores_available();
+  int threads = spec->threads > 0 ? (int)spec->threads : cores / local_size;
+  if (threads < 1) threads = 1;
+  *out_threads = threads;
+  dt_device_options options = {.threads = threads, .spin = threads * local_size <= cores, .math = spec->math};
+  DT_REQUIRE(spec->device != DT_DEVICE_GPU, DT_ENVIRONMENT,
+             "device: found gpu, expected cpu or reference: this build has no gpu device; use --device auto or cpu");
+  if (spec->device == DT_DEVICE_REFERENCE) return dt_reference_create(&options, out);
+  return dt_cpu_create(&options, out);
+}
+
+dt_status dt_job_checkpoint_dir(const dt_spec *spec, char *text) {
+  int length = snprintf(text, PATH_MAX, "%s/%s/ckpt", spec->output, spec->name);
+  DT_REQUIRE(length > 0 && length < PATH_MAX, DT_USAGE, "output and name: found a path of %d bytes, expected at most %d", length,
+             PATH_MAX - 1);
+  return DT_OK;
+}
+
+static dt_status check_dataset(const dt_job *job, const dt_dataset *data, const char *which) {
+  const dt_node *node = job->graph->node;
+  const dt_shape *input = &node[0].shape, *logits = &node[job->graph->count - 2].shape;
+  char found[64], expected[64];
+  DT_REQUIRE(dt_shape_count(&data->shape) == dt_shape_count(input) &&
+                 (data->shape.ndim != input->ndim || dt_shape_equal(&data->shape, input)),
+             DT_USAGE, "model.input: found %s, but data.%s (%s) has samples of shape %s", dt_shape_text(input, expected), which,
+             data->source, dt_shape_text(&data->shape, found));
+  DT_REQUIRE(data->labels == NULL || data->classes <= dt_shape_count(logits), DT_USAGE,
+             "data.%s (%s) has labels up to %d, but the network's output is %s", which, data->source, data->classes - 1,
+             dt_shape_text(logits, found));
+  return DT_OK;
+}
+
+/* The input's normalisation: as configured, else measured on the training set. */
+static dt_status make_normalisation(dt_job *job) {
+  const dt_spec *spec = job->spec;
+  const dt_shape *input = &job->graph->node[0].shape;
+  job->channels = input->ndim == 3 ? (int)input->dim[0] : 1;
+  DT_TRY(dt_alloc((size_t)job->channels, sizeof(double), &job->mean));
+  DT_TRY(dt_alloc((size_t)job->channels, sizeof(double), &job->std));
+  DT_TRY(dt_alloc((size_t)job->channels, sizeof(float), &job->scale));
+  DT_TRY(dt_alloc((size_t)job->channels, sizeof(float), &job->shift));
+  const dt_reals *given[2] = {&spec->data.mean, &spec->data.std};
+  for (int i = 0; i < 2; i++) {
+    DT_REQUIRE(given[i]->count == 0 || given[i]->count == job->channels, DT_USAGE, "data.%s: found %d values, expected %d, one a channel",
+               i == 0 ? "mean" : "std", given[i]->count, job->channels);
+  }
+  if (job->train != NULL) dt_dataset_statistics(job->train, job->mean, job->std);
+  for (int c = 0; c < job->channels; c++) {
+    if (spec->data.mean.count > 0) job->mean[c] = spec->data.mean.value[c];
+    if (spec->data.std.count > 0) job->std[c] = spec->data.std.value[c];
+  }
+  return DT_OK;
+}
+
+/* LOAD computes value * scale + shift; a constant channel (std 0) is only centred. DT_U8 values count in 255ths. */
+static void apply_normalisation(dt_job *job) {
+  const dt_dataset *data = job->train != NULL ? job->train : job->eval;
+  double unit = data->dtype == DT_U8 ? 255 : 1;
+  for (int c = 0; c < job->channels; c++) {
+    double std = job->std[c] > 0 ? job->std[c] : 1;
+    job->scale[c] = (float)(1 / (unit * std));
+    job->shift[c] = (float)(-job->mean[c] / std);
+  }
+  for (int i = 0; i < 2; i++) {
+    if (job->executor[i] == NULL) continue;
+    dt_run *run = dt_executor_run_state(job->executor[i]);
+    run->blocks.scale = job->scale;
+    run->blocks.shift = job->shift;
+  }
+}
+
+static dt_status load_data(dt_job *job, bool on_train) {
+  const dt_spec *spec = job->spec;
+  const char *dir = spec->data.dir;
+  if (job->kind == DT_JOB_TRAIN) {
+    DT_TRY(dt_dataset_load(&spec->data.train, dir, &job->train));
+    DT_TRY(check_dataset(job, job->train, "train"));
+    DT_REQUIRE(job->train->labels != NULL, DT_USAGE, "data.train (%s) has no labels to learn from", job->train->source);
+    DT_REQUIRE(spec->data.last_batch != DT_LAST_DROP || job->train->count >= spec->train.global_batch, DT_USAGE,
+               "train.global_batch: found %lld, but data.train has %lld samples and data.last_batch is drop",
+               (long long)spec->train.global_batch, (long long)job->train->count);
+  }
+  const dt_choice *scored = on_train ? &spec->data.train : &spec->data.eval;
+  if (scored->kind == NULL) {
+    DT_REQUIRE(job->kind == DT_JOB_TRAIN, DT_USAGE, "data.eval is missing in the config, and there is nothing else to score");
+    return DT_OK;
+  }
+  DT_TRY(dt_dataset_load(scored, dir, &job->eval));
+  DT_TRY(check_dataset(job, job->eval, on_train ? "train" : "eval"));
+  DT_REQUIRE(job->kind == DT_JOB_PREDICT || job->eval->labels != NULL, DT_USAGE, "data.eval (%s) has no labels to score against",
+             job->eval->source);
+  return DT_OK;
+}
+
+static void make_clock(dt_job *job) {
+  const dt_spec *spec = job->spec;
+  int64_t batch = spec->train.global_batch;
+  if (job->eval != NULL) {
+    job->eval_sampler = (dt_sampler){.dataset_count = job->eval->count, .global_batch = batch, .last_batch = DT_LAST_SHORT};
+  }
+  if (job->train == NULL) return;
+  job->sampler = (dt_sampler){.dataset_count = job->train->count,
+                              .global_batch = batch,
+                              .seed = spec->seed,
+                              .shuffle = spec->data.shuffle,
+                              .last_batch = spec->data.last_batch};
+  job->clock = (dt_clock){.epoch_samples = dt_sampler_epoch_samples(&job->sampler), .batch_samples = batch};
+  job->clock.total_samples = dt_duration_samples(spec->train.length, &job->clock);
+}
+
+static dt_status make_programs(dt_job *job) {
+  const dt_spec *spec = job->spec;
+  int shards = (int)spec->train.shards;
+  DT_TRY(dt_tree_create(shards, job->comm->size, job->comm->rank, (int)spec->train.pass_shards, &job->tree));
+  if (job->kind == DT_JOB_TRAIN) {
+    DT_TRY(dt_program_create(job->graph, spec, job->device, DT_PROGRAM_TRAIN, job->tree->pass_shards, &job->program[0]));
+  }
+  if (job->eval == NULL) return DT_OK;
+  dt_program_mode mode = job->kind == DT_JOB_PREDICT ? DT_PROGRAM_PREDICT : DT_PROGRAM_EVAL;
+  return dt_program_create(job->graph, spec, job->device, mode, job->tree->pass_shards, &job->program[1]);
+}
+
+static dt_status make_executors(dt_job *job) {
+  if (job->program[0] != NULL) {
+    DT_TRY(dt_executor_create(job->device, job->program[0], job->tree, job->reducer, job->spec, NULL, &job->executor[0]));
+  }
+  if (job->program[1] != NULL) {
+    DT_TRY(dt_executor_create(job->device, job->program[1], job->tree, NULL, job->spec, job->executor[0], &job->executor[1]));
+  }
+  dt_executor *owner = job->executor[job->executor[0] != NULL ? 0 : 1];
+  DT_TRY(dt_executor_init_params(owner));
+  apply_normalisation(job);
+  return DT_OK;
+}
+
+/* What ranks must have in common before the first step, as text whose first differing line tells what is wrong. */
+static dt_status agree_on_everything(dt_job *job) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *memory = open_memstream(&text, &bytes);
+  DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the agreement");
+  fprintf(memory, "dtrain: %s\ndevice: %s\n", DTRAIN_VERSION, job->device->ops->name);
+  if (job->train != NULL) fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
+  if (job->eval != NULL) fprintf(memory, "data.eval: %s, hash %016llx\n", job->eval->source, (unsigned long long)job->eval->hash);
+  for (int i = 0; i < 2; i++) {
+    if (job->program[i] != NULL) dt_program_print(job->program[i], memory);
+  }
+  fclose(memory);
+  dt_status status = dt_comm_agree_text(job->comm, "set-up", text);
+  free(text);
+  return status;
+}
+
+static dt_status print_config(dt_job *job) {
+  size_t bytes = 0;
+  FILE *memory = open_memstream(&job->config_text, &bytes);
+  DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory to print the config");
+  dt_status status = dt_config_print(job->config, false, memory);
+  fclose(memory);
+  return status;
+}
+
+static dt_status set_up_alone(dt_job *job, bool on_train) {
+  DT_TRY(print_config(job));
+  DT_TRY(dt_device_create(job->spec, job->comm->local_size, &job->threads, &job->device));
+  DT_TRY(dt_graph_create(job->config, &job->graph));
+  DT_TRY(load_data(job, on_train));
+  DT_TRY(make_normalisation(job));
+  make_clock(job);
+  if (job->kind == DT_JOB_TRAIN) {
+    DT_TRY(dt_schedule_prepare(job->spec, &job->clock, &job->lr, &job->momentum, &job->weight_decay));
+  }
+  return make_programs(job);
+}
+
+dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out) {
+  dt_job *job = NULL;
+  dt_status status = dt_alloc(1, sizeof *job, &job);
+  if (status == DT_OK) {
+    *job = (dt_job){.kind = kind, .config = config, .spec = dt_config_spec(config), .comm = comm};
+    status = set_up_alone(job, on_train);
+  }
+  DT_TRY_GOTO(failed, dt_comm_agree(comm, status));
+  DT_TRY_GOTO(failed, agree_on_everything(job));
+  if (kind == DT_JOB_TRAIN) {
+    dt_reducer_options options = {.tree = job->tree,
+                                  .mode = job->spec->comm.reduce,
+                                  .transport = job->spec->comm.transport,
+                                  .dtype = job->device->ops->dtype,
+                                  .bucket = job->program[0]->bucket,
+                                  .bucket_count = job->program[0]->bucket_count,
+                                  .node_elements = job->program[0]->grad_elements};
+    DT_TRY_GOTO(failed, dt_comm_agree(comm, comm->ops->reducer_create(comm, &options, &job->reducer)));
+  }
+  DT_TRY_GOTO(failed, dt_comm_agree(comm, make_executors(job)));
+  *out = job;
+  return DT_OK;
+failed:
+  dt_job_destroy(&job);
+  return status;
+}
+
+void dt_job_destroy(dt_job **pointer) {
+  dt_job *job = *pointer;
+  if (job == NULL) return;
+  *pointer = NULL;
+  dt_executor_destroy(&job->executor[1]);
+  dt_executor_destroy(&job->executor[0]);
+  if (job->reducer != NULL) job->reducer->ops->destroy(&job->reducer);
+  dt_program_destroy(&job->program[1]);
+  dt_program_destroy(&job->program[0]);
+  dt_dataset_destroy(&job->eval);
+  dt_dataset_destroy(&job->train);
+  dt_tree_destroy(&job->tree);
+  dt_graph_destroy(&job->graph);
+  if (job->device != NULL) job->device->ops->destroy(&job->device);
+  free(job->model);
+  free(job->config_text);
+  free(job->shift);
+  free(job->scale);
+  free(job->std);
+  free(job->mean);
+  free(job);
+}
+
+dt_status dt_job_download(dt_job *job) {
+  dt_tensor_ref *model;
+  int count;
+  dt_executor *owner = job->executor[job->executor[0] != NULL ? 0 : 1];
+  DT_TRY(dt_executor_download(owner, &model, &count, &job->optimizer, &job->optimizer_count));
+  if (job->model == NULL) {
+    DT_TRY(dt_alloc((size_t)count + 2, sizeof *job->model, &job->model));
+    dt_shape shape = {.ndim = 1, .dim = {job->channels}};
+    job->model[0] = (dt_tensor_ref){.name = "input.mean", .dtype = DT_F64, .shape = shape, .data = job->mean};
+    job->model[1] = (dt_tensor_ref){.name = "input.std", .dtype = DT_F64, .shape = shape, .data = job->std};
+  }
+  memcpy(job->model + 2, model, (size_t)count * sizeof *model);
+  job->model_count = count + 2;
+  return DT_OK;
+}
+
+static dt_status read_checkpoint(dt_job *job, const char *path, bool with_optimizer, dt_checkpoint **checkpoint, char **refused) {
+  DT_TRY(dt_checkpoint_open(path, checkpoint, refused));
+  dt_checkpoint_tensors into = {.model = job->model,
+                                .model_count = job->model_count,
+                                .optimizer = job->optimizer,
+                                .optimizer_count = with_optimizer ? job->optimizer_count : 0};
+  return dt_checkpoint_read(*checkpoint, &into);
+}
+
+static dt_status share_tensors(dt_comm *comm, const dt_tensor_ref *tensor, int count) {
+  for (int i = 0; i < count; i++) {
+    size_t bytes = (size_t)dt_shape_count(&tensor[i].shape) * dt_dtype_bytes(tensor[i].dtype);
+    DT_TRY(comm->ops->bcast(comm, tensor[i].data, bytes, 0));
+  }
+  return DT_OK;
+}
+
+dt_status dt_job_restore(dt_job *job, const char *path, bool with_optimizer, dt_checkpoint **out_checkpoint,
+                         char **out_refused) {
+  *out_checkpoint = NULL;
+  *out_refused = NULL;
+  dt_status status = dt_job_download(job);
+  if (status == DT_OK && job->comm->rank == 0) status = read_checkpoint(job, path, with_optimizer, out_checkpoint, out_refused);
+  DT_TRY_GOTO(failed, dt_comm_agree(job->comm, status));
+  DT_TRY_GOTO(failed, share_tensors(job->comm, job->model, job->model_count));
+  if (with_optimizer) DT_TRY_GOTO(failed, share_tensors(job->comm, job->optimizer, job->optimizer_count));
+  apply_normalisation(job);
+  DT_TRY_GOTO(failed, dt_comm_agree(job->comm, dt_executor_upload(job->executor[job->executor[0] != NULL ? 0 : 1])));
+  return DT_OK;
+failed:
+  dt_checkpoint_close(out_checkpoint);
+  free(*out_refused);
+  *out_refused = NULL;
+  return status;
+}
+
+enum { CONTROL_EVERY = 16 }; /* evaluation steps between two looks at the other ranks */
+
+/* Whether any rank has failed or been signalled; every rank gets the same answer. */
+static dt_status control(dt_job *job, dt_status own, bool *out_cut) {
+  int64_t flag = own != DT_OK || dt_signal_preempt() || dt_signal_stop();
+  DT_TRY(job->comm->ops->allreduce_i64(job->comm, &flag, 1, DT_MAX));
+  *out_cut = flag != 0;
+  return DT_OK;
+}
+
+static dt_status evaluate_step(dt_job *job, dt_loader *loader, dt_score *score) {
+  for (int p = 0; p < job->tree->pass_count; p++) {
+    const dt_batch *batch;
+    DT_TRY(dt_loader_next(loader, &batch));
+    DT_TRY(dt_executor_pass(job->executor[1], p, batch, score));
+  }
+  return DT_OK;
+}
+
+dt_status dt_job_evaluate(dt_job *job, dt_score *out, bool *out_cut) {
+  static const dt_choices no_augment;
+  dt_loader *loader = NULL;
+  dt_score score = {0};
+  int64_t batch = job->spec->train.global_batch, steps = (job->eval->count + batch - 1) / batch;
+  dt_status own = dt_loader_create(job->eval, &no_augment, &job->eval_sampler, job->tree, 0, job->eval->count,
+                                   (int)job->spec->data.prefetch, (int)job->spec->data.threads, &loader);
+  dt_status status = DT_OK;
+  *out_cut = false;
+  for (int64_t s = 0; s < steps && status == DT_OK && !*out_cut; s++) {
+    if (own == DT_OK) own = evaluate_step(job, loader, &score);
+    if ((s + 1) % CONTROL_EVERY == 0 || s + 1 == steps) status = control(job, own, out_cut);
+  }
+  dt_loader_destroy(&loader);
+  DT_TRY(status);
+  DT_TRY(dt_comm_agree(job->comm, own));
+  int64_t sums[4] = {score.samples, score.correct, score.loss, score.nonfinite};
+  DT_TRY(job->comm->ops->allreduce_i64(job->comm, sums, 4, DT_SUM));
+  *out = (dt_score){.samples = sums[0], .correct = sums[1], .loss = sums[2], .nonfinite = sums[3]};
+  return DT_OK;
+}

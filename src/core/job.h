@@ -1,0 +1,60 @@
+/* A job: a config brought to life on this rank. Everything that train, eval and predict share is set up here, in an order in
+ * which every rank learns of another's failure before it could wait for it. */
+#ifndef DT_CORE_JOB_H
+#define DT_CORE_JOB_H
+
+#include "comm/comm.h"
+#include "core/checkpoint.h"
+#include "core/executor.h"
+#include "core/schedule.h"
+#include "data/data.h"
+
+typedef enum dt_job_kind { DT_JOB_TRAIN, DT_JOB_EVAL, DT_JOB_PREDICT } dt_job_kind;
+
+typedef struct dt_job {
+  dt_job_kind kind;
+  const dt_config *config;
+  const dt_spec *spec;
+  dt_comm *comm;
+  int threads;
+  dt_device *device;
+  dt_graph *graph;
+  dt_tree *tree;
+  dt_dataset *train, *eval; /* eval jobs load only what they score */
+  dt_program *program[2];   /* [0] training (TRAIN jobs only), [1] evaluation or prediction */
+  dt_reducer *reducer;
+  dt_executor *executor[2];
+  dt_sampler sampler, eval_sampler;
+  dt_clock clock;
+  dt_schedule_spec lr, momentum, weight_decay;
+  double *mean, *std;  /* [C]: the input's normalisation; kept in checkpoints as input.mean and input.std */
+  float *scale, *shift; /* [C]: what LOAD does with them */
+  int channels;
+  char *config_text; /* resolved */
+  dt_tensor_ref *model, *optimizer; /* what a checkpoint holds, on the host; see dt_job_download */
+  int model_count, optimizer_count;
+} dt_job;
+
+/* Cores this process may use; ranks of one host share them. */
+int dt_cores_available(void);
+/* The device a spec asks for, with threads shared out among the ranks of this host. Not collective. Returns new. */
+dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads, dt_device **out);
+
+/* Collective; an error is everyone's. Borrows config and comm. input overrides the eval set for predict; NULL = the config's.
+ * Returns new. */
+dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out);
+void dt_job_destroy(dt_job **job);
+
+/* Copies the state to the host and fills job->model and job->optimizer. Not collective. */
+dt_status dt_job_download(dt_job *job);
+/* Rank 0 opens a checkpoint (a folder, or the newest in a folder), every rank gets its tensors; meta and path are rank 0's.
+ * Collective; an error is everyone's. */
+dt_status dt_job_restore(dt_job *job, const char *path, bool with_optimizer, dt_checkpoint **out_checkpoint,
+                         char **out_refused);
+/* Scores the evaluation set on all ranks. *out_cut is set when a signal or another rank's failure ended it early (then the
+ * score is worthless). Collective. */
+dt_status dt_job_evaluate(dt_job *job, dt_score *out, bool *out_cut);
+/* Default folder of a run's checkpoints: <output>/<name>/ckpt. text holds PATH_MAX. */
+dt_status dt_job_checkpoint_dir(const dt_spec *spec, char *text);
+
+#endif

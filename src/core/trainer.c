@@ -1,0 +1,266 @@
+/* The loop.
+ *
+ * Invariants
+ * 1. Ranks decide alike: what happens after a step follows from samples seen and from the tail, which is reduced over ranks.
+ *    A signal, a clock or a failure on one rank only raises a flag that rides on the next step's last bucket.
+ * 2. A real checkpoint exists before the first step, so that a run which cannot save fails at once, not after hours.
+ * 3. State that is not finite is never saved.
+ * 4. A failure that only this rank has seen (comm->diverged) ends the job from main, since the others wait in a collective. */
+#include "core/trainer.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/hooks.h"
+
+double dt_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static bool is_root(const dt_trainer *t) {
+  return t->job->comm->rank == 0;
+}
+
+/* --- restoring --- */
+
+static bool is_accepted(const char *accept, const char *key, size_t length) {
+  for (const char *word = accept; word != NULL && *word != '\0';) {
+    size_t span = strcspn(word, ",");
+    if (span == length && strncmp(word, key, length) == 0) return true;
+    word += span + (word[span] == ',');
+  }
+  return false;
+}
+
+/* Refuses to go on with a config that would train something else, unless every changed key is accepted by name. */
+static dt_status check_changes(dt_trainer *t, const char *saved_config) {
+  char *text = NULL;
+  int count = dt_config_diff(saved_config, t->job->config_text, &text);
+  dt_status status = DT_OK;
+  char *refused = NULL;
+  size_t bytes = 0;
+  FILE *memory = open_memstream(&refused, &bytes);
+  if (memory == NULL) status = dt_error_set(DT_MEMORY, __FILE__, __LINE__, "no memory to compare configs");
+  int refused_count = 0;
+  for (char *line = text; memory != NULL && count > 0 && line != NULL && *line != '\0';) {
+    char *end = strchrnul(line, '\n');
+    if (!is_accepted(t->options->accept, line, strcspn(line, ":"))) {
+      fprintf(memory, "\n  %.*s", (int)(end - line), line);
+      refused_count++;
+    } else {
+      dt_record_say(t->record, "accepted change: %.*s", (int)(end - line), line);
+    }
+    line = *end == '\n' ? end + 1 : end;
+  }
+  if (memory != NULL) fclose(memory);
+  if (refused_count > 0) {
+    status = dt_error_set(DT_USAGE, __FILE__, __LINE__,
+                          "the config differs from the checkpoint's where it changes the training; --accept KEY[,KEY] takes a "
+                          "change as meant:%s", refused);
+  }
+  free(refused);
+  free(text);
+  return status;
+}
+
+static dt_status restore(dt_trainer *t) {
+  dt_job *job = t->job;
+  dt_checkpoint *checkpoint;
+  char *refused;
+  DT_TRY(dt_job_restore(job, t->checkpoint_dir, true, &checkpoint, &refused));
+  dt_status status = DT_OK;
+  int64_t counters[3] = {0};
+  if (is_root(t)) {
+    const dt_checkpoint_meta *meta = dt_checkpoint_get_meta(checkpoint);
+    if (refused[0] != '\0') dt_record_say(t->record, "passed over: %s", refused);
+    status = check_changes(t, meta->config);
+    counters[0] = meta->samples_seen;
+    counters[1] = meta->step;
+    memcpy(&counters[2], &meta->best_accuracy, sizeof counters[2]);
+    dt_record_say(t->record, "going on from %s (%lld samples seen)", dt_checkpoint_path(checkpoint), (long long)meta->samples_seen);
+    snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", dt_checkpoint_path(checkpoint));
+  }
+  dt_checkpoint_close(&checkpoint);
+  free(refused);
+  DT_TRY(dt_comm_agree(job->comm, status));
+  DT_TRY(job->comm->ops->bcast(job->comm, counters, sizeof counters, 0));
+  t->samples_seen = counters[0];
+  t->step = counters[1];
+  memcpy(&t->best_accuracy, &counters[2], sizeof t->best_accuracy);
+  t->saved_samples = t->samples_seen;
+  return DT_OK;
+}
+
+/* --- one step --- */
+
+static dt_status next_batch(void *context, const dt_batch **out) {
+  return dt_loader_next(context, out);
+}
+
+/* What this rank wants of all: flags that ride on the reduction. Only rank 0 looks at the clock. */
+static void raise_flags(dt_trainer *t, double *flags) {
+  memset(flags, 0, DT_TAIL_COUNT * sizeof *flags);
+  flags[DT_TAIL_STOP] = dt_signal_stop();
+  flags[DT_TAIL_PREEMPT] = dt_signal_preempt();
+  dt_duration every = t->job->spec->checkpoint.every;
+  flags[DT_TAIL_SAVE] = is_root(t) && every.unit == DT_SECONDS && dt_seconds() - t->saved_at >= every.amount;
+}
+
+static void set_step(dt_trainer *t, int64_t batch_samples) {
+  dt_job *job = t->job;
+  dt_step *step = dt_executor_run_state(job->executor[0])->step;
+  step->samples_seen = t->samples_seen;
+  step->batch_samples = batch_samples;
+  step->lr = dt_schedule_value(&job->lr, &job->clock, t->samples_seen);
+  step->momentum = job->momentum.given ? dt_schedule_value(&job->momentum, &job->clock, t->samples_seen) : t->momentum;
+  step->weight_decay =
+      job->weight_decay.given ? dt_schedule_value(&job->weight_decay, &job->clock, t->samples_seen) : t->weight_decay;
+  step->clip_norm = job->spec->train.clip_norm;
+}
+
+static dt_status check_finite(dt_trainer *t) {
+  double norm = dt_executor_run_state(t->job->executor[0])->step->grad_norm;
+  DT_REQUIRE(isfinite(t->tail[DT_TAIL_LOSS]) && isfinite(norm), DT_NUMERIC,
+             "step %lld (samples %lld to %lld): found loss %g and gradient norm %g, expected finite numbers; the last checkpoint is "
+             "%s; a smaller schedule.lr, a warm-up or train.clip_norm may help",
+             (long long)t->step + 1, (long long)t->samples_seen, (long long)(t->samples_seen + t->batch_samples) - 1,
+             t->tail[DT_TAIL_LOSS] / (double)t->batch_samples, norm, t->result->checkpoint);
+  return DT_OK;
+}
+
+static dt_status run_step(dt_trainer *t) {
+  dt_job *job = t->job;
+  double flags[DT_TAIL_COUNT];
+  t->batch_samples = dt_sampler_plan(&job->sampler, t->samples_seen).count;
+  set_step(t, t->batch_samples);
+  raise_flags(t, flags);
+  job->comm->diverged = true; /* until the step has ended on this rank, the others may be waiting for it */
+  DT_TRY(dt_executor_step(job->executor[0], next_batch, t->loader, flags, t->tail));
+  job->comm->diverged = false;
+  DT_TRY(check_finite(t));
+  t->samples_before = t->samples_seen;
+  t->samples_seen += t->batch_samples;
+  t->step++;
+  return DT_OK;
+}
+
+static bool wants_end(const dt_trainer *t) {
+  return t->tail[DT_TAIL_STOP] > 0 || t->tail[DT_TAIL_PREEMPT] > 0 || t->target_reached ||
+         t->samples_seen >= t->job->clock.total_samples ||
+         (t->options->stop_after_steps > 0 && t->step - t->first_step >= t->options->stop_after_steps);
+}
+
+static dt_status loop(dt_trainer *t) {
+  t->ending = t->samples_seen >= t->job->clock.total_samples;
+  while (!t->ending) {
+    DT_TRY(run_step(t));
+    t->ending = wants_end(t);
+    DT_TRY(dt_hooks_run(t));
+    t->ending = t->ending || wants_end(t);
+  }
+  return dt_trainer_save(t);
+}
+
+/* --- the whole run --- */
+
+static dt_status start_record(dt_trainer *t) {
+  dt_job *job = t->job;
+  dt_record_facts facts = {.device_name = job->device->ops->name,
+                           .program_hash = dt_program_hash(job->program[0]),
+                           .train_hash = job->train->hash,
+                           .eval_hash = job->eval != NULL ? job->eval->hash : 0,
+                           .param_elements = job->program[0]->param_elements,
+                           .ranks = job->comm->size,
+                           .threads = job->threads,
+                           .local_ranks = job->comm->local_size,
+                           .shards = (int)job->spec->train.shards,
+                           .train_source = job->train->source,
+                           .eval_source = job->eval != NULL ? job->eval->source : "",
+                           .command = t->options->command};
+  DT_TRY(dt_record_start(t->record, job->config, &facts));
+  dt_record_say(t->record, "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %d shards of a batch of %lld",
+                job->spec->name, facts.ranks, facts.ranks == 1 ? "" : "s", facts.threads, facts.threads == 1 ? "" : "s",
+                facts.device_name, (long long)facts.param_elements, (long long)job->train->count, facts.shards,
+                (long long)job->spec->train.global_batch);
+  if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
+    dt_record_say(t->record, "schedule.scaling: peak learning rate %g", job->lr.peak);
+  }
+  if (job->eval != NULL && job->eval->hash == job->train->hash) {
+    dt_record_say(t->record, "warning: data.train and data.eval hold the same samples");
+  }
+  return DT_OK;
+}
+
+static dt_status open_run(dt_trainer *t) {
+  dt_job *job = t->job;
+  DT_TRY(dt_job_checkpoint_dir(job->spec, t->checkpoint_dir));
+  dt_status status = DT_OK;
+  if (is_root(t)) {
+    bool found = dt_checkpoint_exists(t->checkpoint_dir);
+    if (t->options->resume && !found) {
+      status = dt_error_set(DT_USAGE, __FILE__, __LINE__, "--resume: found no checkpoint in %s; leave --resume out to begin anew",
+                            t->checkpoint_dir);
+    } else {
+      status = dt_record_open(job->spec, 0, t->options->resume, &t->record);
+    }
+  }
+  DT_TRY(dt_comm_agree(job->comm, status));
+  if (!is_root(t)) status = dt_record_open(job->spec, job->comm->rank, t->options->resume, &t->record);
+  DT_TRY(dt_comm_agree(job->comm, status));
+  snprintf(t->result->run_dir, sizeof t->result->run_dir, "%s", dt_record_dir(t->record));
+  if (t->options->resume) DT_TRY(restore(t));
+  t->first_step = t->step;
+  return dt_comm_agree(job->comm, is_root(t) ? dt_record_truncate(t->record, t->samples_seen) : DT_OK);
+}
+
+static dt_status finish(dt_trainer *t, dt_status status) {
+  if (status == DT_OK && t->tail[DT_TAIL_PREEMPT] > 0) {
+    status = dt_error_set(DT_PREEMPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on", t->result->checkpoint);
+  } else if (status == DT_OK && t->tail[DT_TAIL_STOP] > 0) {
+    status = dt_error_set(DT_INTERRUPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on", t->result->checkpoint);
+  }
+  t->result->samples_seen = t->samples_seen;
+  t->result->steps = t->step;
+  t->result->train_seconds = t->train_seconds;
+  t->result->samples_per_second = t->train_seconds > 0 ? (double)t->trained_samples / t->train_seconds : 0;
+  if (t->record != NULL) {
+    dt_status ended = dt_record_finish(t->record, status, dt_error_text());
+    if (status == DT_OK) status = ended;
+  }
+  return status;
+}
+
+static dt_status run(dt_trainer *t) {
+  dt_job *job = t->job;
+  t->momentum = ((const dt_optimizer *)job->spec->optimizer.kind->impl)->momentum(job->spec->optimizer.attr);
+  t->weight_decay = ((const dt_optimizer *)job->spec->optimizer.kind->impl)->weight_decay(job->spec->optimizer.attr);
+  DT_TRY(open_run(t));
+  DT_TRY(dt_comm_agree(job->comm, start_record(t)));
+  if (!t->options->resume) DT_TRY(dt_trainer_save(t));
+  dt_status status = dt_loader_create(job->train, &job->spec->data.augment, &job->sampler, job->tree, t->samples_seen,
+                                      job->clock.total_samples, (int)job->spec->data.prefetch, (int)job->spec->data.threads,
+                                      &t->loader);
+  DT_TRY(dt_comm_agree(job->comm, status));
+  t->saved_at = t->lap_at = t->resumed_at = dt_seconds();
+  return loop(t);
+}
+
+dt_status dt_train(const dt_config *config, dt_comm *comm, const dt_train_options *options, dt_train_result *out) {
+  *out = (dt_train_result){.accuracy = -1};
+  dt_trainer t = {.options = options, .result = out, .best_accuracy = -1};
+  dt_status status = dt_job_create(config, comm, DT_JOB_TRAIN, false, &t.job);
+  if (status == DT_OK) {
+    status = run(&t);
+    status = finish(&t, status);
+  }
+  dt_loader_destroy(&t.loader);
+  dt_record_close(&t.record);
+  /* With the others waiting in a collective nothing that is shared may be taken down: main ends the job. */
+  if (!comm->diverged) dt_job_destroy(&t.job);
+  return status;
+}
