@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Stop anywhere with four ranks, go on with two, then with one: the same final bytes as a run that never stopped.
+source "$(dirname "$0")/../support/run.sh"
+make_data
+write_config
+
+ranks 2 "$work/net.yaml" --threads 1 || fail "the run without a stop: exit $?: $(tail -n 3 "$work/err")"
+expected=$(trajectory "$work/runs/net")
+steps=20 # 600 samples in batches of 64, the last one short, twice
+
+for first in 1 $((RANDOM % (steps - 3) + 2)) 10; do
+  second=$((RANDOM % (steps - first - 1) + 1))
+  rm -rf "$work/runs"
+  ranks 4 "$work/net.yaml" --threads 1 --stop-after "$first" || fail "first part: exit $?: $(tail -n 3 "$work/err")"
+  ranks 2 "$work/net.yaml" --threads 2 --resume --stop-after "$second" || fail "second part: exit $?: $(tail -n 3 "$work/err")"
+  ranks self "$work/net.yaml" --threads 1 --resume || fail "third part: exit $?: $(tail -n 3 "$work/err")"
+  found=$(trajectory "$work/runs/net")
+  printf 'stops after %d and %d more steps: %s\n' "$first" "$second" "${found:0:12}"
+  [[ $found == "$expected" ]] || fail "stops after $first and $second more steps: other bytes than without a stop"
+done
+
+# SIGUSR1 to the launcher saves and exits with 75; going on gives the same bytes.
+rm -rf "$work/runs"
+mpirun -np 4 "$dtrain" "$work/net.yaml" --threads 1 --set train.epochs=40 >"$work/out" 2>"$work/err" </dev/null &
+launcher=$!
+for _ in $(seq 100); do [[ -s $work/runs/net/metrics.jsonl ]] && break; sleep 0.05; done
+kill -USR1 "$launcher"
+wait "$launcher"
+code=$?
+[[ $code == 75 ]] || fail "SIGUSR1: exit $code, expected 75: $(tail -n 3 "$work/err")"
+ranks 2 "$work/net.yaml" --set train.epochs=40 --resume || fail "after SIGUSR1: exit $?: $(tail -n 3 "$work/err")"
+found=$(trajectory "$work/runs/net")
+rm -rf "$work/runs"
+ranks 2 "$work/net.yaml" --set train.epochs=40 || fail "40 epochs: exit $?"
+[[ $found == "$(trajectory "$work/runs/net")" ]] || fail "preempted and gone on: other bytes than without"
+
+# SIGINT saves and stops.
+rm -rf "$work/runs"
+"$dtrain" "$work/net.yaml" --set train.epochs=4000 >"$work/out" 2>"$work/err" </dev/null &
+single=$!
+for _ in $(seq 100); do [[ -s $work/runs/net/metrics.jsonl ]] && break; sleep 0.05; done
+kill -INT "$single"
+wait "$single"
+code=$?
+[[ $code == 20 ]] || fail "SIGINT: exit $code, expected 20: $(tail -n 3 "$work/err")"
+ls "$work"/runs/net/ckpt/step-* >/dev/null 2>&1 || fail "SIGINT: no checkpoint"
+
+# A changed key that changes the training is refused with the difference, unless accepted by name; a neutral one is not.
+ranks 2 "$work/net.yaml" --resume --set train.epochs=4000 --set schedule.lr.peak=0.1
+code=$?
+[[ $code == 2 ]] || fail "changed peak: exit $code, expected 2"
+grep -q 'schedule.lr.peak: 0.05 -> 0.1' "$work/err" || fail "changed peak: the difference is not named: $(cat "$work/err")"
+ranks 2 "$work/net.yaml" --resume --set train.epochs=4000 --set schedule.lr.peak=0.1 --accept schedule.lr.peak --stop-after 2 ||
+  fail "accepted change: exit $?: $(tail -n 3 "$work/err")"
+ranks 2 "$work/net.yaml" --resume --set train.epochs=4000 --set schedule.lr.peak=0.1 --set log.every='5 steps' --stop-after 2 ||
+  fail "neutral change: exit $?: $(tail -n 3 "$work/err")"
+finish

@@ -1,0 +1,75 @@
+# Sourced by the scripts that test the program as a user runs it. A script gets the build folder as its first argument.
+set -uo pipefail
+build=$1
+shift
+dtrain=$build/dtrain
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() { printf 'FAIL: %s\n' "$*"; failures=$((failures + 1)); }
+finish() {
+  if [[ $failures -gt 0 ]]; then printf '%d failures\n' "$failures"; exit 1; fi
+  printf 'ok\n'
+  exit 0
+}
+
+# Runs dtrain on so many ranks, quietly; its output is in $work/out and $work/err, its exit code is the function's.
+ranks() {
+  local np=$1
+  shift
+  if [[ $np == self ]]; then
+    "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
+  else
+    timeout -k 5 100 mpirun -np "$np" "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
+  fi
+}
+
+# A small data set that can be learned, in $work/data.
+make_data() {
+  mkdir -p "$work/data"
+  "$build/make_digits" "$work/data" "${1:-600}" "${2:-200}" "${3:-12}" >/dev/null
+}
+
+# The config the scripts share, with every kind of randomness and state in it: shuffling, augmentation, dropout, batch norm.
+write_config() {
+  cat >"$work/net.yaml" <<END
+name: net
+output: $work/runs
+seed: 7
+device: cpu
+data:
+  dir: $work/data
+  train: {idx: {images: train-images-idx3-ubyte, labels: train-labels-idx1-ubyte}}
+  eval: {idx: {images: t10k-images-idx3-ubyte, labels: t10k-labels-idx1-ubyte}}
+  augment: [{shift: 1}, flip]
+model:
+  input: [1, 12, 12]
+  layers:
+    - conv: {filters: 6, kernel: 3, pad: 1}
+    - batchnorm
+    - relu
+    - residual: [{conv: {filters: 6, kernel: 3, pad: 1, bias: false}}, batchnorm, relu]
+    - maxpool: 2
+    - branches: [[{conv: {filters: 4, kernel: 1}}], [{conv: {filters: 4, kernel: 3, pad: 1}}, tanh]]
+    - flatten
+    - dropout: 0.25
+    - linear: 20
+    - relu
+    - linear: 10
+  loss: cross_entropy
+train: {global_batch: 64, shards: 8, epochs: 2, clip_norm: 5}
+optimizer: {sgd: {momentum: 0.9, nesterov: true, weight_decay: 5e-4}}
+schedule: {lr: {peak: 0.05, warmup: 64 samples, decay: cosine}}
+log: {every: 1 steps}
+eval: {every: 1 epochs}
+comm: {bucket_bytes: 4096}
+END
+}
+
+# The tensors of the last checkpoint and the trajectory of the metrics of run folder $1, as one hash.
+trajectory() {
+  local last
+  last=$(ls -d "$1"/ckpt/step-????????????|tail -n 1)
+  cat "$last/model.safetensors" "$last/optimizer.safetensors" "$1/metrics.jsonl" | sha256sum
+}
