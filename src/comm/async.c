@@ -7,7 +7,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { THREAD_PAUSE_NS = 100000, POLLS = 1000, POLL_PAUSE_NS = 20000 };
+enum {
+  NAP_NS = 200000,
+  NAPS = 50, /* after which a thread that finds nothing to do goes to sleep until it is called */
+  POLLS = 1000,
+  POLL_PAUSE_NS = 20000,
+};
 
 /* Enters phases until one has something to wait for, or the bucket is done. */
 static dt_status enter_next(async_reducer *r, int index) {
@@ -47,18 +52,24 @@ static void pause_ns(long ns) {
   nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
+/* Calling a sleeping thread costs more than a small bucket, so it naps between the buckets of a step and is called once. */
 static void *run_thread(void *context) {
   async_reducer *r = context;
   pthread_mutex_lock(&r->lock);
-  while (!r->stop) {
-    if (r->active == 0 || r->waited_for || r->failed != DT_OK) {
+  for (int idle = 0; !r->stop;) {
+    bool busy = r->active > 0 && r->failed == DT_OK;
+    if (busy && !r->waited_for) advance(r);
+    idle = busy ? 0 : idle + 1;
+    if (idle > NAPS) {
+      r->asleep = true;
       pthread_cond_wait(&r->work, &r->lock);
-      continue;
+      r->asleep = false;
+      idle = 0;
+    } else {
+      pthread_mutex_unlock(&r->lock);
+      pause_ns(NAP_NS);
+      pthread_mutex_lock(&r->lock);
     }
-    advance(r);
-    pthread_mutex_unlock(&r->lock);
-    pause_ns(THREAD_PAUSE_NS);
-    pthread_mutex_lock(&r->lock);
   }
   pthread_mutex_unlock(&r->lock);
   return NULL;
@@ -72,7 +83,7 @@ static dt_status async_begin(dt_reducer *reducer, int index) {
   r->active++;
   dt_status status = enter_next(r, index);
   keep_failure(r, status);
-  if (r->active == 1) pthread_cond_signal(&r->work);
+  if (r->asleep) pthread_cond_signal(&r->work);
   pthread_mutex_unlock(&r->lock);
   return status;
 }
@@ -98,7 +109,6 @@ static dt_status async_end(dt_reducer *reducer, int index) {
     r->waited_for = true;
     wait_done(r, index);
     r->waited_for = false;
-    if (r->active > 0) pthread_cond_signal(&r->work);
   }
   dt_status failed = r->failed;
   pthread_mutex_unlock(&r->lock);

@@ -1,7 +1,7 @@
 /* Reductions by MPI messages in the background.
  *
  * MPI moves nothing unless somebody calls it. Whoever has time does: begin posts the first messages itself, a rank that waits
- * in end polls without pause, and in between a thread looks in every 100 us, so that messages go on under the backward pass
+ * in end polls without pause, and in between a thread looks in every 200 us, so that messages go on under the backward pass
  * without taking a core from it. A mutex lets one of them in at a time. */
 #ifndef DT_COMM_ASYNC_H
 #define DT_COMM_ASYNC_H
@@ -33,6 +33,7 @@ struct async_reducer {
   pthread_mutex_t lock;
   pthread_cond_t work;
   bool thread_started, stop;
+  bool asleep;     /* the thread waits for work */
   bool waited_for; /* the caller polls in end: the thread stays away */
   int active;      /* buckets begun and not done */
   dt_status failed;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PIECE = 1 << 17 }; /* elements of one call: MPI's own schedules do not cut long buckets, and crawl through them */
+
 /* Adds this rank's roots, from the youngest to the oldest, which leaves the sum in node 0; a rank without shards gives zeros. */
 static void sum_own_roots(async_reducer *r, const dt_bucket *b) {
   const dt_tree *tree = r->options.tree;
@@ -20,8 +22,11 @@ static void sum_own_roots(async_reducer *r, const dt_bucket *b) {
 static dt_status fast_enter(async_reducer *r, int bucket, int phase, MPI_Request *request, int *count) {
   const dt_bucket *b = &r->options.bucket[bucket];
   sum_own_roots(r, b);
-  DT_MPI(MPI_Iallreduce(MPI_IN_PLACE, dt_async_element(r, 0, b->first), (int)b->count, dt_async_type(r), MPI_SUM, r->channel,
-                        &request[(*count)++]));
+  for (int64_t at = 0; at < b->count; at += PIECE) {
+    int here = (int)(b->count - at < PIECE ? b->count - at : PIECE);
+    DT_MPI(MPI_Iallreduce(MPI_IN_PLACE, dt_async_element(r, 0, b->first + at), here, dt_async_type(r), MPI_SUM, r->channel,
+                          &request[(*count)++]));
+  }
   return DT_OK;
 }
 
@@ -31,7 +36,12 @@ dt_status dt_fast_reducer_create(mpi_comm *comm, const dt_reducer_options *optio
   r->phases = 1;
   r->enter = fast_enter;
   dt_reducer *base = &r->base;
-  dt_status status = dt_async_start(r, comm, options, 1);
+  int pieces = 1;
+  for (int b = 0; b < options->bucket_count; b++) {
+    int here = (int)((options->bucket[b].count + PIECE - 1) / PIECE);
+    if (here > pieces) pieces = here;
+  }
+  dt_status status = dt_async_start(r, comm, options, pieces);
   if (status != DT_OK) dt_async_destroy(&base);
   *out = base;
   return status;
