@@ -42,7 +42,8 @@ static dt_status alloc_replica_blocks(dt_executor *executor) {
   const dt_program *program = executor->run.program;
   DT_TRY(alloc_block(executor, program->param_elements, &blocks->param));
   DT_TRY(alloc_block(executor, program->state_elements, &blocks->state));
-  for (int s = 0; s < dt_executor_slots(executor); s++) DT_TRY(alloc_block(executor, program->param_elements, &blocks->slot[s]));
+  for (int s = 0; s < dt_executor_slots(executor); s++)
+    DT_TRY(alloc_block(executor, program->param_elements, &blocks->slot[s]));
   return dt_replica_create(executor);
 }
 
@@ -128,8 +129,9 @@ dt_executor_times dt_executor_get_times(const dt_executor *executor) {
 
 static dt_status run_kernel(dt_executor *executor, const dt_instr *instr, const dt_pass *pass) {
   dt_kernel *kernel = executor->run.device->kernel[instr->op];
-  DT_REQUIRE(kernel != NULL, DT_ENVIRONMENT, "the %s device has no kernel for %s, which %s needs", executor->run.device->ops->name,
-             dt_op_infos[instr->op].name, instr->node >= 0 ? executor->graph->node[instr->node].name : "the step");
+  DT_REQUIRE(kernel != NULL, DT_ENVIRONMENT, "the %s device has no kernel for %s, which %s needs",
+             executor->run.device->ops->name, dt_op_infos[instr->op].name,
+             instr->node >= 0 ? executor->graph->node[instr->node].name : "the step");
   return kernel(&executor->run, instr, pass);
 }
 

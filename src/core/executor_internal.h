@@ -21,7 +21,7 @@ struct dt_executor {
   const dt_graph *graph;
   bool owns_blocks; /* parameters, states and slots */
   dt_replica replica;
-  void *host;       /* grad_elements zeros, and room for the tail */
+  void *host; /* grad_elements zeros, and room for the tail */
   dt_executor_times times;
 };
 

@@ -1,6 +1,6 @@
-/* Fusion: one table of rewrites over the pass section, each a row that says which instruction it takes away, into which it goes,
- * and which ability of the device it needs. Rows are tried in the order of the table, each over the whole section, until none
- * applies any more.
+/* Fusion: one table of rewrites over the pass section, each a row that says which instruction it takes away, into which it
+ * goes, and which ability of the device it needs. Rows are tried in the order of the table, each over the whole section, until
+ * none applies any more.
  *
  * A rewrite folds a consumer into the producer of what it reads, so the value between the two is never written. That is
  * allowed where nobody else reads that value. Views (flatten) do not stand in the way: elementwise work does not see shapes. */
@@ -192,7 +192,8 @@ static bool is_two_by_two_max(const dt_pool_op *pool) {
   return !pool->average;
 }
 
-/* The ACT_BWD that reads y as its mask and follows the POOL_BWD of these winners alone; -1 when backward is not of that form. */
+/* The ACT_BWD that reads y as its mask and follows the POOL_BWD of these winners alone; -1 when backward is not of that form.
+ */
 static int masked_unpooling(const fuser *f, int y, int winners) {
   for (int m = 0; m < f->count; m++) {
     const dt_instr *act = &f->instr[m];

@@ -12,7 +12,7 @@
 #include "core/layer.h"
 #include "core/region.h"
 
-enum { NODES_MAX = 10000, DEPTH_MAX = 32, KINDS_MAX = 64, DIM_MAX_LOG2 = 40, INPUT_DIMS = 3 };
+enum { NODES_MAX = 10000, DEPTH_MAX = 32, KINDS_MAX = 64, DIM_MAX_LOG2 = 40 };
 static const int64_t elements_max = INT64_C(1) << DIM_MAX_LOG2;
 
 typedef struct owned_graph {
@@ -164,10 +164,7 @@ static dt_origin input_origin(const dt_spec *spec) {
 static dt_status add_input(dt_graph_builder *b, const dt_spec *spec) {
   const dt_ints *input = &spec->model.input;
   dt_origin origin = input_origin(spec);
-  if (input->count != 1 && input->count != INPUT_DIMS) {
-    return dt_config_error_at(b->config, origin, "model.input has %d numbers, expected [channels, height, width] or [features]",
-                              input->count);
-  }
+  DT_ASSERT(input->count >= 1 && input->count <= DT_DIMS);
   DT_TRY(node_reserve(b, origin));
   dt_node *node = &b->node[b->count];
   *node = (dt_node){.name = "input", .origin = origin};

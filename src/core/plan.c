@@ -23,8 +23,9 @@ static dt_status size_values(dt_builder *b) {
     dt_buffer *buffer = &program->buffer[i];
     if (!in_arena(buffer) || buffer->alias_of >= 0) continue;
     int64_t elements = dt_count_multiply(dt_shape_count(&buffer->shape), slots);
-    DT_REQUIRE(elements <= arena_elements_max, DT_MEMORY, "%s of %" PRId64 " samples needs %" PRId64 " elements, more than any machine has",
-               buffer->name, slots, elements);
+    DT_REQUIRE(elements <= arena_elements_max, DT_MEMORY,
+               "%s of %" PRId64 " samples needs %" PRId64 " elements, more than any machine has", buffer->name, slots,
+               elements);
     buffer->bytes =
         b->device->ops->buffer_bytes(b->device, buffer->kind, &buffer->shape, program->shard_slots, program->pass_shards);
   }

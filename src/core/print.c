@@ -6,10 +6,10 @@
 #include "core/program.h"
 
 static const char *const arg_names[DT_ARG_COUNT] = {
-    [DT_ARG_X] = "x",       [DT_ARG_W] = "w",           [DT_ARG_B] = "b",       [DT_ARG_Y] = "y",
-    [DT_ARG_DY] = "dy",     [DT_ARG_DX] = "dx",         [DT_ARG_DW] = "dw",     [DT_ARG_DB] = "db",
-    [DT_ARG_AUX] = "aux",   [DT_ARG_ADDEND] = "addend", [DT_ARG_MASK] = "mask", [DT_ARG_DADD] = "dadd",
-    [DT_ARG_STATE] = "state", [DT_ARG_STAT] = "stat",   [DT_ARG_WORK] = "work",
+    [DT_ARG_X] = "x",         [DT_ARG_W] = "w",           [DT_ARG_B] = "b",       [DT_ARG_Y] = "y",
+    [DT_ARG_DY] = "dy",       [DT_ARG_DX] = "dx",         [DT_ARG_DW] = "dw",     [DT_ARG_DB] = "db",
+    [DT_ARG_AUX] = "aux",     [DT_ARG_ADDEND] = "addend", [DT_ARG_MASK] = "mask", [DT_ARG_DADD] = "dadd",
+    [DT_ARG_STATE] = "state", [DT_ARG_STAT] = "stat",     [DT_ARG_WORK] = "work",
 };
 static const char *const act_names[] = {
     [DT_ACT_NONE] = "none", [DT_ACT_RELU] = "relu", [DT_ACT_SIGMOID] = "sigmoid", [DT_ACT_TANH] = "tanh"};
@@ -18,7 +18,7 @@ static const char *const mode_names[] = {
 static const char *const stream_names[] = {
     [DT_STREAM_COMPUTE] = "compute", [DT_STREAM_COMM] = "comm", [DT_STREAM_COPY] = "copy"};
 static const char *const block_marks[] = {
-    [DT_BUF_VALUE] = "@", [DT_BUF_INDEX] = "@", [DT_BUF_SHARD] = "@", [DT_BUF_PARAM] = "@p",
+    [DT_BUF_VALUE] = "@", [DT_BUF_INDEX] = "@",  [DT_BUF_SHARD] = "@", [DT_BUF_PARAM] = "@p",
     [DT_BUF_GRAD] = "@g", [DT_BUF_STATE] = "@s", [DT_BUF_WORK] = "@"};
 
 static void print_arg(const dt_program *program, const dt_instr *instr, int a, FILE *out) {

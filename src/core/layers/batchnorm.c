@@ -10,10 +10,22 @@ typedef struct batchnorm_attr {
 } batchnorm_attr;
 
 static const dt_option options[] = {
-    {.name = "momentum", .type = DT_OPT_REAL, .fallback = "0.1", .min = 0, .max = 1, .open_min = true,
-     .offset = offsetof(batchnorm_attr, momentum), .doc = "Weight of the newest step in the running statistics."},
-    {.name = "eps", .type = DT_OPT_REAL, .fallback = "1e-5", .min = 0, .max = 1, .open_min = true,
-     .offset = offsetof(batchnorm_attr, eps), .doc = "Added to the variance."},
+    {.name = "momentum",
+     .type = DT_OPT_REAL,
+     .fallback = "0.1",
+     .min = 0,
+     .max = 1,
+     .open_min = true,
+     .offset = offsetof(batchnorm_attr, momentum),
+     .doc = "Weight of the newest step in the running statistics."},
+    {.name = "eps",
+     .type = DT_OPT_REAL,
+     .fallback = "1e-5",
+     .min = 0,
+     .max = 1,
+     .open_min = true,
+     .offset = offsetof(batchnorm_attr, eps),
+     .doc = "Added to the variance."},
     {0},
 };
 

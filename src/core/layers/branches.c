@@ -7,8 +7,11 @@ typedef struct branches_attr {
 } branches_attr;
 
 static const dt_option options[] = {
-    {.name = "lists", .type = DT_OPT_LISTS, .kinds = &(const dt_kind *const *const){dt_layer_kinds},
-     .offset = offsetof(branches_attr, lists), .doc = "One list of layers for each branch."},
+    {.name = "lists",
+     .type = DT_OPT_LISTS,
+     .kinds = &(const dt_kind *const *const){dt_layer_kinds},
+     .offset = offsetof(branches_attr, lists),
+     .doc = "One list of layers for each branch."},
     {0},
 };
 

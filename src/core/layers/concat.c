@@ -8,8 +8,8 @@ static dt_status infer(dt_node *node, const dt_shape *const *in) {
     dt_shape alike = *in[i];
     alike.dim[0] = in[0]->dim[0];
     DT_REQUIRE(dt_shape_equal(&alike, in[0]), DT_USAGE,
-               "branch 1 gives %s and branch %d gives %s: branches must agree in everything but channels", dt_shape_text(in[0], first),
-               i + 1, dt_shape_text(in[i], other));
+               "branch 1 gives %s and branch %d gives %s: branches must agree in everything but channels",
+               dt_shape_text(in[0], first), i + 1, dt_shape_text(in[i], other));
     node->shape.dim[0] = dt_count_add(node->shape.dim[0], in[i]->dim[0]);
   }
   return DT_OK;

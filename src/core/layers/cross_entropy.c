@@ -5,11 +5,12 @@
 
 static dt_status infer(dt_node *node, const dt_shape *const *in) {
   char text[DT_SHAPE_TEXT];
-  DT_REQUIRE(in[0]->ndim == 1, DT_USAGE,
-             "the last layer gives the shape %s, cross_entropy expects one number a class: end with `flatten` and `linear: CLASSES`",
-             dt_shape_text(in[0], text));
-  DT_REQUIRE(in[0]->dim[0] >= 2, DT_USAGE, "the last layer gives %d number, cross_entropy expects one for each of 2 or more classes",
-             (int)in[0]->dim[0]);
+  DT_REQUIRE(
+      in[0]->ndim == 1, DT_USAGE,
+      "the last layer gives the shape %s, cross_entropy expects one number a class: end with `flatten` and `linear: CLASSES`",
+      dt_shape_text(in[0], text));
+  DT_REQUIRE(in[0]->dim[0] >= 2, DT_USAGE,
+             "the last layer gives %d number, cross_entropy expects one for each of 2 or more classes", (int)in[0]->dim[0]);
   node->shape = *in[0];
   return DT_OK;
 }

@@ -9,7 +9,8 @@ static dt_pool_op whole_image(const dt_shape *in) {
 
 static dt_status infer(dt_node *node, const dt_shape *const *in) {
   char text[DT_SHAPE_TEXT];
-  DT_REQUIRE(in[0]->ndim == 3, DT_USAGE, "the input has the shape %s, global_avgpool expects an image [channels, height, width]",
+  DT_REQUIRE(in[0]->ndim == 3, DT_USAGE,
+             "the input has the shape %s, global_avgpool expects an image [channels, height, width]",
              dt_shape_text(in[0], text));
   node->shape = (dt_shape){.ndim = 1, .dim = {in[0]->dim[0]}};
   return DT_OK;

@@ -3,21 +3,9 @@
 #include <math.h>
 
 const dt_kind *const dt_layer_kinds[] = {
-    &dt_layer_conv,
-    &dt_layer_linear,
-    &dt_layer_maxpool,
-    &dt_layer_avgpool,
-    &dt_layer_global_avgpool,
-    &dt_layer_relu,
-    &dt_layer_sigmoid,
-    &dt_layer_tanh,
-    &dt_layer_batchnorm,
-    &dt_layer_dropout,
-    &dt_layer_flatten,
-    &dt_layer_residual,
-    &dt_layer_branches,
-    &dt_layer_softmax,
-    NULL,
+    &dt_layer_conv,    &dt_layer_linear,   &dt_layer_maxpool,  &dt_layer_avgpool,   &dt_layer_global_avgpool,
+    &dt_layer_relu,    &dt_layer_sigmoid,  &dt_layer_tanh,     &dt_layer_batchnorm, &dt_layer_dropout,
+    &dt_layer_flatten, &dt_layer_residual, &dt_layer_branches, &dt_layer_softmax,   NULL,
 };
 
 const dt_kind *const dt_loss_kinds[] = {&dt_loss_cross_entropy, NULL};

@@ -5,9 +5,16 @@
 #include "core/layers/layers.h"
 
 static const dt_option options[] = {
-    {.name = "units", .type = DT_OPT_INT, .min = 1, .max = 1 << 24, .offset = offsetof(dt_linear_attr, units),
+    {.name = "units",
+     .type = DT_OPT_INT,
+     .min = 1,
+     .max = 1 << 24,
+     .offset = offsetof(dt_linear_attr, units),
      .doc = "Numbers that come out."},
-    {.name = "bias", .type = DT_OPT_BOOL, .fallback = "true", .offset = offsetof(dt_linear_attr, bias),
+    {.name = "bias",
+     .type = DT_OPT_BOOL,
+     .fallback = "true",
+     .offset = offsetof(dt_linear_attr, bias),
      .doc = "Whether a number per unit is added."},
     {0},
 };

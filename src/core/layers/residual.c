@@ -12,8 +12,11 @@ typedef struct residual_attr {
 } residual_attr;
 
 static const dt_option options[] = {
-    {.name = "body", .type = DT_OPT_LIST, .kinds = &(const dt_kind *const *const){dt_layer_kinds},
-     .offset = offsetof(residual_attr, body), .doc = "The layers of f."},
+    {.name = "body",
+     .type = DT_OPT_LIST,
+     .kinds = &(const dt_kind *const *const){dt_layer_kinds},
+     .offset = offsetof(residual_attr, body),
+     .doc = "The layers of f."},
     {0},
 };
 
@@ -41,9 +44,10 @@ static dt_status one_int(dt_graph_builder *b, int64_t first, int64_t second, dt_
 static dt_status conv_projection(dt_graph_builder *b, const dt_shape *x, const dt_shape *fx, dt_choice *out) {
   char from[DT_SHAPE_TEXT], to[DT_SHAPE_TEXT];
   int64_t stride_y = stride_between(x->dim[1], fx->dim[1]), stride_x = stride_between(x->dim[2], fx->dim[2]);
-  DT_REQUIRE(stride_y > 0 && stride_x > 0, DT_USAGE,
-             "x is %s and f(x) is %s: no stride of a 1x1 convolution brings one to the other, adjust pad or stride in the block",
-             dt_shape_text(x, from), dt_shape_text(fx, to));
+  DT_REQUIRE(
+      stride_y > 0 && stride_x > 0, DT_USAGE,
+      "x is %s and f(x) is %s: no stride of a 1x1 convolution brings one to the other, adjust pad or stride in the block",
+      dt_shape_text(x, from), dt_shape_text(fx, to));
   dt_conv_attr *conv;
   DT_TRY(dt_graph_builder_alloc(b, sizeof *conv, &conv));
   conv->filters = fx->dim[0];

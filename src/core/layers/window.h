@@ -14,8 +14,8 @@ typedef struct dt_window_attr {
 dt_status dt_window_check(const dt_window_attr *attr);
 /* Stride falls back to `stride_fallback` (0 = the kernel), pad to 0, dilation to 1. */
 dt_window dt_window_make(const dt_window_attr *attr, int stride_fallback);
-/* [C, H, W] -> [channels, H', W'] with H' = floor((H + 2 pad - dilation (kernel - 1) - 1) / stride) + 1. `kind` names the layer in the
- * message of a window that does not fit. DT_USAGE. */
+/* [C, H, W] -> [channels, H', W'] with H' = floor((H + 2 pad - dilation (kernel - 1) - 1) / stride) + 1. `kind` names the layer
+ * in the message of a window that does not fit. DT_USAGE. */
 dt_status dt_window_output(const char *kind, const dt_window *window, const dt_shape *in, int64_t channels, dt_shape *out);
 
 #endif

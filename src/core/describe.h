@@ -1,0 +1,18 @@
+/* What a config will do, before it does it: the tables of `dtrain describe`. */
+#ifndef DT_CORE_DESCRIBE_H
+#define DT_CORE_DESCRIBE_H
+
+#include "core/device.h"
+#include "core/spec.h"
+
+/* One line a layer: name, kind, output shape, parameters, FLOPs of one sample forward and backward (a multiply-add counts as
+ * two; only convolutions and linear layers are counted), and the bytes of activations that one sample leaves for backward. A
+ * layer that was fused into another leaves none. */
+void dt_describe_layers(const dt_graph *graph, const dt_program *program, const dt_device *device, FILE *out);
+/* The memory of one rank to the byte; nodes is the number of gradient nodes, slots that of the optimizer. */
+void dt_describe_memory(const dt_program *program, const dt_device *device, int nodes, int slots, FILE *out);
+/* The learning rate over the whole training, drawn in text. Data are not read, so where the config counts in epochs the curve
+ * takes an epoch for 100 global batches. */
+void dt_describe_schedule(const dt_spec *spec, FILE *out);
+
+#endif
