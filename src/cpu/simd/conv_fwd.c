@@ -11,7 +11,8 @@ typedef struct forward_job {
   conv_shape shape;
   conv_phase phase;
   conv_place place; /* of block 0 */
-  uint8_t *aux;     /* NULL without a fused pool */
+  bool pools;       /* a pool is fused */
+  uint8_t *aux;     /* NULL without a pool, and in evaluation, where nobody asks for the winners */
   int pooled[2];    /* height and width after the pool */
   int parts;
 } forward_job;
@@ -41,7 +42,7 @@ static conv_phase forward_phase(const conv_shape *s, const float *w, float *pack
   return phase;
 }
 
-/* The largest of a 2x2 window, the first of equals, and its place in the window. */
+/* The largest of a 2x2 window, the first of equals, and its place in the window, unless winner is NULL. */
 VEC v16 pool_window(const float *top, const float *bottom, uint8_t *winner) {
   v16 best = v16_load(top), place = v16_zero();
   const float *others[3] = {top + 16, bottom, bottom + 16};
@@ -51,7 +52,7 @@ VEC v16 pool_window(const float *top, const float *bottom, uint8_t *winner) {
     best = v16_select(larger, v, best);
     place = v16_select(larger, v16_set1((float)(i + 1)), place);
   }
-  v16_store_u8(winner, place);
+  if (winner != NULL) v16_store_u8(winner, place);
   return best;
 }
 
@@ -67,7 +68,7 @@ static void forward_pool_strip(const forward_job *job, conv_place place, conv_ra
     ptrdiff_t row = (ptrdiff_t)(place.first_channel + c) * job->pooled[0] + range.row / 2;
     ptrdiff_t y = y_block + (row * job->pooled[1] + range.column / 2) * 16;
     for (int i = 0; i < columns; i++, y += 16) {
-      v16_store(job->place.y + y, pool_window(rows[c][0][2 * i], rows[c][1][2 * i], job->aux + y));
+      v16_store(job->place.y + y, pool_window(rows[c][0][2 * i], rows[c][1][2 * i], job->aux == NULL ? NULL : job->aux + y));
     }
   }
 }
@@ -93,7 +94,7 @@ static void forward_task(void *context, int index, int thread) {
   int tile = tiles * part / job->parts, tile_end = tiles * (part + 1) / job->parts;
   conv_place place = job->place;
   place.x += block * s->in[0] * s->in_plane;
-  if (job->aux != NULL) {
+  if (job->pools) {
     ptrdiff_t y = (ptrdiff_t)block * s->out[0] * job->pooled[0] * job->pooled[1] * 16;
     for (; tile < tile_end; tile++) forward_pool_tile(job, place, y, tile);
     return;
@@ -122,6 +123,7 @@ dt_status DT_SIMD(dt_cpu_conv_fwd)(dt_run *run, const dt_instr *instr, const dt_
                            .y_row = (ptrdiff_t)job.shape.out[2] * 16,
                            .act = instr->act};
   if (instr->pool.window.kernel[0] > 0) {
+    job.pools = true;
     job.aux = (uint8_t *)dt_cpu_arg(run, instr, pass, DT_ARG_AUX);
     job.pooled[0] = (int)out->dim[1];
     job.pooled[1] = (int)out->dim[2];
