@@ -1,8 +1,8 @@
 /* The reference device: its memory and its table of kernels. Everything runs on the caller, at once. */
+#include "cpu/reference.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "cpu/reference.h"
 
 static bool fuses_nothing(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
   return false;
@@ -16,10 +16,15 @@ static size_t reference_buffer_bytes(const dt_device *device, dt_buffer_kind kin
                                      int shards) {
   size_t elements = (size_t)shards * (size_t)dt_shape_count(shape);
   switch (kind) {
-    case DT_BUF_VALUE: return round_to_line(elements * (size_t)shard_slots * sizeof(double));
-    case DT_BUF_INDEX: return round_to_line(elements * (size_t)shard_slots);
-    case DT_BUF_SHARD: return round_to_line(elements * sizeof(double));
-    default: DT_ASSERT(!"a buffer of the arena"); return 0;
+    case DT_BUF_VALUE:
+      return round_to_line(elements * (size_t)shard_slots * sizeof(double));
+    case DT_BUF_INDEX:
+      return round_to_line(elements * (size_t)shard_slots);
+    case DT_BUF_SHARD:
+      return round_to_line(elements * sizeof(double));
+    default:
+      DT_ASSERT(!"a buffer of the arena");
+      return 0;
   }
 }
 

@@ -7,8 +7,7 @@ static double factor_of(const dt_reference_sample *at, int64_t element) {
   const dt_run *run = at->run;
   uint64_t place = (uint64_t)(at->pass->batch->place[at->shard] + at->slot);
   uint64_t stream = (uint64_t)at->instr->dropout.layer << 32 | place;
-  dt_rng_block block =
-      dt_rng(run->seed, DT_RNG_DROPOUT, (uint64_t)run->step->samples_seen, stream, (uint32_t)(element / 4));
+  dt_rng_block block = dt_rng(run->seed, DT_RNG_DROPOUT, (uint64_t)run->step->samples_seen, stream, (uint32_t)(element / 4));
   double p = at->instr->dropout.p;
   return dt_rng_float(block.word[element % 4]) >= p ? 1 / (1 - p) : 0;
 }

@@ -88,8 +88,10 @@ static void score_sample(const dt_reference_sample *at) {
   double loss = loss_of(at);
   score->samples++;
   score->correct += is_correct(at) ? 1 : 0;
-  if (isfinite(loss)) score->loss += llround(loss * 0x1p20);
-  else score->nonfinite++;
+  if (isfinite(loss))
+    score->loss += llround(loss * 0x1p20);
+  else
+    score->nonfinite++;
 }
 
 dt_status dt_reference_score(dt_run *run, const dt_instr *instr, const dt_pass *pass) {

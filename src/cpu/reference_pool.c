@@ -97,8 +97,10 @@ static void pool_backward(const dt_reference_sample *at) {
   for (int64_t channel = 0; channel < c.y.channels; channel++, dx += c.x.height * c.x.width) {
     for (int64_t p = 0; p < c.y.height; p++) {
       for (int64_t q = 0; q < c.y.width; q++, element++) {
-        if (at->instr->pool.average) spread_mean(&c, dy[element], p, q, dx);
-        else dx[pixel_under(&c, p, q, aux[element])] += dy[element];
+        if (at->instr->pool.average)
+          spread_mean(&c, dy[element], p, q, dx);
+        else
+          dx[pixel_under(&c, p, q, aux[element])] += dy[element];
       }
     }
   }

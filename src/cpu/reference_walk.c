@@ -11,10 +11,14 @@ const dt_shape *dt_reference_shape(const dt_run *run, const dt_instr *instr, dt_
 /* Where a kind of flat block begins. */
 static double *flat_block(const dt_run *run, dt_buffer_kind kind, const dt_pass *pass) {
   switch (kind) {
-    case DT_BUF_PARAM: return run->blocks.param;
-    case DT_BUF_STATE: return run->blocks.state;
-    case DT_BUF_GRAD: return (double *)run->blocks.grad + (pass == NULL ? 0 : pass->node * run->program->grad_elements);
-    default: return NULL;
+    case DT_BUF_PARAM:
+      return run->blocks.param;
+    case DT_BUF_STATE:
+      return run->blocks.state;
+    case DT_BUF_GRAD:
+      return (double *)run->blocks.grad + (pass == NULL ? 0 : pass->node * run->program->grad_elements);
+    default:
+      return NULL;
   }
 }
 
@@ -62,8 +66,10 @@ dt_status dt_reference_map(dt_run *run, const dt_instr *instr, const dt_pass *pa
   for (int shard = 0; shard < pass->shard_count; shard++) {
     for (int64_t slot = 0; slot < run->program->shard_slots; slot++) {
       dt_reference_sample at = {.run = run, .instr = instr, .pass = pass, .shard = shard, .slot = slot};
-      if (slot < pass->batch->filled[shard]) each(&at);
-      else clear_sample(&at, out);
+      if (slot < pass->batch->filled[shard])
+        each(&at);
+      else
+        clear_sample(&at, out);
     }
   }
   return DT_OK;

@@ -1,0 +1,220 @@
+/* The devices against PyTorch's numbers: tests/oracles/data, written by tests/oracles/make_layers.py, which also says what the
+ * files hold. The reference device must agree to double precision, the cpu device to single. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/fill.h"
+#include "support/net.h"
+#include "support/unit.h"
+
+enum { STEPS_MAX = 8 };
+
+/* Splits the line that *text points at off the rest. */
+static char *next_line(char **text) {
+  char *line = *text, *end = strchr(line, '\n');
+  assert_non_null(end);
+  *end = '\0';
+  *text = end + 1;
+  return line;
+}
+
+/* The rest of a line that begins with a keyword; NULL when it begins with another. */
+static char *after_keyword(char *line, const char *keyword) {
+  size_t length = strlen(keyword);
+  return strncmp(line, keyword, length) == 0 && line[length] == ' ' ? line + length + 1 : NULL;
+}
+
+static char *expect_line(char **text, const char *keyword) {
+  char *rest = after_keyword(next_line(text), keyword);
+  if (rest == NULL) fail_msg("expected a line that begins with `%s`", keyword);
+  return rest;
+}
+
+static char *read_file(const char *name) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/tests/oracles/data/%s", DT_TEST_SOURCE_DIR, name);
+  FILE *file = fopen(path, "r");
+  if (file == NULL) fail_msg("%s is missing", path);
+  assert_int_equal(fseek(file, 0, SEEK_END), 0);
+  size_t bytes = (size_t)ftell(file);
+  char *text = net_memory(bytes + 1);
+  rewind(file);
+  assert_int_equal(fread(text, 1, bytes, file), bytes);
+  fclose(file);
+  return text;
+}
+
+/* What the head of a case says; texts point into the file. */
+typedef struct oracle {
+  char input[64], *layers, *optimizer;
+  int samples, classes, steps;
+  double lr, clip, loss[STEPS_MAX], norm[STEPS_MAX];
+} oracle;
+
+static void read_numbers(char *text, int count, double *out) {
+  for (int i = 0; i < count; i++) {
+    char *end;
+    out[i] = strtod(text, &end);
+    assert_ptr_not_equal(end, text);
+    text = end;
+  }
+}
+
+static void read_head(char **text, oracle *o) {
+  snprintf(o->input, sizeof o->input, "%s", expect_line(text, "input"));
+  for (char *c = o->input; *c != '\0'; c++) {
+    if (*c == ' ') *c = ',';
+  }
+  o->layers = expect_line(text, "layers");
+  o->optimizer = expect_line(text, "optimizer");
+  assert_int_equal(sscanf(expect_line(text, "batch"), "%d %d %d", &o->samples, &o->classes, &o->steps), 3);
+  assert_in_range(o->steps, 1, STEPS_MAX);
+  read_numbers(expect_line(text, "lr"), 1, &o->lr);
+  read_numbers(expect_line(text, "clip"), 1, &o->clip);
+  read_numbers(expect_line(text, "loss"), o->steps, o->loss);
+  read_numbers(expect_line(text, "norm"), o->steps, o->norm);
+}
+
+typedef struct check {
+  const char *name;
+  net net;
+  oracle oracle;
+  double tolerance, grad_norm, worst;
+} check;
+
+static void require_error(check *c, const char *what, double error) {
+  c->worst = fmax(c->worst, error);
+  if (!(error <= c->tolerance))
+    fail_msg("%s, %s: relative error %.3g, expected at most %.0e", c->name, what, error, c->tolerance);
+}
+
+static double norm_of(const double *value, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += value[i] * value[i];
+  return sqrt(sum);
+}
+
+/* `full V...` or `digest NORM DOT`. `floor` stands in for a norm that is zero but for rounding. */
+static void require_tensor(check *c, const char *what, char *text, const double *value, int64_t count, double floor) {
+  char *full = after_keyword(text, "full"), *digest = after_keyword(text, "digest");
+  assert_true(full != NULL || digest != NULL);
+  if (full != NULL) {
+    double *expected = net_memory((size_t)count * sizeof(double)), *difference = net_memory((size_t)count * sizeof(double));
+    read_numbers(full, (int)count, expected);
+    for (int64_t i = 0; i < count; i++) difference[i] = value[i] - expected[i];
+    require_error(c, what, norm_of(difference, count) / fmax(norm_of(expected, count), floor));
+    free(expected);
+    free(difference);
+    return;
+  }
+  double expected[2], dot = 0;
+  uint64_t key = fill_key("digest");
+  read_numbers(digest, 2, expected);
+  for (int64_t i = 0; i < count; i++) dot += value[i] * fill_value(key, i);
+  require_error(c, what, fabs(norm_of(value, count) - expected[0]) / fmax(expected[0], floor));
+  require_error(c, what, fabs(dot - expected[1]) / fmax(expected[0], floor));
+}
+
+static void require_block(check *c, const char *kind, char *text, net_block block, const dt_param *list, int count) {
+  char *name = text, *rest = strchr(text, ' '), what[128];
+  assert_non_null(rest);
+  *rest++ = '\0';
+  const dt_param *p = net_find(list, count, name);
+  double *value = net_memory((size_t)p->count * sizeof(double));
+  net_read(&c->net, block, p->offset, p->count, value);
+  snprintf(what, sizeof what, "%s %s", kind, name);
+  require_tensor(c, what, rest, value, p->count, block == NET_GRAD ? 0.01 * c->grad_norm : 0);
+  free(value);
+}
+
+static void require_logits(check *c, char *text) {
+  int64_t count = c->oracle.samples * net_classes(&c->net);
+  double *logits = net_memory((size_t)count * sizeof(double));
+  dt_score score;
+  net_evaluate(&c->net, "eval", c->oracle.samples, logits, &score);
+  require_tensor(c, "logits", text, logits, count, 0);
+  free(logits);
+}
+
+/* Trains all steps and checks each one's loss and gradient norm. */
+static void train(check *c) {
+  for (int step = 0; step < c->oracle.steps; step++) {
+    char tag[16];
+    double tail[DT_TAIL_COUNT];
+    snprintf(tag, sizeof tag, "step%d", step);
+    net_step(&c->net, tag, c->oracle.samples, (int64_t)step * c->oracle.samples, tail);
+    require_error(c, "loss", fabs(tail[DT_TAIL_LOSS] - c->oracle.loss[step]) / c->oracle.loss[step]);
+    double norm = dt_executor_run_state(c->net.trainer)->step->grad_norm;
+    require_error(c, "gradient norm", fabs(norm - c->oracle.norm[step]) / c->oracle.norm[step]);
+    c->grad_norm = norm * c->oracle.samples;
+  }
+}
+
+/* The lines of results, to the case's end. */
+static void require_results(check *c, char **text) {
+  const dt_program *program = c->net.train;
+  for (char *line = next_line(text); strcmp(line, "end") != 0; line = next_line(text)) {
+    char *rest;
+    if ((rest = after_keyword(line, "grad")) != NULL) {
+      require_block(c, "gradient", rest, NET_GRAD, program->param, program->param_count);
+    } else if ((rest = after_keyword(line, "param")) != NULL) {
+      require_block(c, "parameter", rest, NET_PARAM, program->param, program->param_count);
+    } else if ((rest = after_keyword(line, "state")) != NULL) {
+      require_block(c, "state", rest, NET_STATE, program->state, program->state_count);
+    } else if ((rest = after_keyword(line, "logits")) != NULL) {
+      require_logits(c, rest);
+    } else {
+      fail_msg("%s: unknown line `%.40s`", c->name, line);
+    }
+  }
+}
+
+typedef dt_status device_maker(const dt_device_options *options, dt_device **out);
+
+static void check_case(char **text, device_maker *device, double tolerance) {
+  check c = {.name = expect_line(text, "case"), .tolerance = tolerance};
+  read_head(text, &c.oracle);
+  net_options options = {
+      .input = c.oracle.input,
+      .layers = c.oracle.layers,
+      .optimizer = c.oracle.optimizer,
+      .global_batch = c.oracle.samples,
+      .shards = 1,
+      .lr = c.oracle.lr,
+      .clip_norm = c.oracle.clip,
+      .device = device,
+  };
+  net_open(&c.net, &options);
+  net_fill(&c.net);
+  train(&c);
+  require_results(&c, text);
+  print_message("             %s: worst relative error %.1e\n", c.name, c.worst);
+  net_close(&c.net);
+}
+
+static void check_file(const char *name, device_maker *device, double tolerance) {
+  char *text = read_file(name), *rest = text;
+  while (*rest != '\0') check_case(&rest, device, tolerance);
+  free(text);
+}
+
+static void test_reference(void **state) {
+  check_file(*state, dt_reference_create, 1e-10);
+}
+
+static void test_cpu(void **state) {
+  check_file(*state, dt_cpu_create, 1e-5);
+}
+
+int main(void) {
+  static char layers[] = "layers.txt", joins[] = "joins.txt", lenet[] = "lenet.txt", resnet[] = "resnet.txt";
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_prestate(test_reference, layers), cmocka_unit_test_prestate(test_cpu, layers),
+      cmocka_unit_test_prestate(test_reference, joins),  cmocka_unit_test_prestate(test_cpu, joins),
+      cmocka_unit_test_prestate(test_reference, lenet),  cmocka_unit_test_prestate(test_cpu, lenet),
+      cmocka_unit_test_prestate(test_reference, resnet), cmocka_unit_test_prestate(test_cpu, resnet),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

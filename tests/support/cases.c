@@ -1,0 +1,203 @@
+#include "support/cases.h"
+
+#define NET_CASE_OF(title, shape, list, batch, count, shard_count, bytes)                                          \
+  {                                                                                                                \
+    .name = title, .input = shape, .layers = list, .global_batch = batch, .samples = count, .shards = shard_count, \
+    .pixels = bytes                                                                                                \
+  }
+#define NET_CASE(...) NET_CASE_OF(__VA_ARGS__, false)
+#define NET_CASE_PIXELS(...) NET_CASE_OF(__VA_ARGS__, true)
+/* A case whose layer stands between a 1x1 convolution and a linear layer of three classes. */
+#define NET_CASE_BETWEEN(title, channels, height, width, text, ...) \
+  NET_CASE(title, #channels ", " #height ", " #width,               \
+           "[{conv: {filters: " #channels ", kernel: 1}}, " text ", flatten, {linear: 3}]", __VA_ARGS__)
+
+const net_case net_cases[] = {
+    /* linear */
+    NET_CASE("linear", "7", "[{linear: 6}, {linear: 3}]", 8, 8, 2),
+    NET_CASE("linear one input", "1", "[{linear: 5}, {linear: 2}]", 5, 5, 1),
+    NET_CASE("linear wide", "33", "[{linear: 37}, {linear: 17}, {linear: 10}]", 40, 37, 3),
+    NET_CASE("linear no bias", "20", "[{linear: {units: 6, bias: false}}, {linear: {units: 4, bias: false}}]", 17, 17, 1),
+    NET_CASE("linear alone", "12", "[{linear: 10}]", 20, 19, 2),
+    NET_CASE("mlp relu", "19", "[{linear: 16}, relu, {linear: 12}, relu, {linear: 10}]", 33, 33, 2),
+    NET_CASE("mlp sigmoid", "19", "[{linear: 16}, sigmoid, {linear: 12}, sigmoid, {linear: 5}]", 33, 30, 3),
+    NET_CASE("mlp tanh", "19", "[{linear: 16}, tanh, {linear: 48}, tanh, {linear: 5}]", 16, 16, 1),
+    NET_CASE("mlp on an image", "3, 5, 7", "[flatten, {linear: 9}, relu, {linear: 4}]", 18, 18, 3),
+    /* conv */
+    NET_CASE_BETWEEN("conv 1x1", 3, 5, 5, "{conv: {filters: 4, kernel: 1}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv 2x2", 3, 6, 5, "{conv: {filters: 5, kernel: 2}}", 7, 7, 2),
+    NET_CASE_BETWEEN("conv 3x3", 3, 7, 6, "{conv: {filters: 4, kernel: 3}}", 17, 17, 1),
+    NET_CASE_BETWEEN("conv 3x3 one channel", 1, 9, 7, "{conv: {filters: 1, kernel: 3}}", 9, 9, 3),
+    NET_CASE_BETWEEN("conv 3x3 five channels", 5, 6, 7, "{conv: {filters: 3, kernel: 3}}", 20, 18, 2),
+    NET_CASE_BETWEEN("conv 3x3 twenty channels", 20, 5, 5, "{conv: {filters: 20, kernel: 3, pad: 1}}", 8, 8, 2),
+    NET_CASE_BETWEEN("conv 3x3 to twenty", 3, 6, 5, "{conv: {filters: 20, kernel: 3}}", 16, 16, 1),
+    NET_CASE_BETWEEN("conv 3x3 no bias", 2, 5, 5, "{conv: {filters: 3, kernel: 3, bias: false}}", 5, 5, 2),
+    NET_CASE_BETWEEN("conv 3x3 pad", 3, 5, 7, "{conv: {filters: 5, kernel: 3, pad: 1}}", 10, 10, 3),
+    NET_CASE_BETWEEN("conv 5x5", 3, 9, 8, "{conv: {filters: 4, kernel: 5}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv 5x5 pad", 2, 6, 5, "{conv: {filters: 5, kernel: 5, pad: 2}}", 18, 18, 2),
+    NET_CASE_BETWEEN("conv 5x5 pad 4", 2, 4, 4, "{conv: {filters: 3, kernel: 5, pad: 4}}", 4, 4, 1),
+    NET_CASE_BETWEEN("conv 7x7 pad", 1, 8, 7, "{conv: {filters: 3, kernel: 7, pad: 3}}", 5, 5, 1),
+    NET_CASE_BETWEEN("conv stride", 3, 9, 7, "{conv: {filters: 4, kernel: 3, stride: 2, pad: 1}}", 17, 16, 2),
+    NET_CASE_BETWEEN("conv stride leaves a rest", 2, 8, 6, "{conv: {filters: 3, kernel: 3, stride: 2}}", 6, 6, 3),
+    NET_CASE_BETWEEN("conv stride beyond the window", 2, 9, 10, "{conv: {filters: 3, kernel: 2, stride: 3}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv 1x1 stride", 4, 7, 7, "{conv: {filters: 5, kernel: 1, stride: 2}}", 8, 8, 2),
+    NET_CASE_BETWEEN("conv dilation", 2, 9, 8, "{conv: {filters: 3, kernel: 3, dilation: 2}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv dilation pad", 2, 7, 8, "{conv: {filters: 3, kernel: 3, dilation: 2, pad: 2}}", 17, 17, 1),
+    NET_CASE_BETWEEN("conv dilation stride", 2, 11, 10, "{conv: {filters: 3, kernel: 3, dilation: 3, stride: 2, pad: 1}}", 5, 5,
+                     1),
+    NET_CASE_BETWEEN("conv groups", 4, 5, 6, "{conv: {filters: 6, kernel: 3, groups: 2}}", 7, 7, 2),
+    NET_CASE_BETWEEN("conv groups of one", 5, 6, 5, "{conv: {filters: 5, kernel: 3, pad: 1, groups: 5}}", 18, 18, 3),
+    NET_CASE_BETWEEN("conv groups that multiply", 3, 6, 5, "{conv: {filters: 9, kernel: 3, groups: 3, bias: false}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv rectangle", 2, 6, 7, "{conv: {filters: 3, kernel: [2, 5], stride: [1, 2], pad: [1, 2]}}", 6, 6, 2),
+    NET_CASE_BETWEEN("conv row", 2, 1, 12, "{conv: {filters: 3, kernel: [1, 5]}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv column", 2, 12, 1, "{conv: {filters: 3, kernel: [5, 1], pad: [2, 0]}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv whole image", 3, 4, 5, "{conv: {filters: 6, kernel: [4, 5]}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv everything", 4, 9, 10,
+                     "{conv: {filters: 6, kernel: [3, 2], stride: [2, 3], pad: [2, 1], dilation: [2, 3], groups: 2}}", 17, 15,
+                     2),
+    NET_CASE("conv first", "3, 8, 7", "[{conv: {filters: 5, kernel: 3, pad: 1}}, flatten, {linear: 4}]", 20, 20, 3),
+    NET_CASE("conv after conv", "2, 7, 7",
+             "[{conv: {filters: 3, kernel: 3}}, {conv: {filters: 5, kernel: 3, pad: 1}}, {conv: {filters: 2, kernel: 2}}, "
+             "flatten, {linear: 3}]",
+             9, 9, 2),
+    NET_CASE_PIXELS("conv from pixels", "3, 7, 6", "[{conv: {filters: 4, kernel: 3}}, relu, flatten, {linear: 3}]", 18, 17, 2),
+    /* pooling */
+    NET_CASE_BETWEEN("maxpool 2", 3, 6, 8, "{maxpool: {window: 2, stride: 2}}", 6, 6, 1),
+    NET_CASE_BETWEEN("maxpool 2 odd image", 3, 7, 5, "{maxpool: {window: 2, stride: 2}}", 18, 18, 2),
+    NET_CASE_BETWEEN("maxpool 3 overlapping", 2, 7, 8, "{maxpool: {window: 3, stride: 2}}", 6, 6, 1),
+    NET_CASE_BETWEEN("maxpool 3 pad", 2, 7, 6, "{maxpool: {window: 3, stride: 2, pad: 1}}", 17, 17, 3),
+    NET_CASE_BETWEEN("maxpool 3 dense", 2, 5, 5, "{maxpool: {window: 3, stride: 1, pad: 1}}", 6, 6, 2),
+    NET_CASE_BETWEEN("maxpool rectangle", 2, 6, 7, "{maxpool: {window: [2, 3], stride: [2, 1]}}", 6, 6, 1),
+    NET_CASE_BETWEEN("avgpool 2", 3, 6, 8, "{avgpool: {window: 2, stride: 2}}", 6, 6, 1),
+    NET_CASE_BETWEEN("avgpool 3 pad", 2, 7, 6, "{avgpool: {window: 3, stride: 2, pad: 1}}", 17, 17, 3),
+    NET_CASE_BETWEEN("avgpool 3 dense", 2, 5, 5, "{avgpool: {window: 3, stride: 1, pad: 1}}", 6, 6, 2),
+    NET_CASE_BETWEEN("avgpool rectangle", 2, 6, 7, "{avgpool: {window: [3, 2], stride: [1, 2]}}", 6, 6, 1),
+    NET_CASE("global avgpool", "4, 5, 7", "[{conv: {filters: 5, kernel: 1}}, global_avgpool, {linear: 3}]", 18, 18, 2),
+    NET_CASE("pool on the input", "3, 6, 6", "[{maxpool: {window: 2, stride: 2}}, flatten, {linear: 3}]", 6, 6, 1),
+    NET_CASE("pool after pool", "2, 12, 12",
+             "[{conv: {filters: 3, kernel: 1}}, {maxpool: {window: 2, stride: 2}}, {avgpool: {window: 2, stride: 2}}, flatten, "
+             "{linear: 3}]",
+             6, 6, 2),
+    /* activations, alone and where they can be fused */
+    NET_CASE_BETWEEN("relu", 3, 4, 5, "relu", 17, 17, 2),
+    NET_CASE_BETWEEN("sigmoid", 3, 4, 5, "sigmoid", 6, 6, 1),
+    NET_CASE_BETWEEN("tanh", 3, 4, 5, "tanh", 6, 6, 3),
+    NET_CASE("activation on the input", "9", "[tanh, {linear: 4}]", 6, 6, 1),
+    NET_CASE("activation after activation", "9", "[{linear: 8}, tanh, relu, {linear: 6}, sigmoid, tanh, {linear: 4}]", 17, 17,
+             1),
+    NET_CASE("activation of the logits", "9", "[{linear: 6}, relu, {linear: 4}, tanh]", 8, 8, 2),
+    NET_CASE_BETWEEN("activation after pool", 3, 6, 6, "{avgpool: {window: 2, stride: 2}}, sigmoid", 6, 6, 1),
+    NET_CASE_BETWEEN("conv relu maxpool", 3, 9, 8, "{conv: {filters: 5, kernel: 2}}, relu, {maxpool: {window: 2, stride: 2}}",
+                     18, 18, 2),
+    NET_CASE_BETWEEN("conv maxpool relu", 3, 8, 7, "{conv: {filters: 4, kernel: 3}}, {maxpool: {window: 2, stride: 2}}, relu",
+                     17, 17, 1),
+    NET_CASE_BETWEEN("conv tanh maxpool", 2, 7, 7,
+                     "{conv: {filters: 3, kernel: 3, pad: 1}}, tanh, {maxpool: {window: 2, stride: 2}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv sigmoid avgpool", 2, 8, 6,
+                     "{conv: {filters: 3, kernel: 3, pad: 1}}, sigmoid, {avgpool: {window: 2, stride: 2}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv relu twice", 3, 7, 6,
+                     "relu, {conv: {filters: 5, kernel: 3, pad: 1}}, relu, {conv: {filters: 4, kernel: 3}}, relu", 19, 19, 3),
+    NET_CASE_BETWEEN("conv maxpool", 3, 9, 9, "{conv: {filters: 20, kernel: 5, pad: 2}}, {maxpool: {window: 2, stride: 2}}", 7,
+                     7, 1),
+    /* batchnorm */
+    NET_CASE_BETWEEN("batchnorm", 3, 4, 5, "batchnorm", 8, 8, 1),
+    NET_CASE_BETWEEN("batchnorm shards", 5, 5, 3, "batchnorm", 40, 37, 3),
+    NET_CASE_BETWEEN("batchnorm options", 3, 4, 5, "{batchnorm: {eps: 1e-3, momentum: 0.3}}", 18, 18, 2),
+    NET_CASE_BETWEEN("batchnorm relu", 3, 4, 5, "batchnorm, relu", 17, 17, 1),
+    NET_CASE_BETWEEN("batchnorm tanh", 20, 3, 3, "batchnorm, tanh", 6, 6, 2),
+    NET_CASE_BETWEEN("conv batchnorm relu", 3, 6, 5, "{conv: {filters: 5, kernel: 3, bias: false}}, batchnorm, relu", 18, 18,
+                     2),
+    NET_CASE_BETWEEN("conv relu batchnorm", 3, 6, 5, "{conv: {filters: 5, kernel: 3}}, relu, batchnorm", 17, 17, 1),
+    NET_CASE_BETWEEN("conv batchnorm relu maxpool", 3, 7, 8,
+                     "{conv: {filters: 4, kernel: 3, pad: 1}}, batchnorm, relu, {maxpool: {window: 2, stride: 2}}", 12, 12, 2),
+    NET_CASE_BETWEEN("batchnorm one pixel", 5, 1, 1, "batchnorm", 33, 33, 3),
+    NET_CASE("batchnorm vector", "6", "[{linear: 5}, batchnorm, relu, {linear: 3}]", 20, 18, 2),
+    NET_CASE("batchnorm on the input", "3, 5, 5", "[batchnorm, flatten, {linear: 3}]", 9, 9, 2),
+    /* dropout */
+    NET_CASE("dropout", "10", "[{linear: 12}, {dropout: 0.5}, {linear: 3}]", 17, 17, 2),
+    NET_CASE("dropout twice", "10", "[{linear: 13}, relu, {dropout: 0.25}, {linear: 9}, {dropout: 0.7}, {linear: 3}]", 20, 18,
+             3),
+    NET_CASE("dropout none", "10", "[{linear: 12}, {dropout: 0}, {linear: 3}]", 6, 6, 1),
+    NET_CASE_BETWEEN("dropout image", 3, 5, 5, "{conv: {filters: 5, kernel: 3}}, {dropout: 0.4}, relu", 18, 18, 2),
+    NET_CASE("dropout on the input", "10", "[{dropout: 0.2}, {linear: 3}]", 6, 6, 1),
+    /* residual */
+    NET_CASE_BETWEEN("residual", 3, 5, 5, "{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}]}", 6, 6, 1),
+    NET_CASE_BETWEEN(
+        "residual relu", 3, 5, 5,
+        "{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}, relu, {conv: {filters: 3, kernel: 3, pad: 1}}]}, relu", 17, 17,
+        2),
+    NET_CASE_BETWEEN("residual batchnorm", 4, 5, 5,
+                     "batchnorm, relu, {residual: [{conv: {filters: 4, kernel: 3, pad: 1, bias: false}}, batchnorm, relu, "
+                     "{conv: {filters: 4, kernel: 3, pad: 1, bias: false}}, batchnorm]}, relu",
+                     18, 17, 2),
+    NET_CASE_BETWEEN("residual projection", 3, 7, 6, "{residual: [{conv: {filters: 5, kernel: 3, stride: 2, pad: 1}}, tanh]}",
+                     6, 6, 1),
+    NET_CASE_BETWEEN("residual projection batchnorm", 3, 7, 6,
+                     "{residual: [{conv: {filters: 5, kernel: 3, stride: 2, pad: 1, bias: false}}, batchnorm, relu, "
+                     "{conv: {filters: 5, kernel: 3, pad: 1}}, batchnorm]}, relu",
+                     18, 18, 3),
+    NET_CASE_BETWEEN("residual that ends in relu", 3, 5, 5, "relu, {residual: [{conv: {filters: 3, kernel: 1}}, relu]}", 6, 6,
+                     2),
+    NET_CASE_BETWEEN("residual of an activation", 3, 4, 4, "{residual: [sigmoid]}", 6, 6, 1),
+    NET_CASE_BETWEEN(
+        "residual in residual", 3, 5, 5,
+        "{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}, {residual: [relu, {conv: {filters: 3, kernel: 1}}]}]}, relu, "
+        "{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}, batchnorm]}",
+        9, 9, 2),
+    NET_CASE("residual vector", "7",
+             "[{linear: 6}, {residual: [{linear: 6}, relu]}, {residual: [{linear: 5}, tanh, {linear: 4}]}, {linear: 3}]", 17,
+             17, 2),
+    NET_CASE("residual on the input", "3, 5, 5",
+             "[{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}]}, relu, flatten, {linear: 3}]", 6, 6, 1),
+    NET_CASE("residual dropout", "8", "[{linear: 6}, {residual: [{linear: 6}, relu, {dropout: 0.5}]}, {linear: 3}]", 12, 11, 2),
+    /* branches */
+    NET_CASE_BETWEEN("branches", 3, 5, 5,
+                     "{branches: [[{conv: {filters: 2, kernel: 1}}], [{conv: {filters: 5, kernel: 3, pad: 1}}, relu]]}", 6, 6,
+                     1),
+    NET_CASE_BETWEEN("branches inception", 5, 6, 5,
+                     "{branches: [[{conv: {filters: 3, kernel: 1}}, relu], [{conv: {filters: 2, kernel: 1}}, relu, {conv: "
+                     "{filters: 4, kernel: 3, pad: 1}}, relu], "
+                     "[{conv: {filters: 1, kernel: 1}}, relu, {conv: {filters: 2, kernel: 5, pad: 2}}, relu], "
+                     "[{maxpool: {window: 3, stride: 1, pad: 1}}, {conv: {filters: 3, kernel: 1}}, relu]]}",
+                     17, 17, 2),
+    NET_CASE_BETWEEN("branches with an empty one", 3, 4, 4,
+                     "relu, {branches: [[], [{conv: {filters: 2, kernel: 3, pad: 1}}, tanh]]}", 18, 18, 3),
+    NET_CASE_BETWEEN("branches in residual", 3, 4, 5,
+                     "{residual: [{branches: [[{conv: {filters: 2, kernel: 1}}], [{conv: {filters: 1, kernel: 3, pad: 1}}]]}, "
+                     "batchnorm]}, relu",
+                     10, 10, 2),
+    NET_CASE_BETWEEN("branches in branches", 2, 4, 4,
+                     "{branches: [[{branches: [[relu], [sigmoid]]}, {conv: {filters: 2, kernel: 1}}], [{avgpool: {window: 3, "
+                     "stride: 1, pad: 1}}]]}",
+                     6, 6, 1),
+    NET_CASE("branches on the input", "2, 4, 4",
+             "[{branches: [[{conv: {filters: 2, kernel: 1}}], [tanh], []]}, flatten, {linear: 3}]", 6, 6, 1),
+    NET_CASE("branches vector", "7", "[{linear: 6}, {branches: [[{linear: 4}, relu], [{linear: 5}, tanh]]}, {linear: 3}]", 17,
+             17, 1),
+    /* whole networks in small, and shards */
+    NET_CASE_PIXELS("lenet", "1, 12, 12",
+                    "[{conv: {filters: 4, kernel: 3}}, {maxpool: {window: 2, stride: 2}}, {conv: {filters: 6, kernel: 2}}, "
+                    "{maxpool: {window: 2, stride: 2}}, flatten, {linear: 15}, relu, {linear: 10}]",
+                    12, 10, 3),
+    NET_CASE("vgg", "3, 8, 8",
+             "[{conv: {filters: 4, kernel: 3, pad: 1}}, relu, {conv: {filters: 4, kernel: 3, pad: 1}}, relu, {maxpool: "
+             "{window: 2, stride: 2}}, "
+             "{conv: {filters: 6, kernel: 3, pad: 1}}, relu, {maxpool: {window: 2, stride: 2}}, flatten, {linear: 12}, relu, "
+             "{dropout: 0.5}, {linear: 5}]",
+             18, 18, 2),
+    NET_CASE_PIXELS("resnet", "3, 8, 8",
+                    "[{conv: {filters: 4, kernel: 3, pad: 1, bias: false}}, batchnorm, relu, {residual: [{conv: {filters: 4, "
+                    "kernel: 3, pad: 1, bias: false}}, batchnorm, relu, "
+                    "{conv: {filters: 4, kernel: 3, pad: 1, bias: false}}, batchnorm]}, relu, {residual: [{conv: {filters: 6, "
+                    "kernel: 3, stride: 2, pad: 1, bias: false}}, "
+                    "batchnorm, relu, {conv: {filters: 6, kernel: 3, pad: 1, bias: false}}, batchnorm]}, relu, global_avgpool, "
+                    "{linear: 5}]",
+                    20, 20, 3),
+    NET_CASE("shards with no sample", "3, 5, 5", "[{conv: {filters: 4, kernel: 3}}, batchnorm, relu, flatten, {linear: 3}]", 9,
+             2, 3),
+    NET_CASE("seven shards", "2, 5, 5",
+             "[{conv: {filters: 3, kernel: 3}}, batchnorm, relu, flatten, {dropout: 0.5}, {linear: 3}]", 30, 27, 7),
+    NET_CASE("one sample", "2, 5, 5", "[{conv: {filters: 3, kernel: 3}}, relu, flatten, {linear: 3}]", 1, 1, 1),
+};
+
+const int net_case_count = sizeof net_cases / sizeof *net_cases;
