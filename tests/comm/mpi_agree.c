@@ -49,7 +49,7 @@ static void check_agree_text(dt_comm *comm) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     for (int odd = 1; odd < comm->size; odd++) {
-      char rank[16];
+      char rank[32];
       snprintf(rank, sizeof rank, "rank %d", odd);
       CHECK(dt_comm_agree_text(comm, "config", comm->rank == odd ? cases[i].odd : "a: 1\nb: 2\n") == DT_ENVIRONMENT);
       CHECK(strstr(dt_error_text(), rank) != NULL);
