@@ -31,7 +31,7 @@ typedef struct dt_cpu dt_cpu;
 struct dt_cpu {
   dt_device base;
   dt_pool *pool;
-  int math;
+  struct dt_blas *blas; /* cpu/blas.h; NULL unless math: blas */
   const dt_cpu_kernels *kernels;
   const char *isa; /* "avx512", "avx2", "plain" */
 };

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/spec.h"
+#include "cpu/blas.h"
 #include "cpu/simd/kernels.h"
 #include "cpu/update.h"
 
@@ -135,6 +137,7 @@ static dt_status cpu_sync(dt_device *device) {
 static void cpu_destroy(dt_device **device) {
   if (*device == NULL) return;
   dt_pool_destroy(&((dt_cpu *)*device)->pool);
+  dt_blas_close(&((dt_cpu *)*device)->blas);
   free(*device);
   *device = NULL;
 }
@@ -220,13 +223,13 @@ dt_status dt_cpu_create(const dt_device_options *options, dt_device **out) {
   dt_cpu *cpu = NULL;
   DT_TRY(dt_alloc(1, sizeof *cpu, &cpu));
   cpu->base = (dt_device){.ops = &cpu_ops, .add = cpu_add, .threads = options->threads};
-  cpu->math = options->math;
   DT_TRY_GOTO(fail, choose_kernels(&cpu->kernels));
   cpu->isa = cpu->kernels->isa;
   memcpy(cpu->base.kernel, cpu->kernels->kernel, sizeof cpu->base.kernel);
   cpu->base.kernel[DT_OP_GRAD_NORM] = dt_cpu_grad_norm;
   cpu->base.kernel[DT_OP_UPDATE] = dt_cpu_update;
   cpu->base.kernel[DT_OP_BN_UPDATE] = dt_cpu_bn_update;
+  if (options->math == DT_MATH_BLAS) DT_TRY_GOTO(fail, dt_blas_open(&cpu->blas));
   DT_TRY_GOTO(fail, dt_pool_create(options->threads, options->spin, &cpu->pool));
   *out = &cpu->base;
   return DT_OK;

@@ -159,6 +159,22 @@ static void test_weight_gradient(void **state) {
   check_all(run_weight_gradient);
 }
 
+/* `math: blas` is right too, and its bits do not depend on threads. */
+static void test_blas(void **state) {
+  linear_run *const runs[] = {run_forward, run_input_gradient, run_weight_gradient};
+  for (int i = 0; i < CASES; i++) {
+    for (int r = 0; r < 3; r++) {
+      size_t bytes;
+      float *one = runs[r](&cases[i], "blas", 1, true, &bytes);
+      if (one == NULL) skip();
+      float *three = runs[r](&cases[i], "blas", 3, true, &bytes);
+      assert_memory_equal(one, three, bytes);
+      free(one);
+      free(three);
+    }
+  }
+}
+
 /* The order of the weight gradient's sum: serially by fma over a shard's samples, shards by the tree. */
 static void test_order_of_weight_gradient(void **state) {
   linear_case c = {.inputs = 2, .outputs = 2, .shards = 5, .slots = 18, .short_by = 1};
@@ -187,6 +203,7 @@ int main(void) {
       cmocka_unit_test(test_forward),
       cmocka_unit_test(test_input_gradient),
       cmocka_unit_test(test_weight_gradient),
+      cmocka_unit_test(test_blas),
       cmocka_unit_test(test_order_of_weight_gradient),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

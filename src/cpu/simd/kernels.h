@@ -38,6 +38,7 @@
   X(CONV_FWD, conv_fwd_work)         \
   X(CONV_DGRAD, conv_dgrad_work)     \
   X(CONV_WGRAD, conv_wgrad_work)     \
+  X(LINEAR_FWD, linear_fwd_work)     \
   X(LINEAR_DGRAD, linear_dgrad_work) \
   X(LINEAR_WGRAD, linear_wgrad_work) \
   X(BN_FWD, bn_fwd_work)             \

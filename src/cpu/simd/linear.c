@@ -1,6 +1,6 @@
 /* Fully connected layers: forward and input gradient. Threads take rows of the output, for all blocks where there are rows
  * enough, since then a row of weights is read once. */
-#include "cpu/simd/product.h"
+#include "cpu/simd/linear_blas.h"
 
 enum {
   GROUP_ROWS = 32,   /* rows of a task */
@@ -56,6 +56,15 @@ static void forward_task(void *context, int index, int thread) {
   multiply(l, l->all.a + row * l->all.a_row, row, smaller(l->rows - row, GROUP_ROWS), index / l->row_groups);
 }
 
+static bool uses_blas(const dt_device *device) {
+  return ((const dt_cpu *)device)->blas != NULL;
+}
+
+size_t DT_SIMD(dt_cpu_linear_fwd_work)(const dt_device *device, const dt_program *program, const dt_instr *instr) {
+  int64_t inputs = dt_shape_count(&program->buffer[instr->arg[DT_ARG_X]].shape);
+  return uses_blas(device) ? DT_SIMD(dt_cpu_blas_product_bytes)(device, program, inputs) : 0;
+}
+
 dt_status DT_SIMD(dt_cpu_linear_fwd)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   int64_t inputs = arg_count(run, instr, DT_ARG_X), outputs = arg_count(run, instr, DT_ARG_Y);
   linear l = {.rows = outputs, .blocks = pass_blocks(run, pass)};
@@ -70,6 +79,10 @@ dt_status DT_SIMD(dt_cpu_linear_fwd)(dt_run *run, const dt_instr *instr, const d
                     .bias = dt_cpu_arg(run, instr, pass, DT_ARG_B),
                     .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
                     .act = instr->act};
+  if (uses_blas(run->device)) {
+    DT_SIMD(dt_cpu_blas_product)(run, &l.all, l.all.a, outputs, true, pass->shard_count, dt_cpu_arg(run, instr, pass, DT_ARG_WORK));
+    return DT_OK;
+  }
   set_groups(&l);
   dt_pool_run(run_pool(run), task_count(&l), forward_task, &l);
   return DT_OK;
@@ -101,6 +114,7 @@ static void input_gradient_task(void *context, int index, int thread) {
 
 size_t DT_SIMD(dt_cpu_linear_dgrad_work)(const dt_device *device, const dt_program *program, const dt_instr *instr) {
   int64_t outputs = dt_shape_count(&program->buffer[instr->arg[DT_ARG_DY]].shape);
+  if (uses_blas(device)) return DT_SIMD(dt_cpu_blas_product_bytes)(device, program, outputs);
   return (size_t)(device->threads * outputs * PANEL) * sizeof(float);
 }
 
@@ -119,6 +133,10 @@ dt_status DT_SIMD(dt_cpu_linear_dgrad)(dt_run *run, const dt_instr *instr, const
                     .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
                     .mask = dt_cpu_arg(run, instr, pass, DT_ARG_MASK)};
   if (l.all.mask != NULL) l.all.act = instr->act;
+  if (uses_blas(run->device)) {
+    DT_SIMD(dt_cpu_blas_product)(run, &l.all, l.w, inputs, false, pass->shard_count, l.work);
+    return DT_OK;
+  }
   set_groups(&l);
   dt_pool_run(run_pool(run), task_count(&l), input_gradient_task, &l);
   return DT_OK;

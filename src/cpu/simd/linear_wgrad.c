@@ -3,7 +3,7 @@
  * Here inputs stand in the lanes: X is first transposed into WORK, [input / 16][sample place][16]. A tile of dw stays in
  * registers while a thread walks a shard's samples, and the tree's open subtrees stand in L1 while it walks the shards, so
  * the gradient is written once. */
-#include "cpu/simd/product.h"
+#include "cpu/simd/linear_blas.h"
 #include "cpu/simd/transpose.h"
 
 enum { GROUP_ROWS = 48 }; /* outputs of a task */
@@ -146,8 +146,17 @@ static void tile_task(void *context, int index, int thread) {
   for (int64_t row = first; row < end; row++) g->db[row] = bias_sum(g, row);
 }
 
+static void multiply_by_blas(const dt_run *run, const wgrad *g) {
+  blas_wgrad b = {.x = g->x, .dy = g->dy, .dw = g->dw, .inputs = g->inputs, .outputs = g->outputs, .shards = g->shards};
+  b.work = g->packed;
+  DT_SIMD(dt_cpu_blas_wgrad)(run, &b);
+  for (int64_t row = 0; g->db != NULL && row < g->outputs; row++) g->db[row] = bias_sum(g, row);
+}
+
 size_t DT_SIMD(dt_cpu_linear_wgrad_work)(const dt_device *device, const dt_program *program, const dt_instr *instr) {
-  int64_t vectors = (dt_shape_count(&program->buffer[instr->arg[DT_ARG_X]].shape) + 15) / 16;
+  int64_t inputs = dt_shape_count(&program->buffer[instr->arg[DT_ARG_X]].shape), vectors = (inputs + 15) / 16;
+  int64_t outputs = dt_shape_count(&program->buffer[instr->arg[DT_ARG_DY]].shape);
+  if (((const dt_cpu *)device)->blas != NULL) return DT_SIMD(dt_cpu_blas_wgrad_bytes)(device, program, inputs, outputs);
   return (size_t)(vectors * program->pass_shards * dt_cpu_shard_blocks(program)) * 256 * sizeof(float);
 }
 
@@ -165,6 +174,10 @@ dt_status DT_SIMD(dt_cpu_linear_wgrad)(dt_run *run, const dt_instr *instr, const
   g.vectors = (g.inputs + 15) / 16;
   g.row_groups = (int)((g.outputs + GROUP_ROWS - 1) / GROUP_ROWS);
   g.vector_groups = (int)((g.vectors + TILE_VECTORS - 1) / TILE_VECTORS);
+  if (((const dt_cpu *)run->device)->blas != NULL) {
+    multiply_by_blas(run, &g);
+    return DT_OK;
+  }
   dt_pool_run(run_pool(run), g.shards * g.shard_blocks, pack_task, &g);
   dt_pool_run(run_pool(run), g.row_groups * g.vector_groups, tile_task, &g);
   return DT_OK;
