@@ -9,11 +9,11 @@
 #include "core/spec.h"
 #include "support/unit.h"
 
-typedef struct net {
+typedef struct test_net {
   const char *name, *input, *layers;
-} net;
+} test_net;
 
-static const net nets[] = {
+static const test_net nets[] = {
     {"logistic", "[1, 28, 28]", "[flatten, {linear: 10}]"},
     {"mlp", "[784]", "[{linear: 64}, relu, {linear: 32}, tanh, {linear: 10}]"},
     {"lenet", "[1, 28, 28]",
@@ -61,7 +61,7 @@ static inline dt_status parse_net(const char *input, const char *layers, const c
   return dt_config_parse("net.yaml", text, (size_t)length, NULL, 0, out);
 }
 
-static inline lowered lower_net(const net *which, const dt_device *device, dt_program_mode mode, const char *train) {
+static inline lowered lower_net(const test_net *which, const dt_device *device, dt_program_mode mode, const char *train) {
   lowered l = {0};
   dt_status status = parse_net(which->input, which->layers, train, &l.config);
   if (status == DT_OK) status = dt_graph_create(l.config, &l.graph);

@@ -1,0 +1,279 @@
+/* Fusion must not change what is computed. The oracle is an algebra: each program is run over expressions instead of numbers,
+ * with every fused part spelt out as program.h defines it, and the expressions of all gradients, statistics and the output must
+ * be the same with and without fusion. */
+#include <stdlib.h>
+
+#include "fake_device.h"
+#include "nets.h"
+
+typedef struct expr {
+  int64_t tag; /* wide, so that there is no padding and equal expressions are equal bytes */
+  uint64_t attr;
+  int arg[4];
+} expr;
+
+enum { SUM = DT_OP_COUNT, ACT, MASKED, LEAF, WINNERS, MOMENTS, EXPRS = 4096 };
+static expr table[EXPRS];
+static int expr_count;
+
+static int make(int tag, uint64_t attr, int a, int b, int c, int d) {
+  expr e = {tag, attr, {a, b, c, d}};
+  for (int i = 0; i < expr_count; i++) {
+    if (memcmp(&table[i], &e, sizeof e) == 0) return i;
+  }
+  assert_true(expr_count < EXPRS);
+  table[expr_count] = e;
+  return expr_count++;
+}
+
+static uint64_t mix(uint64_t hash, const void *data, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) hash = (hash ^ ((const uint8_t *)data)[i]) * UINT64_C(1099511628211);
+  return hash;
+}
+
+static uint64_t text_hash(const char *text) {
+  return mix(UINT64_C(14695981039346656037), text, strlen(text));
+}
+
+static int sum(int a, int b) {
+  if (b < 0) return a;
+  return a < b ? make(SUM, 0, a, b, -1, -1) : make(SUM, 0, b, a, -1, -1);
+}
+
+static int activate(dt_act act, int x) {
+  return act == DT_ACT_NONE ? x : make(ACT, (uint64_t)act, x, -1, -1, -1);
+}
+
+/* The law that lets a pool be fused: the mask of an unpooled gradient is the unpooled gradient, masked by the pooled values. */
+static int masked(dt_act act, int dy, int y) {
+  if (y < 0) return dy;
+  const expr e = table[dy];
+  if (e.tag == DT_OP_POOL_BWD && e.arg[1] >= 0 && table[e.arg[1]].arg[0] == y) {
+    int pooled = make(DT_OP_POOL_FWD, e.attr, y, -1, -1, -1);
+    return make(DT_OP_POOL_BWD, e.attr, masked(act, e.arg[0], pooled), e.arg[1], -1, -1);
+  }
+  return make(MASKED, (uint64_t)act, dy, y, -1, -1);
+}
+
+typedef struct algebra {
+  const dt_program *program;
+  int *value; /* [buffers] expression of the root */
+} algebra;
+
+static int root_of(const dt_program *program, int id) {
+  while (program->buffer[id].alias_of >= 0) id = program->buffer[id].alias_of;
+  return id;
+}
+
+static int get(const algebra *m, const dt_instr *instr, dt_arg a) {
+  if (instr->arg[a] < 0) return -1;
+  int root = root_of(m->program, instr->arg[a]);
+  const dt_buffer *buffer = &m->program->buffer[root];
+  if (buffer->kind == DT_BUF_PARAM || buffer->kind == DT_BUF_STATE) return make(LEAF, text_hash(buffer->name), -1, -1, -1, -1);
+  return m->value[root];
+}
+
+static void set(algebra *m, const dt_instr *instr, dt_arg a, int e) {
+  if (instr->arg[a] >= 0) m->value[root_of(m->program, instr->arg[a])] = e;
+}
+
+static uint64_t window_hash(const dt_window *window) {
+  return mix(1, window, sizeof *window);
+}
+
+static void run_pool_tail(algebra *m, const dt_instr *instr, int v) {
+  uint64_t attr = window_hash(&instr->pool.window) + instr->pool.average;
+  set(m, instr, DT_ARG_Y, make(DT_OP_POOL_FWD, attr, v, -1, -1, -1));
+  set(m, instr, DT_ARG_AUX, make(WINNERS, attr, v, -1, -1, -1));
+}
+
+static void run_forward(algebra *m, const dt_instr *instr, uint64_t attr) {
+  int x = get(m, instr, DT_ARG_X);
+  int core = make(instr->op, attr, x, get(m, instr, DT_ARG_W), get(m, instr, DT_ARG_B), get(m, instr, DT_ARG_STATE));
+  int v = activate(instr->act, sum(core, get(m, instr, DT_ARG_ADDEND)));
+  if (instr->op == DT_OP_CONV_FWD && instr->pool.window.kernel[0] > 0) {
+    run_pool_tail(m, instr, v);
+  } else {
+    set(m, instr, DT_ARG_Y, v);
+  }
+  if (instr->op != DT_OP_BN_FWD) return;
+  set(m, instr, DT_ARG_AUX, make(MOMENTS, attr, x, -1, -1, -1));
+  set(m, instr, DT_ARG_STAT, make(MOMENTS, attr, x, x, -1, -1));
+}
+
+static void run_gradient(algebra *m, const dt_instr *instr, uint64_t attr) {
+  int core = make(instr->op, attr, get(m, instr, DT_ARG_DY), get(m, instr, DT_ARG_AUX), get(m, instr, DT_ARG_W), -1);
+  set(m, instr, DT_ARG_DX, masked(instr->act, sum(core, get(m, instr, DT_ARG_ADDEND)), get(m, instr, DT_ARG_MASK)));
+}
+
+static void run_norm_gradient(algebra *m, const dt_instr *instr, uint64_t attr) {
+  int g = masked(instr->act, get(m, instr, DT_ARG_DY), get(m, instr, DT_ARG_MASK));
+  int x = get(m, instr, DT_ARG_X), aux = get(m, instr, DT_ARG_AUX);
+  set(m, instr, DT_ARG_DX, make(instr->op, attr, g, x, aux, get(m, instr, DT_ARG_W)));
+  set(m, instr, DT_ARG_DW, make(instr->op, attr + 1, g, x, aux, -1));
+  set(m, instr, DT_ARG_DB, make(instr->op, attr + 2, g, -1, -1, -1));
+  set(m, instr, DT_ARG_DADD, g);
+}
+
+static void run_instr(algebra *m, const dt_instr *instr) {
+  uint64_t attr = window_hash(&instr->conv.window) + (uint64_t)instr->conv.groups;
+  int x = get(m, instr, DT_ARG_X), dy = get(m, instr, DT_ARG_DY);
+  switch (instr->op) {
+    case DT_OP_LOAD:
+      set(m, instr, DT_ARG_Y, make(DT_OP_LOAD, 0, -1, -1, -1, -1));
+      break;
+    case DT_OP_CONV_FWD:
+    case DT_OP_LINEAR_FWD:
+    case DT_OP_BN_FWD:
+    case DT_OP_BN_EVAL:
+      run_forward(m, instr, attr);
+      break;
+    case DT_OP_POOL_FWD:
+      run_pool_tail(m, instr, x);
+      break;
+    case DT_OP_ACT_FWD:
+      set(m, instr, DT_ARG_Y, activate(instr->act, x));
+      break;
+    case DT_OP_ADD: {
+      int y = get(m, instr, DT_ARG_MASK), both = sum(x, get(m, instr, DT_ARG_ADDEND));
+      set(m, instr, DT_ARG_Y, y < 0 ? activate(instr->act, both) : masked(instr->act, both, y));
+      break;
+    }
+    case DT_OP_CONCAT:
+      set(m, instr, DT_ARG_Y, make(DT_OP_CONCAT, (uint64_t)instr->channel, get(m, instr, DT_ARG_Y), x, -1, -1));
+      break;
+    case DT_OP_DROPOUT_FWD:
+      set(m, instr, DT_ARG_Y, make(DT_OP_DROPOUT_FWD, (uint64_t)instr->dropout.layer, x, -1, -1, -1));
+      break;
+    case DT_OP_CONV_DGRAD:
+    case DT_OP_LINEAR_DGRAD:
+      run_gradient(m, instr, attr);
+      break;
+    case DT_OP_POOL_BWD:
+      run_gradient(m, instr, window_hash(&instr->pool.window) + instr->pool.average);
+      break;
+    case DT_OP_DROPOUT_BWD:
+      run_gradient(m, instr, (uint64_t)instr->dropout.layer);
+      break;
+    case DT_OP_SLICE:
+      run_gradient(m, instr, (uint64_t)instr->channel);
+      break;
+    case DT_OP_ACT_BWD:
+      set(m, instr, DT_ARG_DX, masked(instr->act, dy, get(m, instr, DT_ARG_MASK)));
+      break;
+    case DT_OP_BN_BWD:
+      run_norm_gradient(m, instr, 0);
+      break;
+    case DT_OP_CONV_WGRAD:
+    case DT_OP_LINEAR_WGRAD:
+      set(m, instr, DT_ARG_DW, make(instr->op, attr, x, dy, -1, -1));
+      set(m, instr, DT_ARG_DB, make(instr->op, attr + 1, -1, dy, -1, -1));
+      break;
+    case DT_OP_LOSS:
+      set(m, instr, DT_ARG_DX, make(DT_OP_LOSS, 0, x, -1, -1, -1));
+      set(m, instr, DT_ARG_STAT, make(DT_OP_LOSS, 1, x, -1, -1, -1));
+      break;
+    case DT_OP_SOFTMAX:
+      set(m, instr, DT_ARG_Y, make(DT_OP_SOFTMAX, 0, x, -1, -1, -1));
+      break;
+    default:
+      break;
+  }
+}
+
+static algebra run(const dt_program *program) {
+  algebra m = {program, malloc((size_t)program->buffer_count * sizeof(int))};
+  for (int b = 0; b < program->buffer_count; b++) m.value[b] = -1;
+  for (int i = 0; i < program->pass_end; i++) run_instr(&m, &program->instr[i]);
+  return m;
+}
+
+static int find_gradient(const dt_program *program, const char *name) {
+  for (int b = 0; b < program->buffer_count; b++) {
+    if (program->buffer[b].kind == DT_BUF_GRAD && strcmp(program->buffer[b].name, name) == 0) return b;
+  }
+  return -1;
+}
+
+static void expect_same(const char *net, unsigned fusions, const dt_program *plain, const dt_program *fused) {
+  expr_count = 0;
+  algebra a = run(plain), b = run(fused);
+  for (int g = 0; g < plain->buffer_count; g++) {
+    if (plain->buffer[g].kind != DT_BUF_GRAD) continue;
+    int other = find_gradient(fused, plain->buffer[g].name);
+    if (other < 0 || a.value[g] != b.value[other]) {
+      dt_program_print(fused, stderr);
+      fail_msg("%s with fusions %x: %s differs", net, fusions, plain->buffer[g].name);
+    }
+  }
+  assert_int_equal(a.value[root_of(plain, plain->logits)], b.value[root_of(fused, fused->logits)]);
+  free(a.value);
+  free(b.value);
+}
+
+static void fused_programs_compute_the_same(void **state) {
+  for (int n = 0; n < NET_COUNT; n++) {
+    for (unsigned fusions = 1; fusions < 32; fusions++) {
+      fake_device without = fake_make(0, 0), with = fake_make(fusions, 0);
+      for (int mode = DT_PROGRAM_TRAIN; mode <= DT_PROGRAM_PREDICT; mode++) {
+        lowered plain = lower_net(&nets[n], &without.base, (dt_program_mode)mode, "");
+        lowered fused = lower_net(&nets[n], &with.base, (dt_program_mode)mode, "");
+        expect_same(nets[n].name, fusions, plain.program, fused.program);
+        lowered_free(&plain);
+        lowered_free(&fused);
+      }
+    }
+  }
+}
+
+static int count_ops(const dt_program *program, dt_op op) {
+  int count = 0;
+  for (int i = 0; i < program->count; i++) count += program->instr[i].op == op;
+  return count;
+}
+
+/* Nothing stands alone that could have been taken in. */
+static void what_can_be_fused_is_fused(void **state) {
+  fake_device device = fake_make(FAKE_FUSES_ALL, 0);
+  lowered l = lower_net(&nets[4], &device.base, DT_PROGRAM_TRAIN, ""); /* resnet */
+  assert_int_equal(count_ops(l.program, DT_OP_ACT_FWD), 0);
+  assert_int_equal(count_ops(l.program, DT_OP_ACT_BWD), 0);
+  assert_int_equal(count_ops(l.program, DT_OP_ADD), 0);
+  lowered_free(&l);
+  l = lower_net(&nets[3], &device.base, DT_PROGRAM_TRAIN, ""); /* conv-relu-pool */
+  assert_int_equal(count_ops(l.program, DT_OP_POOL_FWD), 0);
+  assert_int_equal(count_ops(l.program, DT_OP_ACT_FWD), 0);
+  assert_int_equal(count_ops(l.program, DT_OP_ACT_BWD), 0);
+  lowered_free(&l);
+}
+
+/* Where only batch normalisation takes masks in, the other side of a residual sum reads what it hands on. */
+static bool only_norm_masks(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
+  return fusion == DT_FUSE_BACKWARD_MASK && into->op == DT_OP_BN_BWD;
+}
+
+static void masks_in_norm_hand_the_gradient_on(void **state) {
+  dt_device_ops ops = fake_ops;
+  ops.fuses = only_norm_masks;
+  fake_device without = fake_make(0, 0), device = fake_make(0, 0);
+  device.base.ops = &ops;
+  for (int n = 0; n < NET_COUNT; n++) {
+    lowered plain = lower_net(&nets[n], &without.base, DT_PROGRAM_TRAIN, "");
+    lowered fused = lower_net(&nets[n], &device.base, DT_PROGRAM_TRAIN, "");
+    expect_same(nets[n].name, 0, plain.program, fused.program);
+    int handed = 0;
+    for (int i = 0; i < fused.program->count; i++) handed += fused.program->instr[i].arg[DT_ARG_DADD] >= 0;
+    if (n == 4) assert_int_equal(handed, 2);
+    lowered_free(&plain);
+    lowered_free(&fused);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(fused_programs_compute_the_same),
+      cmocka_unit_test(what_can_be_fused_is_fused),
+      cmocka_unit_test(masks_in_norm_hand_the_gradient_on),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
