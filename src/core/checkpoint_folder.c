@@ -75,7 +75,8 @@ static dt_status read_manifest(int folder_fd, int64_t samples_expected, dt_manif
   free(text);
   DT_TRY(status);
   DT_REQUIRE(samples_expected < 0 || samples_expected == out->samples_seen, DT_CHECKPOINT,
-             "%s: %" PRId64 " samples seen, the folder's name says %" PRId64, dt_manifest_file, out->samples_seen, samples_expected);
+             "%s: %" PRId64 " samples seen, the folder's name says %" PRId64, dt_manifest_file, out->samples_seen,
+             samples_expected);
   return DT_OK;
 }
 
@@ -84,7 +85,8 @@ static dt_status read_part(int folder_fd, dt_part part, const dt_file_sum *expec
   size_t bytes;
   char hash[DT_HASH_TEXT];
   DT_TRY(dt_file_read(folder_fd, name, expected->bytes, out, &bytes));
-  DT_REQUIRE(bytes == expected->bytes, DT_CHECKPOINT, "%s: %zu bytes, the manifest says %" PRIu64, name, bytes, expected->bytes);
+  DT_REQUIRE(bytes == expected->bytes, DT_CHECKPOINT, "%s: %zu bytes, the manifest says %" PRIu64, name, bytes,
+             expected->bytes);
   dt_hash_text(*out, bytes, hash);
   DT_REQUIRE(strcmp(hash, expected->hash) == 0, DT_CHECKPOINT, "%s: hash %s, the manifest says %s", name, hash, expected->hash);
   return DT_OK;

@@ -202,11 +202,11 @@ static dt_status match_one(const char *path, dt_part part, const dt_tensor_ref *
   const char *file = dt_part_file[part];
   DT_REQUIRE(saved != NULL, DT_CHECKPOINT, "%s: %s: no tensor %s %s, which the model has", path, file, into->name,
              dt_shape_text(&into->shape, want));
-  DT_REQUIRE(dt_shape_equal(&saved->shape, &into->shape), DT_CHECKPOINT, "%s: %s: tensor %s has shape %s, the model's has %s", path,
-             file, into->name, dt_shape_text(&saved->shape, have), dt_shape_text(&into->shape, want));
+  DT_REQUIRE(dt_shape_equal(&saved->shape, &into->shape), DT_CHECKPOINT, "%s: %s: tensor %s has shape %s, the model's has %s",
+             path, file, into->name, dt_shape_text(&saved->shape, have), dt_shape_text(&into->shape, want));
   bool alike = saved->dtype == into->dtype || (is_real(saved->dtype) && is_real(into->dtype));
-  DT_REQUIRE(alike, DT_CHECKPOINT, "%s: %s: tensor %s is %s, the model's is %s", path, file, into->name, dt_dtype_name(saved->dtype),
-             dt_dtype_name(into->dtype));
+  DT_REQUIRE(alike, DT_CHECKPOINT, "%s: %s: tensor %s is %s, the model's is %s", path, file, into->name,
+             dt_dtype_name(saved->dtype), dt_dtype_name(into->dtype));
   return DT_OK;
 }
 
@@ -216,8 +216,9 @@ static dt_status match(const char *path, dt_part part, const dt_tensor_ref *save
   char shape[DT_SHAPE_TEXT];
   for (int i = 0; i < into_count; i++) DT_TRY(match_one(path, part, find(saved, saved_count, into[i].name), &into[i]));
   for (int i = 0; i < saved_count; i++)
-    DT_REQUIRE(find(into, into_count, saved[i].name) != NULL, DT_CHECKPOINT, "%s: %s: tensor %s %s, which the model does not have",
-               path, dt_part_file[part], saved[i].name, dt_shape_text(&saved[i].shape, shape));
+    DT_REQUIRE(find(into, into_count, saved[i].name) != NULL, DT_CHECKPOINT,
+               "%s: %s: tensor %s %s, which the model does not have", path, dt_part_file[part], saved[i].name,
+               dt_shape_text(&saved[i].shape, shape));
   return DT_OK;
 }
 

@@ -35,16 +35,17 @@ const char dt_manifest_file[] = "manifest.json";
 static json_t *files_object(const dt_manifest *manifest) {
   json_t *files = json_object();
   for (int p = 0; p < DT_PART_COUNT; p++)
-    json_object_set_new(files, dt_part_file[p],
-                        json_pack("{s:I, s:s}", "bytes", (json_int_t)manifest->part[p].bytes, "xxh3_128", manifest->part[p].hash));
+    json_object_set_new(
+        files, dt_part_file[p],
+        json_pack("{s:I, s:s}", "bytes", (json_int_t)manifest->part[p].bytes, "xxh3_128", manifest->part[p].hash));
   return files;
 }
 
 static json_t *manifest_object(const dt_manifest *manifest) {
-  return json_pack("{s:s, s:o, s:s, s:s, s:{s:f, s:I, s:I}, s:i}", "checksum", zeros, "files", files_object(manifest), "fingerprint",
-                   manifest->fingerprint, "format", manifest_format, "progress", "best_accuracy", manifest->best_accuracy,
-                   "samples_seen", (json_int_t)manifest->samples_seen, "step", (json_int_t)manifest->step, "version",
-                   (int)DT_CHECKPOINT_VERSION);
+  return json_pack("{s:s, s:o, s:s, s:s, s:{s:f, s:I, s:I}, s:i}", "checksum", zeros, "files", files_object(manifest),
+                   "fingerprint", manifest->fingerprint, "format", manifest_format, "progress", "best_accuracy",
+                   manifest->best_accuracy, "samples_seen", (json_int_t)manifest->samples_seen, "step",
+                   (json_int_t)manifest->step, "version", (int)DT_CHECKPOINT_VERSION);
 }
 
 dt_status dt_manifest_print(const dt_manifest *manifest, char **out_text) {
@@ -73,15 +74,16 @@ static dt_status check_sum(const uint8_t *text, size_t bytes) {
   memcpy(copy + OPENING, zeros, DIGITS);
   dt_hash_text(copy, bytes, digits);
   free(copy);
-  DT_REQUIRE(memcmp(digits, text + OPENING, DIGITS) == 0, DT_CHECKPOINT, "%s: does not match its checksum: it was changed or cut",
-             dt_manifest_file);
+  DT_REQUIRE(memcmp(digits, text + OPENING, DIGITS) == 0, DT_CHECKPOINT,
+             "%s: does not match its checksum: it was changed or cut", dt_manifest_file);
   return DT_OK;
 }
 
 static dt_status get_count(const json_t *object, const char *key, int64_t *out) {
   *out = 0;
   const json_t *value = json_object_get(object, key);
-  DT_REQUIRE(json_is_integer(value) && json_integer_value(value) >= 0, DT_CHECKPOINT, "%s: %s is not a count", dt_manifest_file, key);
+  DT_REQUIRE(json_is_integer(value) && json_integer_value(value) >= 0, DT_CHECKPOINT, "%s: %s is not a count", dt_manifest_file,
+             key);
   *out = json_integer_value(value);
   return DT_OK;
 }
@@ -108,11 +110,11 @@ static dt_status parse_files(const json_t *files, dt_manifest *out) {
 static dt_status parse_version(const json_t *object) {
   const char *format = json_string_value(json_object_get(object, "format"));
   int64_t version;
-  DT_REQUIRE(format != NULL && strcmp(format, manifest_format) == 0, DT_CHECKPOINT, "%s: format is not \"%s\"", dt_manifest_file,
-             manifest_format);
+  DT_REQUIRE(format != NULL && strcmp(format, manifest_format) == 0, DT_CHECKPOINT, "%s: format is not \"%s\"",
+             dt_manifest_file, manifest_format);
   DT_TRY(get_count(object, "version", &version));
-  DT_REQUIRE(version == DT_CHECKPOINT_VERSION, DT_CHECKPOINT, "%s: version %" PRId64 ", this dtrain reads version %d", dt_manifest_file,
-             version, (int)DT_CHECKPOINT_VERSION);
+  DT_REQUIRE(version == DT_CHECKPOINT_VERSION, DT_CHECKPOINT, "%s: version %" PRId64 ", this dtrain reads version %d",
+             dt_manifest_file, version, (int)DT_CHECKPOINT_VERSION);
   return DT_OK;
 }
 

@@ -44,12 +44,13 @@ static void host_name(char host[HOST]) {
     if (!isalnum((unsigned char)*c) && *c != '-') *c = '_';
 }
 
-/* Removes a folder of plain files; what is left over stays where it is, under a name that never loads. */
+/* Removes a folder of plain files, or whatever else has its name; what is left over stays, under a name that never loads. */
 static void remove_folder(int dir_fd, const char *name) {
   int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
   if (dir == NULL) {
     if (fd >= 0) close(fd);
+    unlinkat(dir_fd, name, 0);
     return;
   }
   for (struct dirent *item; (item = readdir(dir)) != NULL;)
@@ -116,7 +117,8 @@ static dt_status write_parts(int fd, const dt_checkpoint_meta *meta, const dt_ch
       .best_accuracy = meta->best_accuracy,
       .fingerprint = (char *)meta->fingerprint,
   };
-  DT_TRY(dt_safetensors_write_sum(fd, dt_part_file[DT_PART_MODEL], tensors->model, tensors->model_count, &out->part[DT_PART_MODEL]));
+  DT_TRY(dt_safetensors_write_sum(fd, dt_part_file[DT_PART_MODEL], tensors->model, tensors->model_count,
+                                  &out->part[DT_PART_MODEL]));
   DT_TRY(dt_safetensors_write_sum(fd, dt_part_file[DT_PART_OPTIMIZER], tensors->optimizer, tensors->optimizer_count,
                                   &out->part[DT_PART_OPTIMIZER]));
   DT_TRY(write_text(fd, dt_part_file[DT_PART_CONFIG], meta->config, &out->part[DT_PART_CONFIG]));
@@ -124,7 +126,8 @@ static dt_status write_parts(int fd, const dt_checkpoint_meta *meta, const dt_ch
 }
 
 /* Afterwards the temporary folder is complete and on disk. */
-static dt_status write_folder(const save *s, const dt_checkpoint_meta *meta, const dt_checkpoint_tensors *tensors, dt_manifest *out) {
+static dt_status write_folder(const save *s, const dt_checkpoint_meta *meta, const dt_checkpoint_tensors *tensors,
+                              dt_manifest *out) {
   int fd;
   DT_REQUIRE(mkdirat(s->dir_fd, s->temporary, 0700) == 0, DT_IO, "could not make %s: %s", s->temporary, strerror(errno));
   DT_TRY(dt_candidate_open(s->dir_fd, s->temporary, &fd));
@@ -157,7 +160,8 @@ static dt_status replace(const save *s) {
     /* A file system without exchange: the older checkpoints and the complete temporary folder cover the moment between. */
     char aside[NAME + 8];
     snprintf(aside, sizeof aside, "%s.old", s->temporary);
-    DT_REQUIRE(renameat(s->dir_fd, s->name, s->dir_fd, aside) == 0, DT_IO, "could not move the older one away: %s", strerror(errno));
+    DT_REQUIRE(renameat(s->dir_fd, s->name, s->dir_fd, aside) == 0, DT_IO, "could not move the older one away: %s",
+               strerror(errno));
     DT_REQUIRE(renameat(s->dir_fd, s->temporary, s->dir_fd, s->name) == 0, DT_IO, "could not rename: %s", strerror(errno));
     DT_TRY(dt_dir_sync(s->dir_fd, "."));
     remove_folder(s->dir_fd, aside);
@@ -171,7 +175,8 @@ static dt_status replace(const save *s) {
 /* RENAME_NOREPLACE is not asked for: rename never replaces a folder that holds something. */
 static dt_status commit(const save *s, const dt_manifest *manifest) {
   if (renameat(s->dir_fd, s->temporary, s->dir_fd, s->name) == 0) return dt_dir_sync(s->dir_fd, ".");
-  DT_REQUIRE(errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR, DT_IO, "could not rename %s: %s", s->temporary, strerror(errno));
+  DT_REQUIRE(errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR, DT_IO, "could not rename %s: %s", s->temporary,
+             strerror(errno));
   if (!holds_same(s, manifest)) return replace(s);
   remove_folder(s->dir_fd, s->temporary);
   return DT_OK;

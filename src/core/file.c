@@ -57,8 +57,7 @@ dt_status dt_file_commit(dt_file_writer *writer, dt_file_sum *out) {
   dt_status status = DT_OK;
   out->bytes = writer->bytes;
   hash_print(XXH3_128bits_digest(writer->hash), out->hash);
-  if (fdatasync(writer->fd) != 0)
-    DT_RAISE_GOTO(end, DT_IO, "%s: could not sync to disk: %s", writer->name, strerror(errno));
+  if (fdatasync(writer->fd) != 0) DT_RAISE_GOTO(end, DT_IO, "%s: could not sync to disk: %s", writer->name, strerror(errno));
   int closed = close(writer->fd);
   writer->fd = -1;
   if (closed != 0) DT_RAISE_GOTO(end, DT_IO, "%s: could not close: %s", writer->name, strerror(errno));

@@ -20,7 +20,8 @@ void dt_hash_text(const void *data, size_t bytes, char text[DT_HASH_TEXT]);
 /* Writes all bytes: goes on after signals and short writes. DT_IO naming label and cause. */
 dt_status dt_write_all(int fd, const char *label, const void *data, size_t bytes);
 
-/* A new file being written and hashed; `name` is borrowed until commit or abandon. The file must not exist. DT_IO, DT_MEMORY. */
+/* A new file being written and hashed; `name` is borrowed until commit or abandon. The file must not exist. DT_IO, DT_MEMORY.
+ */
 typedef struct dt_file_writer {
   const char *name;
   int fd;

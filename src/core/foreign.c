@@ -20,7 +20,8 @@ static const struct {
 
 /* A ModelProto begins with field 1 (ir_version, one small varint) and goes on with a length-delimited or varint field. */
 static int is_onnx(const uint8_t *data, size_t bytes) {
-  return bytes >= 4 && data[0] == 0x08 && data[1] >= 1 && data[1] < 32 && (data[2] == 0x12 || data[2] == 0x42 || data[2] == 0x3a);
+  return bytes >= 4 && data[0] == 0x08 && data[1] >= 1 && data[1] < 32 &&
+         (data[2] == 0x12 || data[2] == 0x42 || data[2] == 0x3a);
 }
 
 /* Header length, then a JSON object. */

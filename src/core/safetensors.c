@@ -140,8 +140,8 @@ static dt_status parse_dtype(const char *label, const char *name, const json_t *
 static dt_status parse_shape(const char *label, const char *name, const json_t *value, dt_shape *out) {
   size_t ndim = json_array_size(value);
   int64_t product = 1;
-  DT_REQUIRE(json_is_array(value) && ndim <= DT_DIMS, DT_CHECKPOINT, "%s: tensor %s: %zu dimensions, expected at most %d", label,
-             name, ndim, DT_DIMS);
+  DT_REQUIRE(json_is_array(value) && ndim <= DT_DIMS, DT_CHECKPOINT, "%s: tensor %s: %zu dimensions, expected at most %d",
+             label, name, ndim, DT_DIMS);
   out->ndim = (int)ndim;
   for (size_t d = 0; d < ndim; d++) {
     const json_t *item = json_array_get(value, d);
@@ -162,10 +162,10 @@ static dt_status parse_offsets(const char *label, const char *name, const json_t
   out->begin = (uint64_t)json_integer_value(begin);
   out->end = (uint64_t)json_integer_value(end);
   uint64_t bytes = tensor_bytes(&out->tensor);
-  DT_REQUIRE(out->end - out->begin == bytes, DT_CHECKPOINT, "%s: tensor %s: %" PRIu64 " bytes, expected %" PRIu64 " by its shape",
-             label, name, out->end - out->begin, bytes);
-  DT_REQUIRE(out->begin % dt_dtype_bytes(out->tensor.dtype) == 0, DT_CHECKPOINT, "%s: tensor %s: offset %" PRIu64 " is not aligned",
-             label, name, out->begin);
+  DT_REQUIRE(out->end - out->begin == bytes, DT_CHECKPOINT,
+             "%s: tensor %s: %" PRIu64 " bytes, expected %" PRIu64 " by its shape", label, name, out->end - out->begin, bytes);
+  DT_REQUIRE(out->begin % dt_dtype_bytes(out->tensor.dtype) == 0, DT_CHECKPOINT,
+             "%s: tensor %s: offset %" PRIu64 " is not aligned", label, name, out->begin);
   return DT_OK;
 }
 
@@ -186,7 +186,8 @@ static dt_status check_cover(const char *label, entry *entries, size_t count, ui
   uint64_t at = 0;
   qsort(entries, count, sizeof *entries, begin_order);
   for (size_t i = 0; i < count; i++) {
-    DT_REQUIRE(entries[i].begin >= at, DT_CHECKPOINT, "%s: tensor %s overlaps the one before it", label, entries[i].tensor.name);
+    DT_REQUIRE(entries[i].begin >= at, DT_CHECKPOINT, "%s: tensor %s overlaps the one before it", label,
+               entries[i].tensor.name);
     DT_REQUIRE(entries[i].begin == at, DT_CHECKPOINT, "%s: hole of %" PRIu64 " bytes before tensor %s", label,
                entries[i].begin - at, entries[i].tensor.name);
     DT_REQUIRE(entries[i].end <= data_bytes, DT_CHECKPOINT, "%s: tensor %s ends at %" PRIu64 ", the data at %" PRIu64, label,
@@ -248,7 +249,8 @@ static dt_status header_bounds(const char *label, const uint8_t *data, size_t by
   bool good = length <= bytes - LENGTH_BYTES && length <= header_max && length >= 2 && data[LENGTH_BYTES] == '{';
   const char *format = good ? NULL : dt_foreign_format(data, bytes);
   DT_REQUIRE(format == NULL, DT_CHECKPOINT, "%s: is %s, expected a safetensors file", label, format);
-  DT_REQUIRE(good, DT_CHECKPOINT, "%s: header of %" PRIu64 " bytes in a file of %zu, not a safetensors file", label, length, bytes);
+  DT_REQUIRE(good, DT_CHECKPOINT, "%s: header of %" PRIu64 " bytes in a file of %zu, not a safetensors file", label, length,
+             bytes);
   *out_length = length;
   return DT_OK;
 }

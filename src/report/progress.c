@@ -21,9 +21,7 @@ static const unsigned layouts[] = {
 enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
 
 /* Heavy line for what is done, in green; light line for the rest, dimmed. */
-static const struct {
-  const char *done, *rest;
-} glyphs[2] = {{"=", "-"}, {"\u2501", "\u2500"}};
+static const struct { const char *done, *rest; } glyphs[2] = {{"=", "-"}, {"\u2501", "\u2500"}};
 
 const char *dt_rate_text(double per_second, char text[DT_SHORT_TEXT]) {
   if (!(per_second >= 0) || per_second > 1e15)
@@ -64,7 +62,8 @@ static int print_fields(const dt_progress *p, unsigned fields, char *text) {
   if (fields & EPOCH) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  epoch %lld", (long long)p->epoch);
   if (fields & LOSS) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  loss %.4f", p->loss);
   if (fields & ACCURACY) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  acc %.2f%%", 100 * p->accuracy);
-  if (fields & RATE) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  %s samples/s", dt_rate_text(p->samples_per_second, rate));
+  if (fields & RATE)
+    at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  %s samples/s", dt_rate_text(p->samples_per_second, rate));
   if (fields & ETA) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  ETA %s", dt_seconds_text(p->eta_seconds, eta));
   return at;
 }

@@ -45,16 +45,36 @@ static dt_status open_files(dt_record *r) {
   return dt_terminal_create(&view, &r->terminal);
 }
 
+/* A closed standard stream would lend its number to the next file opened, and lines for the terminal would end up in the
+ * metrics. Opened for reading only, it still fails when written, which the log then says. */
+static dt_status reserve_standard_streams(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    DT_REQUIRE(open("/dev/null", O_RDONLY) == fd, DT_IO, "/dev/null: could not take the place of a closed standard stream");
+  }
+  return DT_OK;
+}
+
 dt_status dt_record_open(const dt_spec *spec, int rank, bool resume, dt_record **out) {
   dt_record *r;
+  *out = NULL;
+  DT_TRY(reserve_standard_streams());
   DT_TRY(dt_alloc(1, sizeof *r, &r));
-  *r = (dt_record){.spec = spec, .rank = rank, .resume = resume, .dir_fd = -1, .lock_fd = -1, .log_fd = -1, .metrics_fd = -1,
-                   .timing_fd = -1, .rate = -1};
+  *r = (dt_record){.spec = spec,
+                   .rank = rank,
+                   .resume = resume,
+                   .dir_fd = -1,
+                   .lock_fd = -1,
+                   .log_fd = -1,
+                   .metrics_fd = -1,
+                   .timing_fd = -1,
+                   .rate = -1};
   pthread_mutex_init(&r->mutex, NULL);
   dt_status status = open_files(r);
   if (status != DT_OK) dt_record_close(&r);
   *out = r;
-  if (status == DT_OK && r->set_aside[0] != '\0') dt_record_say(r, "%s held an earlier run, which is now %s", r->dir, r->set_aside);
+  if (status == DT_OK && r->set_aside[0] != '\0')
+    dt_record_say(r, "%s held an earlier run, which is now %s", r->dir, r->set_aside);
   return status;
 }
 
@@ -134,18 +154,19 @@ static json_t *real(double value) {
 }
 
 static dt_status write_step_metrics(const dt_record *r, const dt_record_step *s) {
-  return dt_lines_write(r->metrics_fd, dt_metrics_file,
-                        json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "kind", "train", "samples_seen",
-                                  (json_int_t)s->samples_seen, "step", (json_int_t)s->step, "epoch", (json_int_t)s->epoch, "loss",
-                                  real(s->loss), "accuracy", real(s->accuracy), "lr", real(s->lr), "momentum", real(s->momentum),
-                                  "grad_norm", real(s->grad_norm)));
+  return dt_lines_write(
+      r->metrics_fd, dt_metrics_file,
+      json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "kind", "train", "samples_seen", (json_int_t)s->samples_seen,
+                "step", (json_int_t)s->step, "epoch", (json_int_t)s->epoch, "loss", real(s->loss), "accuracy",
+                real(s->accuracy), "lr", real(s->lr), "momentum", real(s->momentum), "grad_norm", real(s->grad_norm)));
 }
 
 static dt_status write_step_timing(const dt_record *r, const dt_record_step *s) {
-  return dt_lines_write(r->timing_fd, dt_timing_file,
-                        json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "kind", "train", "samples_seen", (json_int_t)s->samples_seen,
-                                  "step", (json_int_t)s->step, "samples_per_second", real(s->samples_per_second), "data_wait",
-                                  real(s->data_wait), "exposed_communication", real(s->exposed_communication)));
+  return dt_lines_write(
+      r->timing_fd, dt_timing_file,
+      json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "kind", "train", "samples_seen", (json_int_t)s->samples_seen, "step",
+                (json_int_t)s->step, "samples_per_second", real(s->samples_per_second), "data_wait", real(s->data_wait),
+                "exposed_communication", real(s->exposed_communication)));
 }
 
 static dt_progress make_progress(dt_record *r, const dt_record_step *s) {
@@ -165,8 +186,8 @@ static dt_progress make_progress(dt_record *r, const dt_record_step *s) {
 static void print_step(const dt_record_step *s, const dt_progress *p, char text[512]) {
   char rate[DT_SHORT_TEXT], eta[DT_SHORT_TEXT];
   double percent = s->total_samples > 0 ? 100.0 * (double)s->samples_seen / (double)s->total_samples : 0;
-  snprintf(text, 512, "step %-7" PRId64 " %5.1f%%  epoch %" PRId64 "  loss %.4f  acc %.2f%%  lr %.4g  %s samples/s  ETA %s", s->step,
-           percent, s->epoch, s->loss, 100 * s->accuracy, s->lr, dt_rate_text(p->samples_per_second, rate),
+  snprintf(text, 512, "step %-7" PRId64 " %5.1f%%  epoch %" PRId64 "  loss %.4f  acc %.2f%%  lr %.4g  %s samples/s  ETA %s",
+           s->step, percent, s->epoch, s->loss, 100 * s->accuracy, s->lr, dt_rate_text(p->samples_per_second, rate),
            dt_seconds_text(p->eta_seconds, eta));
 }
 
@@ -193,11 +214,11 @@ dt_status dt_record_write_step(dt_record *record, const dt_record_step *step) {
 }
 
 static dt_status write_eval_metrics(const dt_record *r, const dt_record_eval *e) {
-  return dt_lines_write(r->metrics_fd, dt_metrics_file,
-                        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "kind", "eval", "samples_seen",
-                                  (json_int_t)e->samples_seen, "step", (json_int_t)e->step, "epoch", (json_int_t)e->epoch, "samples",
-                                  (json_int_t)e->samples, "correct", (json_int_t)e->correct, "loss", real(e->loss), "accuracy",
-                                  real(e->accuracy)));
+  return dt_lines_write(
+      r->metrics_fd, dt_metrics_file,
+      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "kind", "eval", "samples_seen", (json_int_t)e->samples_seen, "step",
+                (json_int_t)e->step, "epoch", (json_int_t)e->epoch, "samples", (json_int_t)e->samples, "correct",
+                (json_int_t)e->correct, "loss", real(e->loss), "accuracy", real(e->accuracy)));
 }
 
 static dt_status write_eval_timing(const dt_record *r, const dt_record_eval *e) {
@@ -210,7 +231,8 @@ dt_status dt_record_write_eval(dt_record *record, const dt_record_eval *eval) {
   if (record->rank != 0) return DT_OK;
   DT_TRY(write_eval_metrics(record, eval));
   DT_TRY(write_eval_timing(record, eval));
-  dt_record_say(record, "epoch %-3" PRId64 " step %-7" PRId64 " test loss %.4f  accuracy %.2f%% (%" PRId64 " of %" PRId64 ")  %.1f s",
+  dt_record_say(record,
+                "epoch %-3" PRId64 " step %-7" PRId64 " test loss %.4f  accuracy %.2f%% (%" PRId64 " of %" PRId64 ")  %.1f s",
                 eval->epoch, eval->step, eval->loss, 100 * eval->accuracy, eval->correct, eval->samples, eval->seconds);
   return DT_OK;
 }

@@ -16,10 +16,13 @@ const char dt_lock_file[] = "lock";
 
 static dt_status make_path(dt_record *r) {
   const char *name = r->spec->name;
-  bool plain = name != NULL && name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-  DT_REQUIRE(plain, DT_USAGE, "name \"%s\" cannot name a folder; use letters, digits, '.', '_' or '-'", name != NULL ? name : "");
+  bool plain =
+      name != NULL && name[0] != '\0' && strchr(name, '/') == NULL && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+  DT_REQUIRE(plain, DT_USAGE, "name \"%s\" cannot name a folder; use letters, digits, '.', '_' or '-'",
+             name != NULL ? name : "");
   int length = snprintf(r->dir, sizeof r->dir, "%s/%s", r->spec->output, name);
-  DT_REQUIRE(length > 0 && (size_t)length + NAME_MAX < sizeof r->dir, DT_USAGE, "output %.100s...: path too long", r->spec->output);
+  DT_REQUIRE(length > 0 && (size_t)length + NAME_MAX < sizeof r->dir, DT_USAGE, "output %.100s...: path too long",
+             r->spec->output);
   return DT_OK;
 }
 
@@ -98,8 +101,8 @@ static dt_status find_free(const dt_record *r, char *aside) {
 static dt_status set_aside(dt_record *r) {
   int old_dir = r->dir_fd, old_lock = r->lock_fd;
   DT_TRY(find_free(r, r->set_aside));
-  DT_REQUIRE(rename(r->dir, r->set_aside) == 0, DT_IO, "%s: could not set the earlier run aside as %s: %s", r->dir, r->set_aside,
-             strerror(errno));
+  DT_REQUIRE(rename(r->dir, r->set_aside) == 0, DT_IO, "%s: could not set the earlier run aside as %s: %s", r->dir,
+             r->set_aside, strerror(errno));
   dt_status status = lock_take(r);
   close(old_lock);
   close(old_dir);

@@ -29,7 +29,8 @@ struct dt_record {
 /* "2026-11-21T02:04:59.123Z" of now. */
 const char *dt_time_text(char text[DT_TIME_TEXT]);
 
-/* record_folder.c: the run's folder, its lock, and what becomes of an earlier run in it. Fills dir, dir_fd, lock_fd, set_aside. */
+/* record_folder.c: the run's folder, its lock, and what becomes of an earlier run in it. Fills dir, dir_fd, lock_fd, set_aside.
+ */
 dt_status dt_folder_open(dt_record *record);
 
 /* record_lines.c: files of one JSON object a line, each with samples_seen. */
@@ -40,6 +41,5 @@ dt_status dt_lines_write(int fd, const char *file, json_t *object);
 dt_status dt_lines_truncate(int fd, const char *file, int64_t samples_seen);
 
 extern const char dt_metrics_file[], dt_timing_file[], dt_run_file[], dt_lock_file[];
-
 
 #endif

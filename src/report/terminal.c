@@ -45,8 +45,8 @@ static bool process_look(long pid, char name[32], long *out_parent) {
 }
 
 static bool is_launcher(const char *name) {
-  static const char *const launchers[] = {"mpirun", "mpiexec", "orterun", "prterun", "orted", "prted", "mpiexec.hydra",
-                                          "hydra_pmi_proxy", "srun", "slurmstepd"};
+  static const char *const launchers[] = {"mpirun", "mpiexec",       "orterun",         "prterun", "orted",
+                                          "prted",  "mpiexec.hydra", "hydra_pmi_proxy", "srun",    "slurmstepd"};
   for (size_t i = 0; i < sizeof launchers / sizeof launchers[0]; i++)
     if (strcmp(name, launchers[i]) == 0) return true;
   return false;
@@ -116,7 +116,9 @@ static void write_quietly(dt_terminal *t, int fd, const char *text, size_t bytes
     ssize_t done = write(fd, text, bytes);
     if (done < 0 && (errno == EINTR || (errno == EAGAIN && wait_writable(fd)))) continue;
     if (done < 0) t->failure = errno;
-    if (done > 0) text += done, bytes -= (size_t)done;
+    if (done < 0) break;
+    text += done;
+    bytes -= (size_t)done;
   }
   const struct timespec now = {0};
   if (t->failure == EPIPE) sigtimedwait(&pipe_set, NULL, &now);

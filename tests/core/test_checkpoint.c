@@ -39,8 +39,8 @@ static void model_init(model *m, double value) {
 static dt_status save_with(int64_t samples, const char *config, int keep, char *path) {
   model m;
   model_init(&m, (double)samples);
-  dt_checkpoint_meta meta = {.samples_seen = samples, .step = samples / 10, .best_accuracy = 0.1, .config = config,
-                             .fingerprint = "dtrain test"};
+  dt_checkpoint_meta meta = {
+      .samples_seen = samples, .step = samples / 10, .best_accuracy = 0.1, .config = config, .fingerprint = "dtrain test"};
   return dt_checkpoint_save(dir, &meta, &m.tensors, keep, path);
 }
 
@@ -363,6 +363,11 @@ static void saving_again_keeps_or_replaces(void **state) {
   assert_int_equal(stat(manifest, &after), 0);
   assert_true(before.st_ino != after.st_ino);
   write_whole(manifest, "broken", 6);
+  save(20);
+  free(expect_newest(20));
+  path_in(20, "", manifest);
+  dt_test_tree_remove(manifest);
+  write_whole(manifest, "a file", 6);
   save(20);
   free(expect_newest(20));
   assert_int_equal(dt_test_dir_count(dir), 2);

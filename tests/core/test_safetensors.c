@@ -41,7 +41,7 @@ static size_t build(const char *header, const void *data, size_t bytes, uint8_t 
   return 8 + length + bytes;
 }
 
-/* 107 characters and five blanks: 112 is a multiple of 8. */
+/* Blanks up to a multiple of 8 follow in the file. */
 static const char known_header[] =
     "{\"m.bias\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[0,8]},"
     "\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[8,16]}}";
@@ -106,9 +106,11 @@ static const struct {
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4, "ends at 8"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9, "after the last tensor"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "hole of 4"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":["
+     "8,12]}}",
      12, "hole of 4"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":["
+     "4,12]}}",
      12, "overlaps"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, "ascending"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8, "ascending"},
@@ -126,10 +128,12 @@ static const struct {
     {"{\"../x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "name"},
     {"{\"\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "name"},
     {"{\"a\\u0000b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "NUL"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":["
+     "4,8]}}",
      8, "duplicate"},
-    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}", 5,
-     "aligned"},
+    {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":["
+     "1,5]}}",
+     5, "aligned"},
     {"{\"a\":1}", 4, "expected an object"},
     {"{\"a\":", 4, "header offset"},
     {"[1,2,3]", 4, "not a safetensors file"},
@@ -169,7 +173,10 @@ static void refuses_wild_lengths_and_every_truncation(void **state) {
 static void names_other_formats(void **state) {
   static const struct {
     const char *head, *expected;
-  } formats[] = {{"PK\x03\x04........", "zip"}, {"\x80\x02........", "pickle"}, {"GGUF\x03.......", "GGUF"}, {"\x08\x07\x12\x07pytorch", "ONNX"}};
+  } formats[] = {{"PK\x03\x04........", "zip"},
+                 {"\x80\x02........", "pickle"},
+                 {"GGUF\x03.......", "GGUF"},
+                 {"\x08\x07\x12\x07pytorch", "ONNX"}};
   for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
     dt_tensor_ref *refs;
     int count;

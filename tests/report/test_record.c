@@ -63,9 +63,18 @@ static dt_record *open_run(bool resume) {
 }
 
 static dt_record_step step_at(int64_t step) {
-  return (dt_record_step){.step = step, .samples_seen = 64 * step, .total_samples = 6400, .epoch = 1, .loss = 1.0 / (double)step,
-                          .accuracy = 0.5, .lr = 0.1, .momentum = 0.9, .grad_norm = 2, .samples_per_second = 12345,
-                          .data_wait = 0.001, .exposed_communication = 0.002};
+  return (dt_record_step){.step = step,
+                          .samples_seen = 64 * step,
+                          .total_samples = 6400,
+                          .epoch = 1,
+                          .loss = 1.0 / (double)step,
+                          .accuracy = 0.5,
+                          .lr = 0.1,
+                          .momentum = 0.9,
+                          .grad_norm = 2,
+                          .samples_per_second = 12345,
+                          .data_wait = 0.001,
+                          .exposed_communication = 0.002};
 }
 
 static void write_steps(dt_record *r, int64_t first, int64_t last) {
@@ -81,14 +90,16 @@ static void one_line_a_step_and_every_digit(void **state) {
   char text[TEXT_ROOM];
   dt_record *r = open_run(false);
   write_steps(r, 3, 3);
-  dt_record_eval e = {.step = 3, .samples_seen = 192, .epoch = 1, .samples = 10, .correct = 9, .loss = 0.25, .accuracy = 0.9, .seconds = 2};
+  dt_record_eval e = {
+      .step = 3, .samples_seen = 192, .epoch = 1, .samples = 10, .correct = 9, .loss = 0.25, .accuracy = 0.9, .seconds = 2};
   assert_int_equal(dt_record_write_eval(r, &e), DT_OK);
   dt_record_close(&r);
-  assert_string_equal(slurp("net/metrics.jsonl", text),
-                      "{\"kind\":\"train\",\"samples_seen\":192,\"step\":3,\"epoch\":1,\"loss\":0.33333333333333331,\"accuracy\":0.5,"
-                      "\"lr\":0.10000000000000001,\"momentum\":0.90000000000000002,\"grad_norm\":2.0}\n"
-                      "{\"kind\":\"eval\",\"samples_seen\":192,\"step\":3,\"epoch\":1,\"samples\":10,\"correct\":9,\"loss\":0.25,"
-                      "\"accuracy\":0.90000000000000002}\n");
+  assert_string_equal(
+      slurp("net/metrics.jsonl", text),
+      "{\"kind\":\"train\",\"samples_seen\":192,\"step\":3,\"epoch\":1,\"loss\":0.33333333333333331,\"accuracy\":0.5,"
+      "\"lr\":0.10000000000000001,\"momentum\":0.90000000000000002,\"grad_norm\":2.0}\n"
+      "{\"kind\":\"eval\",\"samples_seen\":192,\"step\":3,\"epoch\":1,\"samples\":10,\"correct\":9,\"loss\":0.25,"
+      "\"accuracy\":0.90000000000000002}\n");
   assert_non_null(strstr(slurp("net/timing.jsonl", text), "\"samples_per_second\":12345.0"));
 }
 
@@ -203,8 +214,13 @@ static void run_json_tells_the_facts(void **state) {
   dt_config *config;
   char text[TEXT_ROOM];
   if (dt_config_parse("c.yaml", config_text, strlen(config_text), NULL, 0, &config) != DT_OK) fail_msg("%s", dt_error_text());
-  const dt_record_facts facts = {.device_name = "cpu", .program_hash = 0xabc, .ranks = 4, .threads = 2, .shards = 4,
-                                 .command = "dtrain train c.yaml", .mpi_library = "Open MPI"};
+  const dt_record_facts facts = {.device_name = "cpu",
+                                 .program_hash = 0xabc,
+                                 .ranks = 4,
+                                 .threads = 2,
+                                 .shards = 4,
+                                 .command = "dtrain train c.yaml",
+                                 .mpi_library = "Open MPI"};
   for (int attempt = 0; attempt < 2; attempt++) {
     dt_record *r = open_run(attempt > 0);
     assert_int_equal(dt_record_start(r, config, &facts), DT_OK);
@@ -275,6 +291,13 @@ static void a_full_output_does_not_end_the_run(void **state) {
   close(fd);
 }
 
+static void a_closed_output_does_not_end_the_run(void **state) {
+  char text[TEXT_ROOM];
+  broken_output(-1, "Bad file descriptor");
+  assert_true(slurp("net/metrics.jsonl", text)[0] == '{');
+  assert_null(strchr(strchr(text, '\n') + 1, '\n'));
+}
+
 static void a_reader_that_went_away_does_not_end_the_run(void **state) {
   int fds[2];
   assert_int_equal(pipe(fds), 0);
@@ -287,8 +310,10 @@ static void a_reader_that_went_away_does_not_end_the_run(void **state) {
 static int columns_of(const char *text) {
   int columns = 0;
   for (; *text != '\0'; text++) {
-    if (*text == '\x1b') text = strchr(text, 'm');
-    else columns += ((unsigned char)*text & 0xc0) != 0x80;
+    if (*text == '\x1b')
+      text = strchr(text, 'm');
+    else
+      columns += ((unsigned char)*text & 0xc0) != 0x80;
   }
   return columns;
 }
@@ -297,8 +322,19 @@ static void the_bar_never_wraps(void **state) {
   char text[DT_BAR_TEXT];
   const dt_progress progress[] = {
       {.samples_seen = 0, .total_samples = 100, .eta_seconds = -1, .samples_per_second = -1},
-      {.samples_seen = 50, .total_samples = 100, .epoch = 3, .loss = 0.5, .accuracy = 0.875, .samples_per_second = 12345, .eta_seconds = 42},
-      {.samples_seen = INT64_MAX, .total_samples = 1, .epoch = INT64_MAX, .loss = 1e300, .accuracy = 1, .samples_per_second = 1e300,
+      {.samples_seen = 50,
+       .total_samples = 100,
+       .epoch = 3,
+       .loss = 0.5,
+       .accuracy = 0.875,
+       .samples_per_second = 12345,
+       .eta_seconds = 42},
+      {.samples_seen = INT64_MAX,
+       .total_samples = 1,
+       .epoch = INT64_MAX,
+       .loss = 1e300,
+       .accuracy = 1,
+       .samples_per_second = 1e300,
        .eta_seconds = 1e300},
       {.samples_seen = 1, .total_samples = 0, .loss = NAN, .accuracy = NAN, .samples_per_second = NAN, .eta_seconds = NAN},
   };
@@ -312,10 +348,16 @@ static void the_bar_never_wraps(void **state) {
 
 static void the_bar_reads_well(void **state) {
   char text[DT_BAR_TEXT], rate[DT_SHORT_TEXT], eta[DT_SHORT_TEXT];
-  const dt_progress p = {.samples_seen = 50, .total_samples = 100, .epoch = 3, .loss = 0.41234, .accuracy = 0.8765,
-                         .samples_per_second = 12345, .eta_seconds = 3725};
+  const dt_progress p = {.samples_seen = 50,
+                         .total_samples = 100,
+                         .epoch = 3,
+                         .loss = 0.41234,
+                         .accuracy = 0.8765,
+                         .samples_per_second = 12345,
+                         .eta_seconds = 3725};
   dt_progress_print(&p, 100, false, false, text);
-  assert_string_equal(text, "===============----------------  50%  epoch 3  loss 0.4123  acc 87.65%  12.3k samples/s  ETA 1:02:05");
+  assert_string_equal(text,
+                      "===============----------------  50%  epoch 3  loss 0.4123  acc 87.65%  12.3k samples/s  ETA 1:02:05");
   dt_progress_print(&p, 30, false, false, text);
   assert_string_equal(text, "======------  50%  loss 0.4123");
   dt_progress_print(&p, 4, false, false, text);
@@ -353,6 +395,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(run_json_tells_the_facts, begin, end),
       cmocka_unit_test_setup_teardown(plain_lines_where_there_is_no_terminal, begin, end),
       cmocka_unit_test_setup_teardown(a_full_output_does_not_end_the_run, begin, end),
+      cmocka_unit_test_setup_teardown(a_closed_output_does_not_end_the_run, begin, end),
       cmocka_unit_test_setup_teardown(a_reader_that_went_away_does_not_end_the_run, begin, end),
       cmocka_unit_test_setup_teardown(the_bar_never_wraps, begin, end),
       cmocka_unit_test_setup_teardown(the_bar_reads_well, begin, end),
