@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -177,24 +178,45 @@ static size_t page_up(size_t bytes) {
   return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
+/* Whether /dev/shm, where windows live, holds `bytes` more on every rank. Open MPI finds out on one rank only and leaves the
+ * others waiting for ever, and containers give 64 MB by default, so it is asked first. */
+static dt_status check_room(MPI_Comm host, size_t bytes) {
+  int64_t needed = (int64_t)bytes, room = INT64_MAX;
+  DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &needed, 1, MPI_INT64_T, MPI_SUM, host));
+  struct statvfs fs;
+  if (statvfs("/dev/shm", &fs) == 0) room = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
+  DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &room, 1, MPI_INT64_T, MPI_MIN, host));
+  DT_REQUIRE(needed < room, DT_ENVIRONMENT,
+             "gradients of this host's ranks need %lld bytes of /dev/shm, %lld are free; enlarge it (docker: --shm-size), or use "
+             "comm.transport: messages",
+             (long long)needed, (long long)room);
+  return DT_OK;
+}
+
+/* Every rank comes out with the same status. */
+static dt_status allocate_window(MPI_Comm host, size_t bytes, void **own, MPI_Win *window) {
+  MPI_Info info = MPI_INFO_NULL;
+  DT_TRY(check_room(host, bytes));
+  DT_MPI(MPI_Info_create(&info));
+  MPI_Info_set(info, "alloc_shared_noncontig", "true");
+  int code = MPI_Win_allocate_shared((MPI_Aint)bytes, 1, info, host, own, window);
+  MPI_Info_free(&info);
+  int failed = code != MPI_SUCCESS;
+  DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, host));
+  if (failed) *window = MPI_WIN_NULL; /* freeing is collective: a window that only some ranks have must be left alone */
+  DT_REQUIRE(!failed, DT_ENVIRONMENT, "this MPI gives no shared-memory window of %zu bytes; use comm.transport: messages", bytes);
+  return DT_OK;
+}
+
 /* One part for each rank, of its own pages; rank 0's begins with the counters. */
 static dt_status open_window(shared_reducer *r) {
   const dt_reducer_options *o = &r->options;
-  MPI_Comm host = r->comm->host;
   int rank = r->comm->base.rank, size = r->comm->base.size;
   size_t counters = page_up((size_t)o->bucket_count * sizeof(shared_bucket));
   size_t nodes = page_up((size_t)o->tree->nodes_max * (size_t)o->node_elements * dt_dtype_bytes(o->dtype));
   size_t bytes = nodes + (rank == 0 ? counters : 0) + PAGE; /* a page to align on */
   void *own = NULL;
-  MPI_Info info = MPI_INFO_NULL;
-  DT_MPI(MPI_Info_create(&info));
-  MPI_Info_set(info, "alloc_shared_noncontig", "true");
-  int code = MPI_Win_allocate_shared((MPI_Aint)bytes, 1, info, host, &own, &r->window);
-  MPI_Info_free(&info);
-  int failed = code != MPI_SUCCESS;
-  DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, host));
-  if (failed) r->window = code == MPI_SUCCESS ? r->window : MPI_WIN_NULL;
-  DT_REQUIRE(!failed, DT_ENVIRONMENT, "no shared memory for %zu bytes of gradients per rank (/dev/shm full?); use comm.transport: messages", bytes);
+  DT_TRY(allocate_window(r->comm->host, bytes, &own, &r->window));
   memset(own, 0, bytes); /* touched by its owner first */
   for (int i = 0; i < size; i++) {
     MPI_Aint part = 0;
@@ -206,7 +228,7 @@ static dt_status open_window(shared_reducer *r) {
     r->node0[i] = base + (i == 0 ? counters : 0);
   }
   r->base.gradient = r->node0[rank];
-  DT_MPI(MPI_Barrier(host));
+  DT_MPI(MPI_Barrier(r->comm->host));
   return DT_OK;
 }
 
