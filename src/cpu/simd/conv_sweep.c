@@ -88,6 +88,7 @@ static void conv_tile_long_act(const conv_tile *t, int co, int px) {
 #define CONV_TILE(CO, PX)                                                                    \
   static void conv_tile_##CO##_##PX(const conv_tile *t) {                                    \
     v16 acc[(CO) * (PX)];                                                                    \
+    conv_tile_expect(t, CO, PX);                                                             \
     conv_tile_sum(t, acc, CO, PX);                                                           \
     conv_tile_finish(t, acc, CO, PX);                                                        \
   }
@@ -111,7 +112,7 @@ typedef struct conv_line {
   conv_channels channels;
   conv_tile tile;     /* filled in but for what depends on the place */
   const float *x, *w; /* of the group's and tile's first channel */
-  ptrdiff_t y;        /* of the tile's first channel, from place->y */
+  ptrdiff_t y;        /* of the tile's first channel, row 0 and column 0 of the phase, from place->y */
 } conv_line;
 
 static conv_line conv_line_start(const conv_phase *phase, const conv_place *place, int tile) {
@@ -121,7 +122,8 @@ static conv_line conv_line_start(const conv_phase *phase, const conv_place *plac
   int channel = line.channels.group * phase->out_channels + line.channels.first;
   line.x = place->x + (ptrdiff_t)line.channels.group * phase->in_channels * plane;
   line.w = conv_tile_weights(phase, line.channels);
-  line.y = (ptrdiff_t)(channel - place->first_channel) * place->y_channel;
+  line.y = (channel - place->first_channel) * place->y_channel + (h->out_first - place->first_row) * place->y_row +
+           (ptrdiff_t)(w->out_first - place->first_column) * 16;
   line.tile = (conv_tile){.x_channel = plane,
                           .x_row = (ptrdiff_t)h->tap_step * w->in * 16,
                           .x_column = (ptrdiff_t)w->tap_step * 16,
@@ -140,38 +142,45 @@ typedef struct conv_rectangle {
   int tap_row, tap_row_end, tap_column, tap_column_end;
 } conv_rectangle;
 
-static void conv_run_tile(conv_line *line, const conv_rectangle *r, int row, int column, int px) {
-  const conv_axis *h = &line->phase->axis[0], *w = &line->phase->axis[1];
+static void conv_run_tile(conv_line *line, const float *x, ptrdiff_t y, int px) {
   const conv_place *place = line->place;
   conv_tile *t = &line->tile;
   int count = line->channels.count;
-  ptrdiff_t x_row = (ptrdiff_t)row * h->step + h->offset + (ptrdiff_t)r->tap_row * h->tap_step;
-  ptrdiff_t x_column = (ptrdiff_t)column * w->step + w->offset + (ptrdiff_t)r->tap_column * w->tap_step;
-  t->x = line->x + (x_row * w->in + x_column) * 16;
-  t->w = line->w + r->tap_row * t->w_row + r->tap_column * count;
-  ptrdiff_t y = line->y + (ptrdiff_t)(h->out_first + row * h->out_step - place->first_row) * place->y_row +
-                (ptrdiff_t)(w->out_first + column * w->out_step - place->first_column) * 16;
+  t->x = x;
   t->y = place->y + y;
-  t->addend = place->addend != NULL ? place->addend + y : NULL;
-  t->mask = place->mask != NULL ? place->mask + y : NULL;
+  if (place->addend != NULL) t->addend = place->addend + y;
+  if (place->mask != NULL) t->mask = place->mask + y;
   conv_tile_table[count - 1][px - 1](t);
   if (t->act == DT_ACT_SIGMOID || t->act == DT_ACT_TANH) conv_tile_long_act(t, count, px);
 }
 
 static void conv_run_rectangle(conv_line *line, const conv_rectangle *r) {
   const conv_axis *h = &line->phase->axis[0], *w = &line->phase->axis[1];
+  conv_tile *t = &line->tile;
   int height = r->row_end - r->row, width = r->column_end - r->column;
+  ptrdiff_t x_down = (ptrdiff_t)h->step * w->in * 16, x_across = (ptrdiff_t)w->step * 16;
+  ptrdiff_t y_down = h->out_step * line->place->y_row, y_across = (ptrdiff_t)w->out_step * 16;
   bool across = width >= height || width >= CONV_PX;
   int length = across ? width : height, lines = across ? height : width;
-  int pieces = conv_pieces(length, CONV_PX);
-  line->tile.rows = r->tap_row_end - r->tap_row;
-  line->tile.columns = r->tap_column_end - r->tap_column;
-  line->tile.x_px = across ? (ptrdiff_t)w->step * 16 : (ptrdiff_t)h->step * w->in * 16;
-  line->tile.y_px = across ? (ptrdiff_t)w->out_step * 16 : h->out_step * line->place->y_row;
-  for (int i = 0; i < lines; i++) {
+  int pieces = conv_pieces(length, CONV_PX), least = length / pieces, longer = length % pieces;
+  ptrdiff_t x_line = across ? x_down : x_across, y_line = across ? y_down : y_across;
+  ptrdiff_t x_row = (ptrdiff_t)r->row * h->step + h->offset + (ptrdiff_t)r->tap_row * h->tap_step;
+  ptrdiff_t x_column = (ptrdiff_t)r->column * w->step + w->offset + (ptrdiff_t)r->tap_column * w->tap_step;
+  const float *x_first = line->x + (x_row * w->in + x_column) * 16;
+  ptrdiff_t y_first = line->y + r->row * y_down + r->column * y_across;
+  t->x_px = across ? x_across : x_down;
+  t->y_px = across ? y_across : y_down;
+  t->w = line->w + r->tap_row * t->w_row + r->tap_column * line->channels.count;
+  t->rows = r->tap_row_end - r->tap_row;
+  t->columns = r->tap_column_end - r->tap_column;
+  for (int i = 0; i < lines; i++, x_first += x_line, y_first += y_line) {
+    const float *x = x_first;
+    ptrdiff_t y = y_first;
     for (int piece = 0; piece < pieces; piece++) {
-      int first = conv_piece_first(length, pieces, piece), px = conv_piece_first(length, pieces, piece + 1) - first;
-      conv_run_tile(line, r, r->row + (across ? i : first), r->column + (across ? first : i), px);
+      int px = piece < longer ? least + 1 : least;
+      conv_run_tile(line, x, y, px);
+      x += px * t->x_px;
+      y += px * t->y_px;
     }
   }
 }

@@ -69,6 +69,15 @@ VEC void conv_tile_finish(const conv_tile *t, v16 *acc, const int CO, const int 
   }
 }
 
+/* Asks for the lines that the tile will write, so that they are there when the sum is done. */
+VEC void conv_tile_expect(const conv_tile *t, const int CO, const int PX) {
+#pragma GCC unroll 8
+  for (int c = 0; c < CO; c++) {
+#pragma GCC unroll 8
+    for (int p = 0; p < PX; p++) __builtin_prefetch(t->y + c * t->y_channel + p * t->y_px, 1);
+  }
+}
+
 VEC void conv_tile_sum(const conv_tile *t, v16 *acc, const int CO, const int PX) {
 #pragma GCC unroll 32
   for (int i = 0; i < CO * PX; i++) acc[i] = v16_zero();

@@ -23,10 +23,11 @@ typedef struct weight_tile {
   int rows, columns;         /* of dy */
   int inner_first, inner_end; /* columns of dy at which every kernel column is inside */
   int x_first, x_tap_places, x_px_places, x_width; /* the same places as numbers, for the columns at the border */
+  float *dw;                  /* the sum of the first weight */
+  ptrdiff_t dw_out, dw_in;    /* from one output and input channel to the next */
 } weight_tile;
 
-/* Sums of the tile: [CO][CI][KX] vectors. */
-typedef void weight_tile_fn(const weight_tile *t, float *sums);
+typedef void weight_tile_fn(const weight_tile *t);
 
 VEC void weight_column(const weight_tile *t, const float *dy, const float *x, int column, const bool border, v16 *acc, const int CO,
                        const int CI, const int KX) {
@@ -46,7 +47,7 @@ VEC void weight_column(const weight_tile *t, const float *dy, const float *x, in
   }
 }
 
-VEC void weight_tile_sum(const weight_tile *t, float *sums, const int CO, const int CI, const int KX) {
+VEC void weight_tile_sum(const weight_tile *t, const int CO, const int CI, const int KX) {
   v16 acc[WEIGHT_SUMS];
 #pragma GCC unroll 32
   for (int i = 0; i < WEIGHT_SUMS; i++) acc[i] = v16_zero();
@@ -57,13 +58,22 @@ VEC void weight_tile_sum(const weight_tile *t, float *sums, const int CO, const 
     for (; column < t->inner_end; column++) weight_column(t, dy, x, column, false, acc, CO, CI, KX);
     for (; column < t->columns; column++) weight_column(t, dy, x, column, true, acc, CO, CI, KX);
   }
+  float sums[WEIGHT_SUMS];
 #pragma GCC unroll 2
   for (int i = 0; i < CO * CI * KX; i += 16) v16_sum16(acc + i, sums + i);
+#pragma GCC unroll 8
+  for (int c = 0; c < CO; c++) {
+#pragma GCC unroll 8
+    for (int i = 0; i < CI; i++) {
+#pragma GCC unroll 8
+      for (int k = 0; k < KX; k++) t->dw[c * t->dw_out + i * t->dw_in + k] = sums[(c * CI + i) * KX + k];
+    }
+  }
 }
 
 #define WEIGHT_TILE(CO, CI, KX)                                                            \
-  static void weight_tile_##CO##_##CI##_##KX(const weight_tile *t, float *sums) {          \
-    weight_tile_sum(t, sums, CO, CI, KX);                                                  \
+  static void weight_tile_##CO##_##CI##_##KX(const weight_tile *t) {                       \
+    weight_tile_sum(t, CO, CI, KX);                                                        \
   }
 #if defined(DT_ISA_avx512)
 #define WEIGHT_TILES(CO)                                                                                                   \
@@ -117,60 +127,69 @@ typedef struct weight_place {
   int count;
 } weight_place;
 
-static void weight_run_tile(const weight_place *at, int in, int in_count, int row, int column, int column_count) {
+/* The part of a tile that depends on its kernel columns only. */
+static weight_tile weight_tile_start(const weight_place *at, int column, int column_count) {
   const conv_shape *s = &at->job->shape;
   const dt_window *w = &s->op.window;
-  int row_first, row_end, first, end, last_first, last_end;
-  weight_outputs_inside(s, 0, row, &row_first, &row_end);
+  int first, end, last_first, last_end;
   weight_outputs_inside(s, 1, column, &first, &end);
   weight_outputs_inside(s, 1, column + column_count - 1, &last_first, &last_end);
-  int x_first = column * w->dilation[1] - w->pad[1];
-  ptrdiff_t x_row = (ptrdiff_t)row_first * w->stride[0] + row * w->dilation[0] - w->pad[0];
-  weight_tile t = {.dy = at->dy + (ptrdiff_t)row_first * s->out[2] * 16,
-                   .x = at->x + in * s->in_plane + (x_row * s->in[2] + x_first) * 16,
-                   .dy_channel = s->out_plane,
+  weight_tile t = {.dy_channel = s->out_plane,
                    .dy_row = (ptrdiff_t)s->out[2] * 16,
                    .x_channel = s->in_plane,
                    .x_row = (ptrdiff_t)w->stride[0] * s->in[2] * 16,
                    .x_tap = (ptrdiff_t)w->dilation[1] * 16,
                    .x_px = (ptrdiff_t)w->stride[1] * 16,
-                   .rows = row_end - row_first,
                    .columns = s->out[2],
-                   .x_first = x_first,
+                   .inner_first = first > last_first ? first : last_first,
+                   .inner_end = end < last_end ? end : last_end,
+                   .x_first = column * w->dilation[1] - w->pad[1],
                    .x_tap_places = w->dilation[1],
                    .x_px_places = w->stride[1],
-                   .x_width = s->in[2]};
-  t.inner_first = first > last_first ? first : last_first;
-  t.inner_end = end < last_end ? end : last_end;
+                   .x_width = s->in[2],
+                   .dw_in = (ptrdiff_t)w->kernel[0] * w->kernel[1]};
   if (t.inner_end < t.inner_first) t.inner_end = t.inner_first;
-  float sums[WEIGHT_SUMS], *from = sums;
-  weight_tile_table[at->count - 1][in_count - 1][column_count - 1](&t, sums);
-  for (int c = 0; c < at->count; c++) {
-    for (int i = 0; i < in_count; i++, from += column_count) {
-      float *to = at->dw + ((ptrdiff_t)(c * s->in_channels + in + i) * w->kernel[0] + row) * w->kernel[1] + column;
-      memcpy(to, from, (size_t)column_count * sizeof(float));
-    }
-  }
+  t.dw_out = s->in_channels * t.dw_in;
+  return t;
 }
 
-static void weight_run_inputs(const weight_place *at, int column, int column_count) {
+/* All weights of the task with the kernel columns from `column` on. Input channels are outermost, so that those of one tile
+ * stay in the cache for all kernel rows. */
+static void weight_run_columns(const weight_place *at, int column, int column_count) {
   const conv_shape *s = &at->job->shape;
+  const dt_window *w = &s->op.window;
+  weight_tile t = weight_tile_start(at, column, column_count);
   int pieces = conv_pieces(s->in_channels, WEIGHT_TAPS / column_count);
   for (int piece = 0; piece < pieces; piece++) {
     int in = conv_piece_first(s->in_channels, pieces, piece);
     int in_count = conv_piece_first(s->in_channels, pieces, piece + 1) - in;
-    for (int row = 0; row < s->op.window.kernel[0]; row++) weight_run_tile(at, in, in_count, row, column, column_count);
+    for (int row = 0; row < w->kernel[0]; row++) {
+      int row_first, row_end;
+      weight_outputs_inside(s, 0, row, &row_first, &row_end);
+      ptrdiff_t x_row = (ptrdiff_t)row_first * w->stride[0] + row * w->dilation[0] - w->pad[0];
+      t.rows = row_end - row_first;
+      t.dy = at->dy + row_first * t.dy_row;
+      t.x = at->x + in * s->in_plane + (x_row * s->in[2] + t.x_first) * 16;
+      t.dw = at->dw + in * t.dw_in + row * w->kernel[1] + column;
+      weight_tile_table[at->count - 1][in_count - 1][column_count - 1](&t);
+    }
   }
 }
 
+/* Four chains of additions side by side; a tile with fewer channels repeats its last. */
 static void weight_bias(const weight_place *at, float *db) {
   const conv_shape *s = &at->job->shape;
-  for (int c = 0; c < at->count; c++) {
-    const float *dy = at->dy + c * s->out_plane;
-    v16 acc = v16_zero();
-    for (ptrdiff_t i = 0; i < s->out_plane; i += 16) acc = v16_add(acc, v16_load(dy + i));
-    db[c] = v16_sum(acc);
+  const float *dy[WEIGHT_CO];
+  v16 acc[WEIGHT_CO];
+  for (int c = 0; c < WEIGHT_CO; c++) {
+    dy[c] = at->dy + (c < at->count ? c : at->count - 1) * s->out_plane;
+    acc[c] = v16_zero();
   }
+  for (ptrdiff_t i = 0; i < s->out_plane; i += 16) {
+#pragma GCC unroll 8
+    for (int c = 0; c < WEIGHT_CO; c++) acc[c] = v16_add(acc[c], v16_load(dy[c] + i));
+  }
+  for (int c = 0; c < at->count; c++) db[c] = v16_sum(acc[c]);
 }
 
 static void weight_task(void *context, int index, int thread) {
@@ -190,7 +209,7 @@ static void weight_task(void *context, int index, int thread) {
   int columns = s->op.window.kernel[1], pieces = conv_pieces(columns, WEIGHT_TAPS);
   for (int i = 0; i < pieces; i++) {
     int column = conv_piece_first(columns, pieces, i);
-    weight_run_inputs(&at, column, conv_piece_first(columns, pieces, i + 1) - column);
+    weight_run_columns(&at, column, conv_piece_first(columns, pieces, i + 1) - column);
   }
 }
 
