@@ -22,8 +22,10 @@ static dt_status fold_status(dt_comm *comm, dt_status status, bool name_rank) {
   dt_status sent = comm->ops->bcast(comm, text, TEXT_BYTES, rank);
   if (sent == DT_OK && status == DT_OK) {
     dt_error_clear();
-    if (name_rank) dt_error_set(first, __FILE__, __LINE__, "rank %d: %s", rank, text);
-    else dt_error_set(first, __FILE__, __LINE__, "%s", text);
+    if (name_rank)
+      dt_error_set(first, __FILE__, __LINE__, "rank %d: %s", rank, text);
+    else
+      dt_error_set(first, __FILE__, __LINE__, "%s", text);
   }
   free(text);
   return sent == DT_OK ? first : sent;

@@ -45,7 +45,8 @@ static void keep_failure(async_reducer *r, dt_status status) {
 }
 
 static void advance(async_reducer *r) {
-  for (int i = 0; i < r->options.bucket_count && r->active > 0 && r->failed == DT_OK; i++) keep_failure(r, advance_bucket(r, i));
+  for (int i = 0; i < r->options.bucket_count && r->active > 0 && r->failed == DT_OK; i++)
+    keep_failure(r, advance_bucket(r, i));
 }
 
 static void pause_ns(long ns) {
@@ -94,8 +95,10 @@ static void wait_done(async_reducer *r, int index) {
     advance(r);
     if (r->bucket[index].phase == r->phases) return;
     pthread_mutex_unlock(&r->lock);
-    if (polls < POLLS) sched_yield();
-    else pause_ns(POLL_PAUSE_NS);
+    if (polls < POLLS)
+      sched_yield();
+    else
+      pause_ns(POLL_PAUSE_NS);
     pthread_mutex_lock(&r->lock);
   }
 }

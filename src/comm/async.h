@@ -16,7 +16,7 @@ typedef struct async_reducer async_reducer;
 struct async_reducer {
   dt_reducer base;
   mpi_comm *comm;
-  MPI_Comm channel; /* of this reducer alone */
+  MPI_Comm channel;           /* of this reducer alone */
   dt_reducer_options options; /* bucket and tree are borrowed */
   int phases;                 /* of a bucket */
   /* Enters a phase: adds requests to request[*count]. Runs under the lock. */
@@ -27,7 +27,7 @@ struct async_reducer {
     int phase; /* phases = done */
     MPI_Request *request;
     int count;
-  } *bucket;
+  } * bucket;
   MPI_Request *requests; /* behind bucket[].request */
   pthread_t thread;
   pthread_mutex_t lock;

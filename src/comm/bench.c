@@ -113,8 +113,13 @@ static dt_status create_reducers(bench *b) {
   DT_TRY(dt_tree_create(base->size, base->size, base->rank, 0, &b->tree));
   for (method m = METHOD_SHARED; m < METHOD_COUNT; m++) {
     if (m == METHOD_SHARED && base->local_size != base->size) continue;
-    dt_reducer_options options = {.tree = b->tree, .mode = methods[m].mode, .transport = methods[m].transport, .dtype = DT_F32,
-                                  .bucket = b->bucket, .bucket_count = b->bucket_count, .node_elements = elements};
+    dt_reducer_options options = {.tree = b->tree,
+                                  .mode = methods[m].mode,
+                                  .transport = methods[m].transport,
+                                  .dtype = DT_F32,
+                                  .bucket = b->bucket,
+                                  .bucket_count = b->bucket_count,
+                                  .node_elements = elements};
     DT_TRY(base->ops->reducer_create(&b->comm->base, &options, &b->reducer[m]));
   }
   return dt_block_alloc((size_t)elements * sizeof(float), &b->plain);
@@ -136,7 +141,8 @@ dt_status dt_bench_allreduce(dt_comm *comm, const dt_bench_options *options, FIL
   int64_t most = options->max_bytes > 0 ? options->max_bytes : 1 << 28;
   DT_REQUIRE(comm->size > 1, DT_USAGE, "an all-reduce of one rank has nothing to measure; start with `mpirun -np 2 ...`");
   DT_REQUIRE(least >= 4 && least <= most && most <= (int64_t)1 << 32, DT_USAGE,
-             "sizes from %lld to %lld bytes: expected 4 <= smallest <= largest <= 4294967296", (long long)least, (long long)most);
+             "sizes from %lld to %lld bytes: expected 4 <= smallest <= largest <= 4294967296", (long long)least,
+             (long long)most);
   bench b = {.comm = (mpi_comm *)comm};
   for (int64_t bytes = least; bytes <= most && b.bucket_count < SIZES; bytes *= 4) {
     b.bucket[b.bucket_count++] = (dt_bucket){.first = 0, .count = bytes / (int64_t)sizeof(float)};

@@ -27,14 +27,16 @@ static int64_t srun_tasks(void) {
   return getenv("SLURM_PROCID") != NULL ? env_count("SLURM_STEP_NUM_TASKS") : 0;
 }
 
-#define SRUN_LINE "start it with `srun --mpi=pmix ...` (`srun --mpi=list` shows what this Slurm has), or with mpirun inside sbatch or salloc"
+#define SRUN_LINE \
+  "start it with `srun --mpi=pmix ...` (`srun --mpi=list` shows what this Slurm has), or with mpirun inside sbatch or salloc"
 
 dt_status dt_comm_create(int *argc, char ***argv, dt_comm **out) {
   size_t launcher = 0, launcher_count = sizeof launchers / sizeof launchers[0];
   while (launcher < launcher_count && getenv(launchers[launcher].rank) == NULL) launcher++;
   if (launcher == launcher_count) {
     int64_t tasks = srun_tasks();
-    DT_REQUIRE(tasks <= 1, DT_ENVIRONMENT, "srun started %lld processes that cannot reach each other: " SRUN_LINE, (long long)tasks);
+    DT_REQUIRE(tasks <= 1, DT_ENVIRONMENT, "srun started %lld processes that cannot reach each other: " SRUN_LINE,
+               (long long)tasks);
     return dt_comm_self_create(out);
   }
   int64_t promised = env_count(launchers[launcher].size);
@@ -43,8 +45,9 @@ dt_status dt_comm_create(int *argc, char ***argv, dt_comm **out) {
   if (promised > 0 && promised != comm->size) {
     int size = comm->size;
     comm->ops->destroy(&comm);
-    DT_RAISE(DT_ENVIRONMENT, "%s promises %lld ranks, MPI has %d: %s", launchers[launcher].size, (long long)promised, size,
-             getenv("SLURM_PROCID") != NULL ? SRUN_LINE : "start it with the mpirun of the MPI library that dtrain was built with");
+    DT_RAISE(
+        DT_ENVIRONMENT, "%s promises %lld ranks, MPI has %d: %s", launchers[launcher].size, (long long)promised, size,
+        getenv("SLURM_PROCID") != NULL ? SRUN_LINE : "start it with the mpirun of the MPI library that dtrain was built with");
   }
   *out = comm;
   return DT_OK;

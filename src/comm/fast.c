@@ -7,7 +7,8 @@
 
 enum { PIECE = 1 << 17 }; /* elements of one call: MPI's own schedules do not cut long buckets, and crawl through them */
 
-/* Adds this rank's roots, from the youngest to the oldest, which leaves the sum in node 0; a rank without shards gives zeros. */
+/* Adds this rank's roots, from the youngest to the oldest, which leaves the sum in node 0; a rank without shards gives zeros.
+ */
 static void sum_own_roots(async_reducer *r, const dt_bucket *b) {
   const dt_tree *tree = r->options.tree;
   const dt_root *root = tree->roots + tree->root_first;

@@ -22,44 +22,44 @@
 enum { BLOCK_BYTES = 4096, STACK = 64 };
 
 /* ivdep: where two of the three are the same memory they are the same elements. */
-#define DEFINE_FOLD(name, suffix, type)                                                                                      \
-  DT_CLONES static void add_##suffix(const type *a, const type *b, type *out, int count) {                                   \
-    _Pragma("GCC ivdep") for (int i = 0; i < count; i++) out[i] = a[i] + b[i];                                               \
-  }                                                                                                                          \
-  /* Sums elements [at, at + count) of the sources; the last addition writes to out. */                                      \
-  static void fold_block_##suffix(const dt_merge *fold, int fold_count, type *const *source, int source_count, int64_t at,   \
-                                  int count, type *out) {                                                                    \
-    type scratch[STACK][BLOCK_BYTES / sizeof(type)];                                                                         \
-    struct {                                                                                                                 \
-      int id;                                                                                                                \
-      const type *value;                                                                                                     \
-    } stack[STACK];                                                                                                          \
-    int depth = 0, next = 0;                                                                                                 \
-    for (int m = 0; m < fold_count; m++) {                                                                                   \
-      while (depth == 0 || stack[depth - 1].id != fold[m].from) {                                                            \
-        DT_ASSERT(depth < STACK && next < source_count);                                                                     \
-        stack[depth].id = next, stack[depth].value = source[next] + at;                                                      \
-        depth++, next++;                                                                                                     \
-      }                                                                                                                      \
-      DT_ASSERT(depth >= 2 && stack[depth - 2].id == fold[m].into);                                                          \
-      type *sum = m == fold_count - 1 ? out : scratch[depth - 2];                                                            \
-      add_##suffix(stack[depth - 2].value, stack[depth - 1].value, sum, count);                                              \
-      stack[depth - 2].value = sum;                                                                                          \
-      depth--;                                                                                                               \
-    }                                                                                                                        \
-    if (fold_count == 0 && out != source[0] + at) memcpy(out, source[0] + at, (size_t)count * sizeof(type));                 \
-  }                                                                                                                          \
-  static void fold_to_all_##suffix(const dt_merge *fold, int fold_count, type *const *source, int source_count,              \
-                                   int64_t count, type *const *out, int out_count) {                                         \
-    const int64_t block = BLOCK_BYTES / sizeof(type);                                                                        \
-    for (int64_t at = 0; at < count; at += block) {                                                                          \
-      int here = (int)(count - at < block ? count - at : block);                                                             \
-      fold_block_##suffix(fold, fold_count, source, source_count, at, here, out[0] + at);                                    \
-      for (int i = 1; i < out_count; i++) memcpy(out[i] + at, out[0] + at, (size_t)here * sizeof(type));                     \
-    }                                                                                                                        \
-  }                                                                                                                          \
-  void name(const dt_merge *fold, int fold_count, type *const *source, int source_count, int64_t count, type *out) {         \
-    fold_to_all_##suffix(fold, fold_count, source, source_count, count, &out, 1);                                            \
+#define DEFINE_FOLD(name, suffix, type)                                                                                        \
+  DT_CLONES static void add_##suffix(const type *a, const type *b, type *out, int count) {                                     \
+    _Pragma("GCC ivdep") for (int i = 0; i < count; i++) out[i] = a[i] + b[i];                                                 \
+  }                                                                                                                            \
+  /* Sums elements [at, at + count) of the sources; the last addition writes to out. */                                        \
+  static void fold_block_##suffix(const dt_merge *fold, int fold_count, type *const *source, int source_count, int64_t at,     \
+                                  int count, type *out) {                                                                      \
+    type scratch[STACK][BLOCK_BYTES / sizeof(type)];                                                                           \
+    struct {                                                                                                                   \
+      int id;                                                                                                                  \
+      const type *value;                                                                                                       \
+    } stack[STACK];                                                                                                            \
+    int depth = 0, next = 0;                                                                                                   \
+    for (int m = 0; m < fold_count; m++) {                                                                                     \
+      while (depth == 0 || stack[depth - 1].id != fold[m].from) {                                                              \
+        DT_ASSERT(depth < STACK && next < source_count);                                                                       \
+        stack[depth].id = next, stack[depth].value = source[next] + at;                                                        \
+        depth++, next++;                                                                                                       \
+      }                                                                                                                        \
+      DT_ASSERT(depth >= 2 && stack[depth - 2].id == fold[m].into);                                                            \
+      type *sum = m == fold_count - 1 ? out : scratch[depth - 2];                                                              \
+      add_##suffix(stack[depth - 2].value, stack[depth - 1].value, sum, count);                                                \
+      stack[depth - 2].value = sum;                                                                                            \
+      depth--;                                                                                                                 \
+    }                                                                                                                          \
+    if (fold_count == 0 && out != source[0] + at) memcpy(out, source[0] + at, (size_t)count * sizeof(type));                   \
+  }                                                                                                                            \
+  static void fold_to_all_##suffix(const dt_merge *fold, int fold_count, type *const *source, int source_count, int64_t count, \
+                                   type *const *out, int out_count) {                                                          \
+    const int64_t block = BLOCK_BYTES / sizeof(type);                                                                          \
+    for (int64_t at = 0; at < count; at += block) {                                                                            \
+      int here = (int)(count - at < block ? count - at : block);                                                               \
+      fold_block_##suffix(fold, fold_count, source, source_count, at, here, out[0] + at);                                      \
+      for (int i = 1; i < out_count; i++) memcpy(out[i] + at, out[0] + at, (size_t)here * sizeof(type));                       \
+    }                                                                                                                          \
+  }                                                                                                                            \
+  void name(const dt_merge *fold, int fold_count, type *const *source, int source_count, int64_t count, type *out) {           \
+    fold_to_all_##suffix(fold, fold_count, source, source_count, count, &out, 1);                                              \
   }
 
 DEFINE_FOLD(dt_fold_f32, f32, float)

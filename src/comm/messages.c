@@ -45,14 +45,14 @@ static dt_status exchange_roots(messages_reducer *m, int bucket, MPI_Request *re
   int size = tree->size, rank = tree->rank, tag = 2 * bucket;
   for (int i = 0; i < tree->root_count_all; i++) {
     if (tree->roots[i].rank == rank) continue;
-    DT_MPI(MPI_Irecv(root_slice(m, bucket, i), slice_count(b, size, rank), dt_async_type(r), tree->roots[i].rank, tag, r->channel,
-                     &request[(*count)++]));
+    DT_MPI(MPI_Irecv(root_slice(m, bucket, i), slice_count(b, size, rank), dt_async_type(r), tree->roots[i].rank, tag,
+                     r->channel, &request[(*count)++]));
   }
   for (int step = 1; step < size; step++) {
     int peer = (rank + step) % size;
     for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
-      DT_MPI(MPI_Isend(dt_async_element(r, tree->roots[i].node, b->first + slice_first(b, size, peer)), slice_count(b, size, peer),
-                       dt_async_type(r), peer, tag, r->channel, &request[(*count)++]));
+      DT_MPI(MPI_Isend(dt_async_element(r, tree->roots[i].node, b->first + slice_first(b, size, peer)),
+                       slice_count(b, size, peer), dt_async_type(r), peer, tag, r->channel, &request[(*count)++]));
     }
   }
   return DT_OK;
@@ -65,11 +65,12 @@ static dt_status spread_sum(messages_reducer *m, int bucket, MPI_Request *reques
   int size = tree->size, rank = tree->rank, tag = 2 * bucket + 1;
   for (int i = 0; i < tree->root_count_all; i++) m->source[i] = root_slice(m, bucket, i);
   void *sum = dt_async_element(r, 0, b->first + slice_first(b, size, rank));
-  dt_fold_to_all(r->options.dtype, tree->fold, tree->fold_count, m->source, tree->root_count_all, slice_count(b, size, rank), &sum, 1);
+  dt_fold_to_all(r->options.dtype, tree->fold, tree->fold_count, m->source, tree->root_count_all, slice_count(b, size, rank),
+                 &sum, 1);
   for (int step = 1; step < size; step++) {
     int from = (rank - step + size) % size, to = (rank + step) % size;
-    DT_MPI(MPI_Irecv(dt_async_element(r, 0, b->first + slice_first(b, size, from)), slice_count(b, size, from), dt_async_type(r),
-                     from, tag, r->channel, &request[(*count)++]));
+    DT_MPI(MPI_Irecv(dt_async_element(r, 0, b->first + slice_first(b, size, from)), slice_count(b, size, from),
+                     dt_async_type(r), from, tag, r->channel, &request[(*count)++]));
     DT_MPI(MPI_Isend(sum, slice_count(b, size, rank), dt_async_type(r), to, tag, r->channel, &request[(*count)++]));
   }
   return DT_OK;
@@ -90,7 +91,8 @@ static void messages_release(async_reducer *r) {
 static int64_t received_bytes(const dt_reducer_options *options, int bucket) {
   const dt_tree *tree = options->tree;
   int64_t slices = tree->root_count_all - tree->root_count;
-  int64_t bytes = slices * slice_count(&options->bucket[bucket], tree->size, tree->rank) * (int64_t)dt_dtype_bytes(options->dtype);
+  int64_t bytes =
+      slices * slice_count(&options->bucket[bucket], tree->size, tree->rank) * (int64_t)dt_dtype_bytes(options->dtype);
   return (bytes + 63) / 64 * 64;
 }
 

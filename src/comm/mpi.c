@@ -72,7 +72,8 @@ static dt_status mpi_reducer_create(dt_comm *base, const dt_reducer_options *opt
   mpi_comm *comm = (mpi_comm *)base;
   bool one_host = base->local_size == base->size;
   dt_comm_mark(base, DT_COLLECTIVE_REDUCER_CREATE, options->dtype, (uint64_t)options->node_elements);
-  DT_REQUIRE(options->tree->size == base->size, DT_INTERNAL, "a tree for %d ranks in a world of %d", options->tree->size, base->size);
+  DT_REQUIRE(options->tree->size == base->size, DT_INTERNAL, "a tree for %d ranks in a world of %d", options->tree->size,
+             base->size);
   if (options->mode == DT_REDUCE_FAST) return dt_fast_reducer_create(comm, options, out);
   if (options->transport == DT_TRANSPORT_MESSAGES) return dt_messages_reducer_create(comm, options, out);
   if (options->transport == DT_TRANSPORT_SHARED) {

@@ -14,18 +14,18 @@ typedef struct mpi_comm {
 } mpi_comm;
 
 /* Hands MPI's errors on as DT_PEER, with the call that failed. */
-#define DT_MPI(call)                                                                       \
-  do {                                                                                     \
-    int dt_mpi_code_ = (call);                                                             \
+#define DT_MPI(call)                                                                               \
+  do {                                                                                             \
+    int dt_mpi_code_ = (call);                                                                     \
     if (dt_mpi_code_ != MPI_SUCCESS) return dt_mpi_raise(dt_mpi_code_, #call, __FILE__, __LINE__); \
   } while (0)
-#define DT_MPI_GOTO(label, call)                                                           \
-  do {                                                                                     \
-    int dt_mpi_code_ = (call);                                                             \
-    if (dt_mpi_code_ != MPI_SUCCESS) {                                                     \
-      status = dt_mpi_raise(dt_mpi_code_, #call, __FILE__, __LINE__);                      \
-      goto label;                                                                          \
-    }                                                                                      \
+#define DT_MPI_GOTO(label, call)                                      \
+  do {                                                                \
+    int dt_mpi_code_ = (call);                                        \
+    if (dt_mpi_code_ != MPI_SUCCESS) {                                \
+      status = dt_mpi_raise(dt_mpi_code_, #call, __FILE__, __LINE__); \
+      goto label;                                                     \
+    }                                                                 \
   } while (0)
 dt_status dt_mpi_raise(int code, const char *call, const char *file, int line);
 

@@ -28,7 +28,7 @@ enum {
   PAGE = 4096,
   CHUNK_TRAFFIC = 1 << 17, /* bytes of all sources that a chunk reads; measured, flat between 64 and 256 KiB */
   CHUNK_LEAST = 1 << 13,
-  SPINS = 2000,  /* some 50 us */
+  SPINS = 2000, /* some 50 us */
   YIELDS = 100,
 };
 
@@ -56,9 +56,9 @@ typedef struct shared_reducer {
   MPI_Win window;
   shared_bucket *bucket; /* in rank 0's part of the window */
   local_bucket *local;
-  void **node0;          /* [size]: node 0 of every rank */
-  void **root;           /* [root_count_all] */
-  void **source, **out;  /* scratch for a chunk: root and node0, moved to it */
+  void **node0;         /* [size]: node 0 of every rank */
+  void **root;          /* [root_count_all] */
+  void **source, **out; /* scratch for a chunk: root and node0, moved to it */
 } shared_reducer;
 
 static bool reached(const shared_counter *counter, uint32_t target) {
@@ -186,10 +186,11 @@ static dt_status check_room(MPI_Comm host, size_t bytes) {
   struct statvfs fs;
   if (statvfs("/dev/shm", &fs) == 0) room = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
   DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &room, 1, MPI_INT64_T, MPI_MIN, host));
-  DT_REQUIRE(needed < room, DT_ENVIRONMENT,
-             "gradients of this host's ranks need %lld bytes of /dev/shm, %lld are free; enlarge it (docker: --shm-size), or use "
-             "comm.transport: messages",
-             (long long)needed, (long long)room);
+  DT_REQUIRE(
+      needed < room, DT_ENVIRONMENT,
+      "gradients of this host's ranks need %lld bytes of /dev/shm, %lld are free; enlarge it (docker: --shm-size), or use "
+      "comm.transport: messages",
+      (long long)needed, (long long)room);
   return DT_OK;
 }
 
@@ -204,7 +205,8 @@ static dt_status allocate_window(MPI_Comm host, size_t bytes, void **own, MPI_Wi
   int failed = code != MPI_SUCCESS;
   DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, host));
   if (failed) *window = MPI_WIN_NULL; /* freeing is collective: a window that only some ranks have must be left alone */
-  DT_REQUIRE(!failed, DT_ENVIRONMENT, "this MPI gives no shared-memory window of %zu bytes; use comm.transport: messages", bytes);
+  DT_REQUIRE(!failed, DT_ENVIRONMENT, "this MPI gives no shared-memory window of %zu bytes; use comm.transport: messages",
+             bytes);
   return DT_OK;
 }
 

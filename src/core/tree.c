@@ -77,11 +77,8 @@ static void plan_rank(rank_plan *plan, int shards, int first, int count, int lim
     int length = pass_length(at, end, limit), node = plan->stack.depth;
     stack_push(&plan->stack, (span){.first = at, .count = length, .id = node});
     int merges = stack_merge(&plan->stack, shards, plan->merges + plan->merge_count);
-    plan->passes[plan->pass_count++] = (dt_pass_plan){.first_shard = at,
-                                                      .shard_count = length,
-                                                      .node = node,
-                                                      .merge_first = plan->merge_count,
-                                                      .merge_count = merges};
+    plan->passes[plan->pass_count++] = (dt_pass_plan){
+        .first_shard = at, .shard_count = length, .node = node, .merge_first = plan->merge_count, .merge_count = merges};
     plan->merge_count += merges;
     if (node + 1 > plan->nodes) plan->nodes = node + 1;
     if (length > plan->pass_shards) plan->pass_shards = length;
@@ -92,7 +89,8 @@ static void plan_rank(rank_plan *plan, int shards, int first, int count, int lim
 static void append_roots(dt_tree *tree, int rank, const span_stack *stack) {
   for (int i = 0; i < stack->depth; i++) {
     const span *s = &stack->item[i];
-    tree->roots[tree->root_count_all++] = (dt_root){.rank = rank, .node = s->id, .first_shard = s->first, .shard_count = s->count};
+    tree->roots[tree->root_count_all++] =
+        (dt_root){.rank = rank, .node = s->id, .first_shard = s->first, .shard_count = s->count};
   }
 }
 
@@ -172,19 +170,19 @@ int64_t dt_shard_samples(int64_t count, int shards, int s, int64_t *out_first) {
 
 /* The binary counter: bit k of the leaves read says whether a subtree of 2^k leaves waits, so each trailing one bit before a
  * leaf enters is one merge. */
-#define DEFINE_TREE_SUM(name, type)                                            \
-  type name(const type *value, int count) {                                    \
-    if (count <= 0) return 0;                                                  \
-    type stack[STACK];                                                         \
-    int depth = 0;                                                             \
-    for (int i = 0; i < count; i++) {                                          \
-      type sum = value[i];                                                     \
-      for (int bits = i; bits & 1; bits >>= 1) sum = stack[--depth] + sum;     \
-      stack[depth++] = sum;                                                    \
-    }                                                                          \
-    type total = stack[--depth];                                               \
-    while (depth > 0) total = stack[--depth] + total;                          \
-    return total;                                                              \
+#define DEFINE_TREE_SUM(name, type)                                        \
+  type name(const type *value, int count) {                                \
+    if (count <= 0) return 0;                                              \
+    type stack[STACK];                                                     \
+    int depth = 0;                                                         \
+    for (int i = 0; i < count; i++) {                                      \
+      type sum = value[i];                                                 \
+      for (int bits = i; bits & 1; bits >>= 1) sum = stack[--depth] + sum; \
+      stack[depth++] = sum;                                                \
+    }                                                                      \
+    type total = stack[--depth];                                           \
+    while (depth > 0) total = stack[--depth] + total;                      \
+    return total;                                                          \
   }
 
 DEFINE_TREE_SUM(dt_tree_sum_f32, float)

@@ -6,12 +6,12 @@
 
 #include "comm/comm.h"
 
-#define CHECK(condition)                                                                                   \
-  do {                                                                                                     \
-    if (!(condition)) {                                                                                    \
-      fprintf(stderr, "%s:%d: %s (error text: %s)\n", __FILE__, __LINE__, #condition, dt_error_text());    \
-      MPI_Abort(MPI_COMM_WORLD, 1);                                                                        \
-    }                                                                                                      \
+#define CHECK(condition)                                                                                \
+  do {                                                                                                  \
+    if (!(condition)) {                                                                                 \
+      fprintf(stderr, "%s:%d: %s (error text: %s)\n", __FILE__, __LINE__, #condition, dt_error_text()); \
+      MPI_Abort(MPI_COMM_WORLD, 1);                                                                     \
+    }                                                                                                   \
   } while (0)
 
 static dt_status fail(int rank) {
@@ -24,7 +24,8 @@ static void check_agree(dt_comm *comm) {
     bool mine = comm->rank == bad;
     CHECK(dt_comm_agree(comm, mine ? fail(bad) : DT_OK) == DT_DATA);
     char expected[128];
-    snprintf(expected, sizeof expected, mine ? "train.idx of rank %d is short" : "rank %d: train.idx of rank %d is short", bad, bad);
+    snprintf(expected, sizeof expected, mine ? "train.idx of rank %d is short" : "rank %d: train.idx of rank %d is short", bad,
+             bad);
     CHECK(strcmp(dt_error_text(), expected) == 0);
     dt_error_clear();
   }

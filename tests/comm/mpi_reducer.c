@@ -9,14 +9,14 @@
 
 #include "comm/comm.h"
 
-#define CHECK(condition, ...)                                            \
-  do {                                                                   \
-    if (!(condition)) {                                                  \
-      fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);    \
-      fprintf(stderr, __VA_ARGS__);                                      \
-      fprintf(stderr, "\n");                                             \
-      MPI_Abort(MPI_COMM_WORLD, 1);                                      \
-    }                                                                    \
+#define CHECK(condition, ...)                                         \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+      fprintf(stderr, __VA_ARGS__);                                   \
+      fprintf(stderr, "\n");                                          \
+      MPI_Abort(MPI_COMM_WORLD, 1);                                   \
+    }                                                                 \
   } while (0)
 
 /* Odd sizes, fewer elements than ranks, none at all, and several chunks; a gap behind each. */
@@ -48,8 +48,10 @@ typedef struct trial {
 
 static void store(const trial *t, int node, int64_t element, double value) {
   int64_t at = node * t->elements + element;
-  if (t->dtype == DT_F64) ((double *)t->reducer->gradient)[at] = value;
-  else ((float *)t->reducer->gradient)[at] = (float)value;
+  if (t->dtype == DT_F64)
+    ((double *)t->reducer->gradient)[at] = value;
+  else
+    ((float *)t->reducer->gradient)[at] = (float)value;
 }
 
 static double load(const trial *t, int node, int64_t element) {
@@ -86,8 +88,8 @@ static void check_bucket(const trial *t, int round, int index) {
   for (int64_t e = b->first; e < b->first + b->count; e++) {
     double expected = tree_sum(t, round, 0, t->tree->shards, e), got = load(t, 0, e);
     bool same = t->exact ? got == expected : fabs(got - expected) <= 40 * 65536 * (t->dtype == DT_F64 ? 1e-15 : 6e-7);
-    CHECK(same, "rank %d of %d, %d shards, %s, round %d, bucket %d, element %lld: %.17g, expected %.17g", t->tree->rank, t->tree->size,
-          t->tree->shards, dt_dtype_name(t->dtype), round, index, (long long)(e - b->first), got, expected);
+    CHECK(same, "rank %d of %d, %d shards, %s, round %d, bucket %d, element %lld: %.17g, expected %.17g", t->tree->rank,
+          t->tree->size, t->tree->shards, dt_dtype_name(t->dtype), round, index, (long long)(e - b->first), got, expected);
   }
 }
 
@@ -108,7 +110,8 @@ static void run_round(const trial *t, int round) {
     CHECK(t->reducer->ops->end(t->reducer, i) == DT_OK, "end: %s", dt_error_text());
     check_bucket(t, round, i);
   }
-  for (int i = 0; i < BUCKETS; i++) CHECK(load(t, 0, t->bucket[i].first - GAP) == -3, "round %d: written outside bucket %d", round, i);
+  for (int i = 0; i < BUCKETS; i++)
+    CHECK(load(t, 0, t->bucket[i].first - GAP) == -3, "round %d: written outside bucket %d", round, i);
 }
 
 static void run_trial(dt_comm *comm, int kind, dt_dtype dtype, int shards, int limit, int rounds) {
@@ -145,9 +148,13 @@ static void run_many_rounds(dt_comm *comm, int kind) {
   dt_tree *tree = NULL;
   dt_bucket bucket[2] = {{.first = 0, .count = 100}, {.first = 100, .count = 20000}};
   CHECK(dt_tree_create(comm->size, comm->size, comm->rank, 0, &tree) == DT_OK, "%s", dt_error_text());
-  dt_reducer_options options = {.tree = tree, .mode = kind == 2 ? DT_REDUCE_FAST : DT_REDUCE_ORDERED,
-                                .transport = kind == 1 ? DT_TRANSPORT_MESSAGES : DT_TRANSPORT_SHARED, .dtype = DT_F32,
-                                .bucket = bucket, .bucket_count = 2, .node_elements = 20100};
+  dt_reducer_options options = {.tree = tree,
+                                .mode = kind == 2 ? DT_REDUCE_FAST : DT_REDUCE_ORDERED,
+                                .transport = kind == 1 ? DT_TRANSPORT_MESSAGES : DT_TRANSPORT_SHARED,
+                                .dtype = DT_F32,
+                                .bucket = bucket,
+                                .bucket_count = 2,
+                                .node_elements = 20100};
   dt_reducer *reducer = NULL;
   CHECK(comm->ops->reducer_create(comm, &options, &reducer) == DT_OK, "%s", dt_error_text());
   float *g = reducer->gradient, ranks = (float)(comm->size * (comm->size + 1) / 2);
@@ -155,7 +162,8 @@ static void run_many_rounds(dt_comm *comm, int kind) {
     for (int i = 0; i < 20100; i++) g[i] = (float)((comm->rank + 1) * ((i + round) % 64));
     for (int i = 0; i < 2; i++) CHECK(reducer->ops->begin(reducer, i) == DT_OK, "begin: %s", dt_error_text());
     for (int i = 0; i < 2; i++) CHECK(reducer->ops->end(reducer, i) == DT_OK, "end: %s", dt_error_text());
-    for (int i = 0; i < 20100; i++) CHECK(g[i] == ranks * (float)((i + round) % 64), "round %d, element %d: %g", round, i, g[i]);
+    for (int i = 0; i < 20100; i++)
+      CHECK(g[i] == ranks * (float)((i + round) % 64), "round %d, element %d: %g", round, i, g[i]);
   }
   reducer->ops->destroy(&reducer);
   dt_tree_destroy(&tree);

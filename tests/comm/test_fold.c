@@ -18,30 +18,30 @@ static double rough(uint32_t *seed) {
 }
 
 /* One root per shard: the fold is the whole tree. in_place: the sum goes where the first source stands. */
-#define DEFINE_FOLD_CASE(name, type, sum, tree_sum)                                                              \
-  static void name(int shards, int count, bool in_place) {                                                       \
-    dt_tree *tree = NULL;                                                                                        \
-    assert_int_equal(dt_tree_create(shards, shards, 0, 0, &tree), DT_OK);                                        \
-    assert_int_equal(tree->root_count_all, shards);                                                              \
-    uint32_t seed = (uint32_t)(shards * 1000 + count);                                                           \
-    type *memory = calloc((size_t)shards * MOST, sizeof(type)), *expected = calloc(MOST, sizeof(type));          \
-    type *own = calloc(MOST, sizeof(type)), *source[SHARDS], value[SHARDS];                                      \
-    for (int s = 0; s < shards; s++) {                                                                           \
-      source[s] = memory + (size_t)s * MOST;                                                                     \
-      for (int i = 0; i < count; i++) source[s][i] = (type)(rough(&seed) / 3);                                   \
-    }                                                                                                            \
-    for (int i = 0; i < count; i++) {                                                                            \
-      for (int s = 0; s < shards; s++) value[s] = source[s][i];                                                  \
-      expected[i] = tree_sum(value, shards);                                                                     \
-    }                                                                                                            \
-    type *copy = calloc((size_t)shards * MOST, sizeof(type)), *out = in_place ? source[0] : own;                 \
-    memcpy(copy, memory, (size_t)shards * MOST * sizeof(type));                                                  \
-    sum(tree->fold, tree->fold_count, source, shards, count, out);                                               \
-    assert_memory_equal(out, expected, (size_t)count * sizeof(type));                                            \
-    if (in_place) memcpy(memory, copy, (size_t)count * sizeof(type));                                            \
-    assert_memory_equal(memory, copy, (size_t)shards * MOST * sizeof(type)); /* nothing else is written */       \
-    free(copy), free(own), free(expected), free(memory);                                                         \
-    dt_tree_destroy(&tree);                                                                                      \
+#define DEFINE_FOLD_CASE(name, type, sum, tree_sum)                                                       \
+  static void name(int shards, int count, bool in_place) {                                                \
+    dt_tree *tree = NULL;                                                                                 \
+    assert_int_equal(dt_tree_create(shards, shards, 0, 0, &tree), DT_OK);                                 \
+    assert_int_equal(tree->root_count_all, shards);                                                       \
+    uint32_t seed = (uint32_t)(shards * 1000 + count);                                                    \
+    type *memory = calloc((size_t)shards * MOST, sizeof(type)), *expected = calloc(MOST, sizeof(type));   \
+    type *own = calloc(MOST, sizeof(type)), *source[SHARDS], value[SHARDS];                               \
+    for (int s = 0; s < shards; s++) {                                                                    \
+      source[s] = memory + (size_t)s * MOST;                                                              \
+      for (int i = 0; i < count; i++) source[s][i] = (type)(rough(&seed) / 3);                            \
+    }                                                                                                     \
+    for (int i = 0; i < count; i++) {                                                                     \
+      for (int s = 0; s < shards; s++) value[s] = source[s][i];                                           \
+      expected[i] = tree_sum(value, shards);                                                              \
+    }                                                                                                     \
+    type *copy = calloc((size_t)shards * MOST, sizeof(type)), *out = in_place ? source[0] : own;          \
+    memcpy(copy, memory, (size_t)shards *MOST * sizeof(type));                                            \
+    sum(tree->fold, tree->fold_count, source, shards, count, out);                                        \
+    assert_memory_equal(out, expected, (size_t)count * sizeof(type));                                     \
+    if (in_place) memcpy(memory, copy, (size_t)count * sizeof(type));                                     \
+    assert_memory_equal(memory, copy, (size_t)shards *MOST * sizeof(type)); /* nothing else is written */ \
+    free(copy), free(own), free(expected), free(memory);                                                  \
+    dt_tree_destroy(&tree);                                                                               \
   }
 
 DEFINE_FOLD_CASE(fold_case_f32, float, dt_fold_f32, dt_tree_sum_f32)

@@ -53,8 +53,15 @@ static void test_agree(void **state) {
 static void test_reducer_sums_several_roots(void **state) {
   dt_root roots[3] = {{.rank = 0, .node = 0}, {.rank = 0, .node = 2}, {.rank = 0, .node = 1}};
   dt_merge fold[2] = {{.into = 1, .from = 2}, {.into = 0, .from = 1}};
-  dt_tree tree = {.shards = 3, .size = 1, .nodes = 3, .nodes_max = 3, .roots = roots, .root_count_all = 3, .root_count = 3,
-                  .fold = fold, .fold_count = 2};
+  dt_tree tree = {.shards = 3,
+                  .size = 1,
+                  .nodes = 3,
+                  .nodes_max = 3,
+                  .roots = roots,
+                  .root_count_all = 3,
+                  .root_count = 3,
+                  .fold = fold,
+                  .fold_count = 2};
   dt_bucket bucket[2] = {{.first = 0, .count = 5}, {.first = 8, .count = 20}};
   dt_reducer_options options = {.tree = &tree, .dtype = DT_F32, .bucket = bucket, .bucket_count = 2, .node_elements = 32};
   dt_comm *comm = NULL;
@@ -75,8 +82,8 @@ static void test_reducer_sums_several_roots(void **state) {
 }
 
 static void test_launchers(void **state) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_JOB_ID", "SLURM_NTASKS",
-                                      "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"};
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",           "PMI_RANK", "SLURM_JOB_ID", "SLURM_NTASKS",
+                                      "SLURM_PROCID",         "SLURM_STEP_NUM_TASKS"};
   static const struct {
     const char *what, *set[7];
     dt_status expected;
@@ -89,8 +96,10 @@ static void test_launchers(void **state) {
   };
   for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
     for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
-      if (cases[c].set[n] != NULL) setenv(names[n], cases[c].set[n], 1);
-      else unsetenv(names[n]);
+      if (cases[c].set[n] != NULL)
+        setenv(names[n], cases[c].set[n], 1);
+      else
+        unsetenv(names[n]);
     }
     dt_comm *comm = NULL;
     dt_status status = dt_comm_create(NULL, NULL, &comm);

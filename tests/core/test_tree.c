@@ -1,5 +1,6 @@
 /* The oracle is the definition read literally: the binary counter's fold over all shards on one rank, written here with
- * expressions instead of numbers. However ranks and passes share the work out, the expression must come out letter by letter. */
+ * expressions instead of numbers. However ranks and passes share the work out, the expression must come out letter by letter.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -163,7 +164,8 @@ static void test_a_rank_without_shards(void **state) {
 }
 
 static void test_bad_arguments_are_refused(void **state) {
-  static const int bad[][4] = {{0, 1, 0, 0}, {-1, 1, 0, 0}, {1, 0, 0, 0}, {4, 2, 2, 0}, {4, 2, -1, 0}, {4, 2, 0, -1}, {1 << 21, 1, 0, 0}};
+  static const int bad[][4] = {{0, 1, 0, 0},  {-1, 1, 0, 0}, {1, 0, 0, 0},      {4, 2, 2, 0},
+                               {4, 2, -1, 0}, {4, 2, 0, -1}, {1 << 21, 1, 0, 0}};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     dt_tree *tree = NULL;
     assert_int_not_equal(dt_tree_create(bad[i][0], bad[i][1], bad[i][2], bad[i][3], &tree), DT_OK);
@@ -194,29 +196,29 @@ static double rough(uint32_t *seed) {
   return ((double)(*seed >> 8) / (1 << 23) - 1.0) * (double)(1 << (*seed & 15));
 }
 
-#define DEFINE_SUM_TEST(name, type, function)                                            \
-  static type name##_serial(const type *value, int count) {                              \
-    type stack[SHARDS];                                                                  \
-    int leaves[SHARDS], depth = 0;                                                       \
-    for (int s = 0; s < count; s++) {                                                    \
-      stack[depth] = value[s];                                                           \
-      leaves[depth++] = 1;                                                               \
-      for (; depth >= 2 && leaves[depth - 2] == leaves[depth - 1]; depth--) {            \
-        stack[depth - 2] += stack[depth - 1];                                            \
-        leaves[depth - 2] *= 2;                                                          \
-      }                                                                                  \
-    }                                                                                    \
-    for (; depth >= 2; depth--) stack[depth - 2] += stack[depth - 1];                    \
-    return depth == 1 ? stack[0] : 0;                                                    \
-  }                                                                                      \
-  static void name(void **state) {                                                       \
-    uint32_t seed = 7;                                                                   \
-    for (int count = 0; count <= SHARDS; count++) {                                      \
-      type value[SHARDS] = {0};                                                              \
-      for (int i = 0; i < count; i++) value[i] = (type)(rough(&seed) / 3);               \
-      type expected = name##_serial(value, count), got = function(value, count);         \
-      assert_memory_equal(&got, &expected, sizeof got);                                  \
-    }                                                                                    \
+#define DEFINE_SUM_TEST(name, type, function)                                    \
+  static type name##_serial(const type *value, int count) {                      \
+    type stack[SHARDS];                                                          \
+    int leaves[SHARDS], depth = 0;                                               \
+    for (int s = 0; s < count; s++) {                                            \
+      stack[depth] = value[s];                                                   \
+      leaves[depth++] = 1;                                                       \
+      for (; depth >= 2 && leaves[depth - 2] == leaves[depth - 1]; depth--) {    \
+        stack[depth - 2] += stack[depth - 1];                                    \
+        leaves[depth - 2] *= 2;                                                  \
+      }                                                                          \
+    }                                                                            \
+    for (; depth >= 2; depth--) stack[depth - 2] += stack[depth - 1];            \
+    return depth == 1 ? stack[0] : 0;                                            \
+  }                                                                              \
+  static void name(void **state) {                                               \
+    uint32_t seed = 7;                                                           \
+    for (int count = 0; count <= SHARDS; count++) {                              \
+      type value[SHARDS] = {0};                                                  \
+      for (int i = 0; i < count; i++) value[i] = (type)(rough(&seed) / 3);       \
+      type expected = name##_serial(value, count), got = function(value, count); \
+      assert_memory_equal(&got, &expected, sizeof got);                          \
+    }                                                                            \
   }
 
 DEFINE_SUM_TEST(test_sum_f32, float, dt_tree_sum_f32)
