@@ -26,10 +26,10 @@
 
 enum {
   PAGE = 4096,
-  CHUNK_TRAFFIC = 1 << 17, /* bytes of all sources that a chunk reads; measured, flat between 64 and 256 KiB */
+  CHUNK_TRAFFIC = 1 << 17, /* bytes of all sources that a chunk reads; 32 to 512 KiB measured alike */
   CHUNK_LEAST = 1 << 13,
-  SPINS = 2000, /* some 50 us */
-  YIELDS = 100,
+  SPINS = 100, /* a few us: two ranks may have been put on one core, and 2000 spins made small sums 10 times slower there */
+  YIELDS = 300,
 };
 
 /* A counter on which ranks wait. Counts wrap around. */
