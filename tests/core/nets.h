@@ -3,6 +3,7 @@
 #define DT_TESTS_CORE_NETS_H
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/program.h"
@@ -49,16 +50,18 @@ typedef struct lowered {
 } lowered;
 
 static inline dt_status parse_net(const char *input, const char *layers, const char *train, dt_config **out) {
-  char text[8192];
+  char *text;
   int length =
-      snprintf(text, sizeof text,
+      asprintf(&text,
                "name: t\nseed: 1\ndata: {train: {idx: {images: i, labels: l}}}\nmodel:\n  input: %s\n  layers: %s\n  loss: "
                "cross_entropy\ntrain: {global_batch: 20, shards: 4, epochs: 1%s}\noptimizer: {sgd: {momentum: "
                "0.9}}\nschedule: {lr: 0.1}\n",
                input, layers, train);
-  assert_true(length < (int)sizeof text);
+  assert_true(length > 0);
   dt_error_clear();
-  return dt_config_parse("net.yaml", text, (size_t)length, NULL, 0, out);
+  dt_status status = dt_config_parse("net.yaml", text, (size_t)length, NULL, 0, out);
+  free(text);
+  return status;
 }
 
 static inline lowered lower_net(const test_net *which, const dt_device *device, dt_program_mode mode, const char *train) {

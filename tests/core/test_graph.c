@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "core/graph.h"
 #include "core/layer.h"
 #include "nets.h"
@@ -154,6 +156,48 @@ static void impossible_networks_are_refused(void **state) {
   }
 }
 
+/* A list may have a bounded number of items, so a network gets long through lists in lists. */
+static char *many_layers(int blocks, int layers) {
+  char *text = malloc((size_t)(blocks * (layers * 6 + 32) + 64));
+  char *end = text + sprintf(text, "[");
+  for (int i = 0; i < blocks; i++) {
+    end += sprintf(end, "{residual: [relu");
+    for (int k = 1; k < layers; k++) end += sprintf(end, ", relu");
+    end += sprintf(end, "]}, ");
+  }
+  sprintf(end, "{linear: 10}]");
+  return text;
+}
+
+static char *nested_layers(int depth) {
+  char *text = malloc((size_t)depth * 16 + 64);
+  char *end = text + sprintf(text, "[");
+  for (int i = 0; i < depth; i++) end += sprintf(end, "{residual: [");
+  end += sprintf(end, "relu");
+  for (int i = 0; i < depth; i++) end += sprintf(end, "]}");
+  sprintf(end, ", {linear: 10}]");
+  return text;
+}
+
+static dt_status status_of(char *layers) {
+  dt_config *config;
+  dt_graph *graph;
+  dt_status status = graph_of("[8]", layers, &config, &graph);
+  dt_graph_destroy(&graph);
+  dt_config_destroy(&config);
+  free(layers);
+  return status;
+}
+
+static void length_and_depth_are_bounded(void **state) {
+  assert_int_equal(status_of(many_layers(9, 1000)), DT_OK);
+  assert_int_equal(status_of(many_layers(12, 1000)), DT_USAGE);
+  assert_non_null(strstr(dt_error_text(), "10000"));
+  assert_int_equal(status_of(nested_layers(10)), DT_OK);
+  assert_int_equal(status_of(nested_layers(40)), DT_USAGE);
+  assert_true(dt_error_text()[0] != '\0');
+}
+
 /* Nothing that a parser lets through may overflow on the way to the message. */
 static void huge_products_do_not_overflow(void **state) {
   dt_shape shape = {4, {INT64_C(1) << 30, INT64_C(1) << 30, INT64_C(1) << 30, 2}};
@@ -173,6 +217,7 @@ int main(void) {
       cmocka_unit_test(names_are_unique),
       cmocka_unit_test(parameters_have_pytorch_shapes_and_bounds),
       cmocka_unit_test(impossible_networks_are_refused),
+      cmocka_unit_test(length_and_depth_are_bounded),
       cmocka_unit_test(huge_products_do_not_overflow),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
