@@ -238,7 +238,7 @@ dt_status dt_yaml_parse(dt_config_block **blocks, const dt_config_text *source, 
   status = read_events(&r, parser, diag);
 done:
   fy_parser_destroy(parser);
-  if (diag != NULL) fy_diag_unref(diag);
+  fy_diag_destroy(diag);
   *out = r.broken ? NULL : r.root;
   *out_broken = r.broken;
   return status;
