@@ -29,7 +29,7 @@ enum {
   CHUNK_TRAFFIC = 1 << 17, /* bytes of all sources that a chunk reads; 32 to 512 KiB measured alike */
   CHUNK_LEAST = 1 << 13,
   SPINS = 100, /* a few us: two ranks may have been put on one core, and 2000 spins made small sums 10 times slower there */
-  YIELDS = 300,
+  YIELDS = 100,
 };
 
 /* A counter on which ranks wait. Counts wrap around. */
