@@ -5,32 +5,25 @@
 #include <math.h>
 
 #include "core/optimizer.h"
+#include "cpu/simd/kernels.h"
 
 enum {
   NORM_PIECE = 4096,  /* elements, at least */
   NORM_PIECES = 1024, /* at most: longer gradients get longer pieces */
-  NORM_LANES = 16,
   UPDATE_PIECE = 8192, /* elements: gradient, parameter and a slot fit into L2 */
 };
 
 typedef struct norm {
+  const dt_cpu_kernels *kernels;
   const float *grad;
   int64_t count, piece;
   double sum[NORM_PIECES];
 } norm;
 
-/* Squares of floats are exact in double; lanes are added in order at the end. */
 static void square_piece(void *context, int index, int thread) {
   norm *n = context;
-  const float *g = n->grad + index * n->piece;
-  int64_t left = n->count - index * n->piece, count = left < n->piece ? left : n->piece, i = 0;
-  double lane[NORM_LANES] = {0}, sum = 0;
-  for (; i + NORM_LANES <= count; i += NORM_LANES) {
-    for (int l = 0; l < NORM_LANES; l++) lane[l] += (double)g[i + l] * (double)g[i + l];
-  }
-  for (; i < count; i++) lane[i % NORM_LANES] += (double)g[i] * (double)g[i];
-  for (int l = 0; l < NORM_LANES; l++) sum += lane[l];
-  n->sum[index] = sum;
+  int64_t first = index * n->piece, left = n->count - first;
+  n->sum[index] = n->kernels->squares(n->grad + first, left < n->piece ? left : n->piece);
 }
 
 static dt_pool *pool_of(const dt_run *run) {
@@ -38,7 +31,7 @@ static dt_pool *pool_of(const dt_run *run) {
 }
 
 dt_status dt_cpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  norm n = {.grad = run->blocks.grad, .count = run->program->param_elements, .piece = NORM_PIECE};
+  norm n = {.kernels = ((const dt_cpu *)run->device)->kernels, .grad = run->blocks.grad, .count = run->program->param_elements, .piece = NORM_PIECE};
   while (n.piece * NORM_PIECES < n.count) n.piece *= 2;
   int pieces = (int)((n.count + n.piece - 1) / n.piece);
   dt_pool_run(pool_of(run), pieces, square_piece, &n);

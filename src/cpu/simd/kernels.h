@@ -56,6 +56,8 @@ struct dt_cpu_kernels {
   void (*log)(const float *x, float *y, int64_t count);
   void (*tanh)(const float *x, float *y, int64_t count);
   void (*sigmoid)(const float *x, float *y, int64_t count);
+  /* Sum of squares in double: sixteen partial sums, element i to sum i % 16, added in order at the end. */
+  double (*squares)(const float *x, int64_t count);
   /* into[i] += from[i] */
   void (*add)(float *into, const float *from, int64_t count);
 };

@@ -10,6 +10,18 @@ static void add_elements(float *restrict into, const float *restrict from, int64
   for (; i < count; i++) into[i] += from[i];
 }
 
+/* The square of a float is exact in double. */
+static double sum_squares(const float *x, int64_t count) {
+  double lane[16] = {0}, sum = 0;
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    for (int l = 0; l < 16; l++) lane[l] += (double)x[i + l] * (double)x[i + l];
+  }
+  for (; i < count; i++) lane[i % 16] += (double)x[i] * (double)x[i];
+  for (int l = 0; l < 16; l++) sum += lane[l];
+  return sum;
+}
+
 #define MAP(name)                                                              \
   static void map_##name(const float *x, float *y, int64_t count) {            \
     for (int64_t i = 0; i < count; i += 16) v16_store(y + i, v16_##name(v16_load(x + i))); \
@@ -29,5 +41,6 @@ const dt_cpu_kernels DT_SIMD(dt_cpu_kernels) = {
     .log = map_log,
     .tanh = map_tanh,
     .sigmoid = map_sigmoid,
+    .squares = sum_squares,
     .add = add_elements,
 };

@@ -159,13 +159,24 @@ VEC uint16_t m16_bits(m16 m) { return m; }
 #endif
 
 /* Sum of the lanes by the fixed tree. */
-VEC float v16_sum(v16 a) {
-  float f[16];
-  v16_store(f, a);
-  for (int half = 8; half >= 1; half /= 2) {
-    for (int i = 0; i < half; i++) f[i] += f[i + half];
-  }
-  return f[0];
+#if defined(DT_ISA_avx512) || defined(DT_ISA_avx2)
+VEC float v8_sum(__m256 a) {
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
+#endif
+#if defined(DT_ISA_avx512)
+VEC float v16_sum(v16 a) { return v8_sum(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1))); }
+#elif defined(DT_ISA_avx2)
+VEC float v16_sum(v16 a) { return v8_sum(_mm256_add_ps(a.lo, a.hi)); }
+#else
+VEC float v16_sum(v16 a) {
+  for (int half = 8; half >= 1; half /= 2) {
+    for (int i = 0; i < half; i++) a.f[i] += a.f[i + half];
+  }
+  return a.f[0];
+}
+#endif
 
 #endif
