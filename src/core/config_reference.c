@@ -40,7 +40,10 @@ static const char *default_text(const dt_option *option) {
 
 static void print_row(page *p, const char *path, const dt_option *option) {
   char expected[TEXT_BYTES];
-  dt_value_expected(option, expected, sizeof expected);
+  if (option->short_for != NULL)
+    snprintf(expected, sizeof expected, "a decimal number");
+  else
+    dt_value_expected(option, expected, sizeof expected);
   fprintf(p->out, "| `%s` | %s%s%s%s | %s | %s%s |\n", path, expected, option->unit != NULL ? " (" : "",
           option->unit != NULL ? option->unit : "", option->unit != NULL ? ")" : "", default_text(option), option->doc,
           option->neutral ? " *Free.*" : "");

@@ -189,7 +189,7 @@ static void append_names(char *text, size_t bytes, const char *const *names) {
 }
 
 static void append_bounds(char *text, size_t bytes, const dt_option *option) {
-  if (option->min == 0 && option->max == 0) return;
+  if ((option->min == 0 && option->max == 0) || (isinf(option->min) && isinf(option->max))) return;
   size_t used = strlen(text);
   char low[32], high[32];
   dt_real_text(option->min, low);

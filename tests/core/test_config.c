@@ -554,7 +554,13 @@ static void test_reference_page(void **state) {
   size_t got = fread(page, 1, sizeof page - 1, file);
   fclose(file);
   page[got] = '\0';
-  if (strcmp(text, page) != 0) fail_msg("docs/config.md is out of date: write `dtrain describe --reference` to it");
+  if (strcmp(text, page) != 0) {
+    file = fopen(DT_TEST_BINARY_DIR "/config.md", "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    fail_msg("docs/config.md is out of date: copy %s over it", DT_TEST_BINARY_DIR "/config.md");
+  }
   free(text);
 }
 
