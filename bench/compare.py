@@ -29,8 +29,8 @@ def linear_net(widths):
 
 
 def lenet():
-    return ["conv: {filters: 20, kernel: 5}", "relu", "maxpool: 2", "conv: {filters: 50, kernel: 5}", "relu", "maxpool: 2",
-            "flatten", "linear: 500", "relu", "linear: 10"]
+    return ["conv: {filters: 20, kernel: 5}", "maxpool: 2", "conv: {filters: 50, kernel: 5}", "maxpool: 2", "flatten",
+            "linear: 500", "relu", "linear: 10"]
 
 
 def resnet20():
@@ -124,8 +124,8 @@ def torch_net(net):
     if net == "mlp":
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
     if net == "lenet":
-        return nn.Sequential(nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2),
-                             nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
+        return nn.Sequential(nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2), nn.Flatten(),
+                             nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
 
     class Block(nn.Module):
         def __init__(self, width_in, width, stride):

@@ -30,6 +30,7 @@ static char *join_arguments(int argc, char **argv) {
  * the others. */
 static void report(const dt_comm *comm, dt_status status) {
   bool local = comm != NULL && comm->diverged;
+  if (comm == NULL && dt_launcher_rank() > 0) return; /* every rank fails alike before the ranks have met */
   if (comm != NULL && comm->rank != 0 && !local) return;
   fflush(stdout);
   char where[32] = "";

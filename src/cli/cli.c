@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const dt_command *const dt_commands[] = {&dt_command_train, &dt_command_eval, &dt_command_predict, NULL};
+const dt_command *const dt_commands[] = {&dt_command_train,    &dt_command_eval,  &dt_command_predict,
+                                         &dt_command_describe, &dt_command_bench, NULL};
 
 const dt_cli_option dt_cli_config_options[] = {
     {"set", "KEY=VALUE", "overrides one value of the config (model.layers.0.conv.filters=8); may be repeated", .repeats = true},

@@ -21,6 +21,13 @@ static int64_t env_count(const char *name) {
   return end != text && *end == '\0' && value > 0 ? value : 0;
 }
 
+int dt_launcher_rank(void) {
+  for (size_t i = 0; i < sizeof launchers / sizeof launchers[0]; i++) {
+    if (getenv(launchers[i].rank) != NULL) return (int)env_count(launchers[i].rank);
+  }
+  return (int)env_count("SLURM_PROCID");
+}
+
 /* Several tasks of one srun step. A batch script and the shell of salloc know SLURM_NTASKS too, and the script even
  * SLURM_PROCID, but only srun promises tasks of a step, so that one process in an allocation stays a world of one. */
 static int64_t srun_tasks(void) {

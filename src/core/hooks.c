@@ -5,17 +5,23 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-/* Whether a multiple of `every` lies in (samples_before, samples_seen]. */
+/* Whether a multiple of `every` was reached by the last step. Steps are counted as such, since an epoch's last may be short. */
 static bool crossed(const dt_trainer *t, dt_duration every) {
   if (every.unit == DT_NEVER || every.unit == DT_SECONDS) return false;
-  int64_t span = dt_duration_samples(every, &t->job->clock);
-  return span > 0 && t->samples_seen / span != t->samples_before / span;
+  bool steps = every.unit == DT_STEPS;
+  int64_t span = steps ? (int64_t)every.amount : dt_duration_samples(every, &t->job->clock);
+  int64_t now = steps ? t->step : t->samples_seen, before = steps ? t->step - 1 : t->samples_before;
+  return span > 0 && now / span != before / span;
+}
+
+static bool at_end(const dt_trainer *t) {
+  return t->samples_seen >= t->job->clock.total_samples;
 }
 
 /* --- log --- */
 
 static bool log_due(const dt_trainer *t) {
-  return crossed(t, t->job->spec->log.every) || t->ending;
+  return crossed(t, t->job->spec->log.every) || at_end(t);
 }
 
 static dt_status log_run(dt_trainer *t) {
@@ -48,8 +54,7 @@ static dt_status log_run(dt_trainer *t) {
 
 static bool evaluate_due(const dt_trainer *t) {
   bool called_off = t->tail[DT_TAIL_STOP] > 0 || t->tail[DT_TAIL_PREEMPT] > 0;
-  bool at_end = t->samples_seen >= t->job->clock.total_samples;
-  return t->job->eval != NULL && !called_off && (crossed(t, t->job->spec->eval.every) || at_end);
+  return t->job->eval != NULL && !called_off && (crossed(t, t->job->spec->eval.every) || at_end(t));
 }
 
 static dt_status evaluate_run(dt_trainer *t) {

@@ -32,25 +32,11 @@ dt_status dt_job_checkpoint_dir(const dt_spec *spec, char *text) {
   return DT_OK;
 }
 
-static dt_status check_dataset(const dt_job *job, const dt_dataset *data, const char *which) {
-  const dt_node *node = job->graph->node;
-  const dt_shape *input = &node[0].shape, *logits = &node[job->graph->count - 2].shape;
-  char found[64], expected[64];
-  DT_REQUIRE(dt_shape_count(&data->shape) == dt_shape_count(input) &&
-                 (data->shape.ndim != input->ndim || dt_shape_equal(&data->shape, input)),
-             DT_USAGE, "model.input: found %s, but data.%s (%s) has samples of shape %s", dt_shape_text(input, expected), which,
-             data->source, dt_shape_text(&data->shape, found));
-  DT_REQUIRE(data->labels == NULL || data->classes <= dt_shape_count(logits), DT_USAGE,
-             "data.%s (%s) has labels up to %d, but the network's output is %s", which, data->source, data->classes - 1,
-             dt_shape_text(logits, found));
-  return DT_OK;
-}
-
 /* The input's normalisation: as configured, else measured on the training set. */
 static dt_status make_normalisation(dt_job *job) {
   const dt_spec *spec = job->spec;
   const dt_shape *input = &job->graph->node[0].shape;
-  job->channels = input->ndim == 3 ? (int)input->dim[0] : 1;
+  job->channels = (int)input->dim[0];
   DT_TRY(dt_alloc((size_t)job->channels, sizeof(double), &job->mean));
   DT_TRY(dt_alloc((size_t)job->channels, sizeof(double), &job->std));
   DT_TRY(dt_alloc((size_t)job->channels, sizeof(float), &job->scale));
@@ -88,10 +74,11 @@ static void apply_normalisation(dt_job *job) {
 static dt_status load_data(dt_job *job, bool on_train) {
   const dt_spec *spec = job->spec;
   const char *dir = spec->data.dir;
+  const dt_shape *input = &job->graph->node[0].shape;
+  int classes = (int)dt_shape_count(&job->graph->node[job->graph->count - 2].shape);
   if (job->kind == DT_JOB_TRAIN) {
     DT_TRY(dt_dataset_load(&spec->data.train, dir, &job->train));
-    DT_TRY(check_dataset(job, job->train, "train"));
-    DT_REQUIRE(job->train->labels != NULL, DT_USAGE, "data.train (%s) has no labels to learn from", job->train->source);
+    DT_TRY(dt_dataset_check(job->train, input, classes));
     DT_REQUIRE(spec->data.last_batch != DT_LAST_DROP || job->train->count >= spec->train.global_batch, DT_USAGE,
                "train.global_batch: found %lld, but data.train has %lld samples and data.last_batch is drop",
                (long long)spec->train.global_batch, (long long)job->train->count);
@@ -102,10 +89,7 @@ static dt_status load_data(dt_job *job, bool on_train) {
     return DT_OK;
   }
   DT_TRY(dt_dataset_load(scored, dir, &job->eval));
-  DT_TRY(check_dataset(job, job->eval, on_train ? "train" : "eval"));
-  DT_REQUIRE(job->kind == DT_JOB_PREDICT || job->eval->labels != NULL, DT_USAGE, "data.eval (%s) has no labels to score against",
-             job->eval->source);
-  return DT_OK;
+  return dt_dataset_check(job->eval, input, job->kind == DT_JOB_PREDICT ? 0 : classes);
 }
 
 static void make_clock(dt_job *job) {
@@ -187,6 +171,15 @@ static dt_status set_up_alone(dt_job *job, bool on_train) {
     DT_TRY(dt_schedule_prepare(job->spec, &job->clock, &job->lr, &job->momentum, &job->weight_decay));
   }
   return make_programs(job);
+}
+
+dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, int64_t end_samples, dt_loader **out) {
+  static const dt_choices no_augment;
+  const dt_spec *spec = job->spec;
+  int passes = job->tree->pass_count > 0 ? job->tree->pass_count : 1;
+  return dt_loader_create(training ? job->train : job->eval, training ? &spec->data.augment : &no_augment,
+                          training ? &job->sampler : &job->eval_sampler, job->tree, samples_seen, end_samples,
+                          (int)spec->data.prefetch * passes, (int)spec->data.threads, out);
 }
 
 dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out) {
@@ -311,12 +304,10 @@ static dt_status evaluate_step(dt_job *job, dt_loader *loader, dt_score *score) 
 }
 
 dt_status dt_job_evaluate(dt_job *job, dt_score *out, bool *out_cut) {
-  static const dt_choices no_augment;
   dt_loader *loader = NULL;
   dt_score score = {0};
   int64_t batch = job->spec->train.global_batch, steps = (job->eval->count + batch - 1) / batch;
-  dt_status own = dt_loader_create(job->eval, &no_augment, &job->eval_sampler, job->tree, 0, job->eval->count,
-                                   (int)job->spec->data.prefetch, (int)job->spec->data.threads, &loader);
+  dt_status own = dt_job_loader(job, false, 0, job->eval->count, &loader);
   dt_status status = DT_OK;
   *out_cut = false;
   for (int64_t s = 0; s < steps && status == DT_OK && !*out_cut; s++) {

@@ -27,8 +27,8 @@ typedef struct dt_job {
   dt_sampler sampler, eval_sampler;
   dt_clock clock;
   dt_schedule_spec lr, momentum, weight_decay;
-  double *mean, *std;  /* [C]: the input's normalisation; kept in checkpoints as input.mean and input.std */
-  float *scale, *shift; /* [C]: what LOAD does with them */
+  double *mean, *std;  /* [dim 0 of the input]: its normalisation; kept in checkpoints as input.mean and input.std */
+  float *scale, *shift; /* likewise: what LOAD does with them */
   int channels;
   char *config_text; /* resolved */
   dt_tensor_ref *model, *optimizer; /* what a checkpoint holds, on the host; see dt_job_download */
@@ -45,6 +45,8 @@ dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads
 dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out);
 void dt_job_destroy(dt_job **job);
 
+/* A loader of the training or the evaluation set for this rank's passes. Returns new. */
+dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, int64_t end_samples, dt_loader **out);
 /* Copies the state to the host and fills job->model and job->optimizer. Not collective. */
 dt_status dt_job_download(dt_job *job);
 /* Rank 0 opens a checkpoint (a folder, or the newest in a folder), every rank gets its tensors; meta and path are rank 0's.

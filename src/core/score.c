@@ -116,7 +116,6 @@ static dt_status predict_loop(predict_state *p, FILE *out) {
 }
 
 static dt_status predict_set_up(predict_state *p) {
-  static const dt_choices no_augment;
   dt_job *job = p->job;
   const dt_program *program = job->program[1];
   int64_t classes = dt_shape_count(&program->buffer[program->logits].shape);
@@ -125,8 +124,7 @@ static dt_status predict_set_up(predict_state *p) {
   DT_TRY(dt_alloc((size_t)(program->pass_shards * program->shard_slots * classes), sizeof(double), &p->probability));
   DT_TRY(dt_alloc((size_t)p->own_count, sizeof(found), &p->own));
   DT_TRY(dt_alloc((size_t)(p->own_count * job->comm->size), sizeof(found), &p->all));
-  return dt_loader_create(job->eval, &no_augment, &job->eval_sampler, job->tree, 0, job->eval->count,
-                          (int)job->spec->data.prefetch, (int)job->spec->data.threads, &p->loader);
+  return dt_job_loader(job, false, 0, job->eval->count, &p->loader);
 }
 
 dt_status dt_predict(const dt_config *config, dt_comm *comm, const char *checkpoint, FILE *out) {

@@ -242,10 +242,7 @@ static dt_status run(dt_trainer *t) {
   DT_TRY(open_run(t));
   DT_TRY(dt_comm_agree(job->comm, start_record(t)));
   if (!t->options->resume) DT_TRY(dt_trainer_save(t));
-  dt_status status = dt_loader_create(job->train, &job->spec->data.augment, &job->sampler, job->tree, t->samples_seen,
-                                      job->clock.total_samples, (int)job->spec->data.prefetch, (int)job->spec->data.threads,
-                                      &t->loader);
-  DT_TRY(dt_comm_agree(job->comm, status));
+  DT_TRY(dt_comm_agree(job->comm, dt_job_loader(job, true, t->samples_seen, job->clock.total_samples, &t->loader)));
   t->saved_at = t->lap_at = t->resumed_at = dt_seconds();
   return loop(t);
 }

@@ -32,7 +32,8 @@ extern const dt_kind *const dt_format_kinds[]; /* idx, cifar10 */
 /* dir is data.dir as written, "" when absent: a leading $NAME is expanded. Same errors as a format's. Returns new. */
 dt_status dt_dataset_load(const dt_choice *format, const char *dir, dt_dataset **out);
 void dt_dataset_destroy(dt_dataset **dataset);
-/* Whether the samples have the model's input shape and every label is in [0, classes). DT_DATA naming the first that is not. */
+/* Whether the samples have the model's input shape and every label is in [0, classes); classes 0: labels do not matter.
+ * DT_DATA naming the first that is not. */
 dt_status dt_dataset_check(const dt_dataset *dataset, const dt_shape *input, int classes);
 /* Per-channel mean and standard deviation of pixel / 255 (or of the values), exact integer sums for DT_U8. [C] each, C being
  * shape.dim[0]. A constant channel gets the deviation 1, so that dividing by it is safe. */

@@ -5,11 +5,10 @@ shift
 dtrain=$build/dtrain
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
 
-fail() { printf 'FAIL: %s\n' "$*"; failures=$((failures + 1)); }
+fail() { printf 'FAIL: %s\n' "$*" >&2; echo >>"$work/failures"; }
 finish() {
-  if [[ $failures -gt 0 ]]; then printf '%d failures\n' "$failures"; exit 1; fi
+  if [[ -e $work/failures ]]; then printf '%d failures\n' "$(wc -l <"$work/failures")"; exit 1; fi
   printf 'ok\n'
   exit 0
 }

@@ -1,0 +1,124 @@
+#include "core/bench.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/hooks.h"
+#include "core/job.h"
+#include "core/layer.h"
+#include "cpu/blas.h"
+
+enum { LAPS = 5 };
+
+typedef struct bench {
+  dt_job *job;
+  dt_loader *loader;
+  dt_comm *comm;
+  int64_t samples_seen;
+} bench;
+
+/* Multiply-adds count as two; no input gradient is needed where nothing is trained below. */
+static double step_flops(const dt_graph *graph, int64_t batch) {
+  int64_t sum = 0;
+  bool trained_below = false;
+  for (int i = 1; i < graph->count; i++) {
+    const dt_node *node = &graph->node[i];
+    const dt_shape *in[DT_NODE_INPUTS];
+    for (int k = 0; k < node->input_count; k++) in[k] = &graph->node[node->input[k]].shape;
+    if (node->layer->flops_forward != NULL) sum += node->layer->flops_forward(node, in);
+    if (node->layer->flops_backward != NULL) sum += node->layer->flops_backward(node, in, trained_below);
+    trained_below = trained_below || node->param_count > 0;
+  }
+  return (double)sum * (double)batch;
+}
+
+static dt_status next_batch(void *context, const dt_batch **out) {
+  return dt_loader_next(context, out);
+}
+
+static dt_status one_step(bench *b) {
+  static const double no_flags[DT_TAIL_COUNT];
+  double tail[DT_TAIL_COUNT];
+  dt_step *step = dt_executor_run_state(b->job->executor[0])->step;
+  step->samples_seen = b->samples_seen;
+  step->batch_samples = dt_sampler_plan(&b->job->sampler, b->samples_seen).count;
+  step->lr = dt_schedule_value(&b->job->lr, &b->job->clock, b->samples_seen);
+  DT_TRY(dt_executor_step(b->job->executor[0], next_batch, b->loader, no_flags, tail));
+  b->samples_seen += step->batch_samples;
+  return DT_OK;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
+  double lap[LAPS], samples = 0;
+  for (int64_t s = 0; s < steps; s++) DT_TRY(one_step(b));
+  for (int l = 0; l < LAPS; l++) {
+    DT_TRY(b->comm->ops->barrier(b->comm));
+    int64_t before = b->samples_seen;
+    double start = dt_seconds();
+    for (int64_t s = 0; s < steps; s++) DT_TRY(one_step(b));
+    lap[l] = (dt_seconds() - start) / (double)steps;
+    samples = (double)(b->samples_seen - before) / (double)steps;
+  }
+  qsort(lap, LAPS, sizeof *lap, by_value);
+  if (b->comm->rank != 0) return DT_OK;
+  double seconds = lap[LAPS / 2], flops = step_flops(b->job->graph, 1) * samples;
+  double peak;
+  DT_TRY(dt_blas_sgemm_gflops(b->job->threads, &peak));
+  peak *= b->comm->local_size;
+  fprintf(out, "step %.1f us (median of %d laps, %.1f to %.1f), %.0f samples/s, %.1f GFLOP/s",
+          seconds * 1e6, LAPS, lap[0] * 1e6,
+          lap[LAPS - 1] * 1e6, samples / seconds, flops / seconds * 1e-9);
+  fprintf(out, ", floor %.1f us at the %.0f GFLOP/s of sgemm: %.2f of it", flops / peak * 1e-3, peak, flops / seconds * 1e-9 / peak);
+  fprintf(out, "\nwaiting per step: data %.1f us, reduction %.1f us\n",
+          dt_loader_wait_seconds(b->loader) / (double)(steps * (LAPS + 1)) * 1e6,
+          b->job->reducer->wait_seconds / (double)(steps * (LAPS + 1)) * 1e6);
+  return DT_OK;
+}
+
+/* Runs every instruction of the pass on its own, in order, as a step would. */
+static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
+  dt_job *job = b->job;
+  const dt_program *program = job->program[0];
+  dt_run *run = dt_executor_run_state(job->executor[0]);
+  double *seconds = NULL, total = 0;
+  const dt_batch *batch;
+  DT_TRY(one_step(b));
+  DT_TRY(dt_loader_next(b->loader, &batch));
+  DT_TRY(dt_alloc((size_t)program->count, sizeof *seconds, &seconds));
+  dt_pass pass = {.first_shard = job->tree->passes[0].first_shard, .shard_count = job->tree->passes[0].shard_count, .batch = batch};
+  dt_status status = DT_OK;
+  for (int64_t s = 0; s < 2 * steps && status == DT_OK; s++) {
+    for (int i = 0; i < program->count && status == DT_OK; i++) {
+      dt_kernel *kernel = job->device->kernel[program->instr[i].op];
+      if (kernel == NULL) continue;
+      double start = dt_seconds();
+      status = kernel(run, &program->instr[i], &pass);
+      if (s >= steps) seconds[i] += (dt_seconds() - start) / (double)steps;
+    }
+  }
+  for (int i = 0; i < program->count; i++) total += seconds[i];
+  for (int i = 0; i < program->count && status == DT_OK && b->comm->rank == 0; i++) {
+    const dt_instr *instr = &program->instr[i];
+    if (job->device->kernel[instr->op] == NULL) continue;
+    fprintf(out, "%4d %-13s %-24s %9.1f us %5.1f %%\n", i, dt_op_infos[instr->op].name,
+            instr->node >= 0 ? job->graph->node[instr->node].name : "", seconds[i] * 1e6, 100 * seconds[i] / total);
+  }
+  if (status == DT_OK && b->comm->rank == 0) fprintf(out, "sum %.1f us for %lld samples\n", total * 1e6, (long long)batch->samples);
+  free(seconds);
+  return status;
+}
+
+dt_status dt_bench_steps(const dt_config *config, dt_comm *comm, int64_t steps, bool layers, FILE *out) {
+  bench b = {.comm = comm};
+  DT_TRY(dt_job_create(config, comm, DT_JOB_TRAIN, false, &b.job));
+  dt_status status = dt_comm_agree(comm, dt_job_loader(b.job, true, 0, INT64_MAX, &b.loader));
+  if (status == DT_OK) status = layers ? time_instructions(&b, steps, out) : time_steps(&b, steps, out);
+  dt_loader_destroy(&b.loader);
+  dt_job_destroy(&b.job);
+  return status;
+}
