@@ -68,6 +68,8 @@ struct dt_reducer {
   double wait_seconds; /* time the caller has waited in end: exposed communication */
 };
 
+/* Name and version of the MPI library, one line, for the record. Not collective. */
+const char *dt_comm_library(void);
 dt_status dt_comm_self_create(dt_comm **out);
 /* Initialises MPI (THREAD_MULTIPLE), quietly; finalizes it in destroy. */
 dt_status dt_comm_mpi_create(int *argc, char ***argv, dt_comm **out);

@@ -157,3 +157,11 @@ dt_status dt_comm_mpi_create(int *argc, char ***argv, dt_comm **out) {
   *out = base;
   return status;
 }
+
+const char *dt_comm_library(void) {
+  static _Thread_local char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) return NULL;
+  text[strcspn(text, ",\n")] = '\0';
+  return text;
+}

@@ -243,3 +243,7 @@ done:
   *out_broken = r.broken;
   return status;
 }
+
+const char *dt_config_library(void) {
+  return fy_library_version();
+}

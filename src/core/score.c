@@ -9,6 +9,10 @@
 static dt_status restore(dt_job *job, const char *path) {
   char own[PATH_MAX];
   DT_TRY(dt_job_checkpoint_dir(job->spec, own));
+  if (path != NULL) { /* a run's folder stands for the checkpoints in it */
+    int length = snprintf(own, sizeof own, "%s/ckpt", path);
+    if (length < (int)sizeof own && dt_checkpoint_exists(own)) path = own;
+  }
   dt_checkpoint *checkpoint;
   char *refused;
   dt_status status = dt_job_restore(job, path != NULL ? path : own, false, &checkpoint, &refused);

@@ -111,6 +111,8 @@ bool dt_config_is_neutral(const char *path);
  * is no config counts as one difference, told by its error; text is newly allocated (free), NULL only without memory. */
 int dt_config_diff(const char *resolved_old, const char *resolved_new, char **out_text);
 
+/* Version of the YAML library, for the record. */
+const char *dt_config_library(void);
 /* Writes the reference page of every option, kind and default as Markdown. */
 dt_status dt_config_reference(FILE *out);
 

@@ -181,7 +181,9 @@ static dt_status start_record(dt_trainer *t) {
                            .shards = (int)job->spec->train.shards,
                            .train_source = job->train->source,
                            .eval_source = job->eval != NULL ? job->eval->source : "",
-                           .command = t->options->command};
+                           .command = t->options->command,
+                           .mpi_library = dt_comm_library(),
+                           .yaml_library = dt_config_library()};
   DT_TRY(dt_record_start(t->record, job->config, &facts));
   dt_record_say(t->record, "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %d shards of a batch of %lld",
                 job->spec->name, facts.ranks, facts.ranks == 1 ? "" : "s", facts.threads, facts.threads == 1 ? "" : "s",
