@@ -11,7 +11,7 @@ results only:
     input C H W | D            shape of a sample
     layers YAML                the model's layers, on one line
     optimizer YAML
-    batch SAMPLES CLASSES STEPS
+    batch SAMPLES CLASSES STEPS SHARDS
     lr VALUE / clip VALUE
     loss V...                  sum over the batch, one for each step
     norm V...                  global norm of the mean gradient before clipping, one for each step
@@ -128,11 +128,11 @@ class Dropout(nn.Module):
 class Case:
     """A network as config text, and as named modules: in order, unless `net` says how they are joined."""
 
-    def __init__(self, name, shape, layers, modules, net=None, samples=5, classes=3, steps=1, lr=0.25, clip=0.0,
+    def __init__(self, name, shape, layers, modules, net=None, samples=5, classes=3, steps=1, shards=1, lr=0.25, clip=0.0,
                  optimizer="{sgd: {}}", sgd=None):
         self.name, self.shape, self.layers, self.modules = name, shape, layers, modules
         self.net = net or nn.Sequential(*modules.values())
-        self.samples, self.classes, self.steps, self.lr, self.clip = samples, classes, steps, lr, clip
+        self.samples, self.classes, self.steps, self.shards, self.lr, self.clip = samples, classes, steps, shards, lr, clip
         self.optimizer, self.sgd = optimizer, sgd or {}
 
     def tensors(self):
@@ -160,7 +160,29 @@ def numbers(values):
     return " ".join(float(v).hex() for v in values)
 
 
-def train(case, net, params):
+def shards_of(count, shards):
+    """Slices of a batch: dealt evenly, the first ones take what is left over."""
+    sizes = [count // shards + (s < count % shards) for s in range(shards)]
+    return [slice(sum(sizes[:s]), sum(sizes[: s + 1])) for s in range(shards)]
+
+
+def sharded_loss(case, net, states, x, labels):
+    """The sum of losses, batch statistics per shard; running statistics move by the samples' mean of what each shard says.
+    They are written through `data`, since no gradient depends on them."""
+    before, after = [s.clone() for s in states], [torch.zeros_like(s) for s in states]
+    total = 0
+    for piece in shards_of(case.samples, case.shards):
+        for state, value in zip(states, before):
+            state.data.copy_(value)
+        total = total + nn.functional.cross_entropy(net(x[piece]).flatten(1), labels[piece], reduction="sum")
+        for state, value in zip(states, after):
+            value += state * (piece.stop - piece.start) / case.samples
+    for state, value in zip(states, after):
+        state.data.copy_(value)
+    return total
+
+
+def train(case, net, params, states):
     """Runs the steps; the loss sums and gradient norms of each, and the last sums of gradients."""
     sgd = torch.optim.SGD([p for _, p in params], lr=case.lr, **case.sgd)
     losses, norms, grads = [], [], {}
@@ -171,7 +193,7 @@ def train(case, net, params):
                 module.samples_seen = step * case.samples
         x, labels = case.batch(f"step{step}")
         sgd.zero_grad()
-        loss = nn.functional.cross_entropy(net(x).flatten(1), labels, reduction="sum")
+        loss = sharded_loss(case, net, [s for _, s in states], x, labels)
         loss.backward()
         grads = {name: p.grad.clone() for name, p in params}
         for _, p in params:
@@ -190,14 +212,14 @@ def write_case(case, out):
     with torch.no_grad():
         for name, tensor in params + states:
             tensor.copy_(initial(name, tensor.shape))
-    losses, norms, grads = train(case, net, params)
+    losses, norms, grads = train(case, net, params, states)
     net.eval()
     logits = net(case.batch("eval")[0])
     print(f"case {case.name}", file=out)
     print("input", *case.shape, file=out)
     print(f"layers {case.layers}", file=out)
     print(f"optimizer {case.optimizer}", file=out)
-    print(f"batch {case.samples} {case.classes} {case.steps}", file=out)
+    print(f"batch {case.samples} {case.classes} {case.steps} {case.shards}", file=out)
     print(f"lr {numbers([case.lr])}\nclip {numbers([case.clip])}", file=out)
     print(f"loss {numbers(losses)}\nnorm {numbers(norms)}", file=out)
     for name, _ in params:
@@ -332,7 +354,7 @@ def resnet_block(inputs, outputs, stride):
     return Residual(body, nn.Sequential(named["project"], named["project_bn"])), named
 
 
-def resnet_cases():
+def resnet_case(name, shards):
     conv, norm, linear = nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.Linear(10, 4)
     one, one_named = resnet_block(6, 6, 1)
     two, two_named = resnet_block(6, 10, 2)
@@ -345,8 +367,13 @@ def resnet_cases():
             "{conv: {filters: %d, kernel: 3, pad: 1, bias: false}}, batchnorm]}, relu")
     layers = (f"[{{conv: {{filters: 6, kernel: 3, pad: 1, bias: false}}}}, batchnorm, relu, {text % (6, 1, 6)}, "
               f"{text % (10, 2, 10)}, global_avgpool, {{linear: 4}}]")
-    yield Case("resnet", (3, 9, 8), layers, modules, net, samples=7, classes=4, steps=3, lr=0.125,
-               optimizer="{sgd: {momentum: 0.875, weight_decay: 0.0078125}}", sgd={"momentum": 0.875, "weight_decay": 0.0078125})
+    return Case(name, (3, 9, 8), layers, modules, net, samples=11, classes=4, steps=3, shards=shards, lr=0.125,
+                optimizer="{sgd: {momentum: 0.875, weight_decay: 0.0078125}}", sgd={"momentum": 0.875, "weight_decay": 0.0078125})
+
+
+def resnet_cases():
+    yield resnet_case("resnet", 1)
+    yield resnet_case("resnet_shards", 3)
 
 
 FILES = {"layers.txt": layer_cases, "joins.txt": joined_cases, "lenet.txt": lenet_cases, "resnet.txt": resnet_cases}

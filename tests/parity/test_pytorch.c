@@ -49,7 +49,7 @@ static char *read_file(const char *name) {
 /* What the head of a case says; texts point into the file. */
 typedef struct oracle {
   char input[64], *layers, *optimizer;
-  int samples, classes, steps;
+  int samples, classes, steps, shards;
   double lr, clip, loss[STEPS_MAX], norm[STEPS_MAX];
 } oracle;
 
@@ -69,7 +69,7 @@ static void read_head(char **text, oracle *o) {
   }
   o->layers = expect_line(text, "layers");
   o->optimizer = expect_line(text, "optimizer");
-  assert_int_equal(sscanf(expect_line(text, "batch"), "%d %d %d", &o->samples, &o->classes, &o->steps), 3);
+  assert_int_equal(sscanf(expect_line(text, "batch"), "%d %d %d %d", &o->samples, &o->classes, &o->steps, &o->shards), 4);
   assert_in_range(o->steps, 1, STEPS_MAX);
   read_numbers(expect_line(text, "lr"), 1, &o->lr);
   read_numbers(expect_line(text, "clip"), 1, &o->clip);
@@ -181,7 +181,7 @@ static void check_case(char **text, device_maker *device, double tolerance) {
       .layers = c.oracle.layers,
       .optimizer = c.oracle.optimizer,
       .global_batch = c.oracle.samples,
-      .shards = 1,
+      .shards = c.oracle.shards,
       .lr = c.oracle.lr,
       .clip_norm = c.oracle.clip,
       .device = device,
