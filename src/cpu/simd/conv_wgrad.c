@@ -13,7 +13,7 @@ enum { WEIGHT_CO = 4, WEIGHT_TAPS = 6 };
 #else
 enum { WEIGHT_CO = 3, WEIGHT_TAPS = 2 };
 #endif
-enum { WEIGHT_SUMS = (WEIGHT_CO * WEIGHT_TAPS + 15) / 16 * 16, FOLD_CHUNK = 1024 };
+enum { WEIGHT_SUMS = (WEIGHT_CO * WEIGHT_TAPS + 7) / 8 * 8, FOLD_CHUNK = 1024 };
 
 /* Weights of CO output channels, CI input channels, one kernel row, KX neighbouring kernel columns. */
 typedef struct weight_tile {
@@ -59,8 +59,8 @@ VEC void weight_tile_sum(const weight_tile *t, const int CO, const int CI, const
     for (; column < t->columns; column++) weight_column(t, dy, x, column, true, acc, CO, CI, KX);
   }
   float sums[WEIGHT_SUMS];
-#pragma GCC unroll 2
-  for (int i = 0; i < CO * CI * KX; i += 16) v16_sum16(acc + i, sums + i);
+#pragma GCC unroll 3
+  for (int i = 0; i < CO * CI * KX; i += 8) v16_sum8(acc + i, sums + i);
 #pragma GCC unroll 8
   for (int c = 0; c < CO; c++) {
 #pragma GCC unroll 8
