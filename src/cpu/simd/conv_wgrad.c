@@ -2,16 +2,32 @@
  *
  * A block's gradient of one weight is the sum over the places of dy in scan order whose x lies inside the input, lane by lane
  * by fma from zero, then v16_sum; db the same with additions. Blocks, then shards, are added by the tree (core/tree.h). One
- * task is a block and a tile of output channels; it holds up to 24 weights in registers while it scans the block, and
+ * task is a block and a tile of output channels; it holds up to 24 weights (AVX2: 12) in registers while it scans the block, and
  * leaves the block's sums in WORK: [block][dw, then db]. */
 #include "cpu/simd/conv_job.h"
 #include "cpu/simd/kernels.h"
 #include "cpu/simd/sums.h"
 
+/* AVX2 has half the registers of AVX-512, each half as wide: it scans a block twice, for lanes 0 to 7 and for lanes 8 to 15. */
 #if defined(DT_ISA_avx512)
 enum { WEIGHT_CO = 4, WEIGHT_TAPS = 6 };
 #else
-enum { WEIGHT_CO = 3, WEIGHT_TAPS = 2 };
+enum { WEIGHT_CO = 4, WEIGHT_TAPS = 3 };
+#endif
+#if defined(DT_ISA_avx2)
+enum { WEIGHT_LANES = 8 };
+typedef __m256 lanes;
+VEC lanes lanes_zero(void) { return _mm256_setzero_ps(); }
+VEC lanes lanes_load(const float *p) { return _mm256_loadu_ps(p); }
+VEC void lanes_put(v16 *to, int lane, lanes a) { *(lane == 0 ? &to->lo : &to->hi) = a; }
+VEC lanes lanes_fma(lanes a, lanes b, lanes c) { return _mm256_fmadd_ps(a, b, c); }
+#else
+enum { WEIGHT_LANES = 16 };
+typedef v16 lanes;
+VEC lanes lanes_zero(void) { return v16_zero(); }
+VEC lanes lanes_load(const float *p) { return v16_load(p); }
+VEC void lanes_put(v16 *to, int lane, lanes a) { *to = a; }
+VEC lanes lanes_fma(lanes a, lanes b, lanes c) { return v16_fma(a, b, c); }
 #endif
 enum { WEIGHT_SUMS = (WEIGHT_CO * WEIGHT_TAPS + 7) / 8 * 8, FOLD_CHUNK = 1024 };
 
@@ -29,38 +45,67 @@ typedef struct weight_tile {
 
 typedef void weight_tile_fn(const weight_tile *t);
 
-VEC void weight_column(const weight_tile *t, const float *dy, const float *x, int column, const bool border, v16 *acc, const int CO,
-                       const int CI, const int KX) {
-  v16 g[WEIGHT_CO];
+/* A column of dy at which every kernel column is inside. */
+VEC void weight_inner_column(const weight_tile *t, const float *dy, const float *x, lanes *acc, const int CO, const int CI,
+                             const int KX) {
+  lanes g[WEIGHT_CO];
 #pragma GCC unroll 8
-  for (int c = 0; c < CO; c++) g[c] = v16_load(dy + c * t->dy_channel + column * 16);
+  for (int c = 0; c < CO; c++) g[c] = lanes_load(dy + c * t->dy_channel);
 #pragma GCC unroll 8
-  for (int k = 0; k < KX; k++) {
-    int place = t->x_first + column * t->x_px_places + k * t->x_tap_places;
-    if (border && (place < 0 || place >= t->x_width)) continue;
+  for (int i = 0; i < CI; i++) {
 #pragma GCC unroll 8
-    for (int i = 0; i < CI; i++) {
-      v16 v = v16_load(x + i * t->x_channel + column * t->x_px + k * t->x_tap);
+    for (int k = 0; k < KX; k++) {
+      lanes v = lanes_load(x + i * t->x_channel + k * t->x_tap);
 #pragma GCC unroll 8
-      for (int c = 0; c < CO; c++) acc[(c * CI + i) * KX + k] = v16_fma(g[c], v, acc[(c * CI + i) * KX + k]);
+      for (int c = 0; c < CO; c++) acc[(c * CI + i) * KX + k] = lanes_fma(g[c], v, acc[(c * CI + i) * KX + k]);
     }
   }
 }
 
-VEC void weight_tile_sum(const weight_tile *t, const int CO, const int CI, const int KX) {
-  v16 acc[WEIGHT_SUMS];
-#pragma GCC unroll 32
-  for (int i = 0; i < WEIGHT_SUMS; i++) acc[i] = v16_zero();
-  const float *dy = t->dy, *x = t->x;
-  for (int row = 0; row < t->rows; row++, dy += t->dy_row, x += t->x_row) {
-    int column = 0;
-    for (; column < t->inner_first; column++) weight_column(t, dy, x, column, true, acc, CO, CI, KX);
-    for (; column < t->inner_end; column++) weight_column(t, dy, x, column, false, acc, CO, CI, KX);
-    for (; column < t->columns; column++) weight_column(t, dy, x, column, true, acc, CO, CI, KX);
+/* A column of dy, at the border, of which some kernel columns are outside. */
+VEC void weight_border_column(const weight_tile *t, const float *dy, const float *x, int column, lanes *acc, const int CO,
+                              const int CI, const int KX) {
+#pragma GCC unroll 8
+  for (int k = 0; k < KX; k++) {
+    int place = t->x_first + column * t->x_px_places + k * t->x_tap_places;
+    if (place < 0 || place >= t->x_width) continue;
+#pragma GCC unroll 8
+    for (int i = 0; i < CI; i++) {
+      lanes v = lanes_load(x + i * t->x_channel + k * t->x_tap);
+#pragma GCC unroll 8
+      for (int c = 0; c < CO; c++) {
+        acc[(c * CI + i) * KX + k] = lanes_fma(lanes_load(dy + c * t->dy_channel), v, acc[(c * CI + i) * KX + k]);
+      }
+    }
   }
+}
+
+/* Scans the block for lanes [lane, lane + WEIGHT_LANES) of the sums. */
+VEC void weight_scan(const weight_tile *t, const int lane, v16 *scanned, const int CO, const int CI, const int KX) {
+  lanes acc[WEIGHT_CO * WEIGHT_TAPS];
+#pragma GCC unroll 32
+  for (int i = 0; i < CO * CI * KX; i++) acc[i] = lanes_zero();
+  const float *dy_row = t->dy + lane, *x_row = t->x + lane;
+  for (int row = 0; row < t->rows; row++, dy_row += t->dy_row, x_row += t->x_row) {
+    const float *dy = dy_row, *x = x_row;
+    int column = 0;
+    for (; column < t->inner_first; column++, dy += 16, x += t->x_px) weight_border_column(t, dy, x, column, acc, CO, CI, KX);
+    for (; column < t->inner_end; column++, dy += 16, x += t->x_px) weight_inner_column(t, dy, x, acc, CO, CI, KX);
+    for (; column < t->columns; column++, dy += 16, x += t->x_px) weight_border_column(t, dy, x, column, acc, CO, CI, KX);
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < CO * CI * KX; i++) lanes_put(&scanned[i], lane, acc[i]);
+}
+
+VEC void weight_tile_sum(const weight_tile *t, const int CO, const int CI, const int KX) {
+  v16 scanned[WEIGHT_SUMS];
   float sums[WEIGHT_SUMS];
+#pragma GCC unroll 2
+  for (int lane = 0; lane < 16; lane += WEIGHT_LANES) weight_scan(t, lane, scanned, CO, CI, KX);
+#pragma GCC unroll 8
+  for (int i = CO * CI * KX; i < WEIGHT_SUMS; i++) scanned[i] = v16_zero();
 #pragma GCC unroll 3
-  for (int i = 0; i < CO * CI * KX; i += 8) v16_sum8(acc + i, sums + i);
+  for (int i = 0; i < CO * CI * KX; i += 8) v16_sum8(scanned + i, sums + i);
 #pragma GCC unroll 8
   for (int c = 0; c < CO; c++) {
 #pragma GCC unroll 8
@@ -88,16 +133,19 @@ VEC void weight_tile_sum(const weight_tile *t, const int CO, const int CI, const
     {weight_tile_##CO##_3_1, weight_tile_##CO##_3_2},                                                                      \
     {weight_tile_##CO##_4_1}, {weight_tile_##CO##_5_1}, {weight_tile_##CO##_6_1},                                          \
   }
+#else
+#define WEIGHT_TILES(CO)                                                                                                   \
+  WEIGHT_TILE(CO, 1, 1) WEIGHT_TILE(CO, 2, 1) WEIGHT_TILE(CO, 3, 1) WEIGHT_TILE(CO, 1, 2) WEIGHT_TILE(CO, 1, 3)
+#define WEIGHT_ROW(CO)                                                                                                     \
+  {                                                                                                                        \
+    {weight_tile_##CO##_1_1, weight_tile_##CO##_1_2, weight_tile_##CO##_1_3}, {weight_tile_##CO##_2_1},                    \
+    {weight_tile_##CO##_3_1},                                                                                              \
+  }
+#endif
 WEIGHT_TILES(1) WEIGHT_TILES(2) WEIGHT_TILES(3) WEIGHT_TILES(4)
 /* [CO - 1][CI - 1][KX - 1], where CI * KX <= WEIGHT_TAPS */
 static weight_tile_fn *const weight_tile_table[WEIGHT_CO][WEIGHT_TAPS][WEIGHT_TAPS] = {WEIGHT_ROW(1), WEIGHT_ROW(2), WEIGHT_ROW(3),
                                                                                        WEIGHT_ROW(4)};
-#else
-#define WEIGHT_TILES(CO) WEIGHT_TILE(CO, 1, 1) WEIGHT_TILE(CO, 2, 1) WEIGHT_TILE(CO, 1, 2)
-#define WEIGHT_ROW(CO) {{weight_tile_##CO##_1_1, weight_tile_##CO##_1_2}, {weight_tile_##CO##_2_1}}
-WEIGHT_TILES(1) WEIGHT_TILES(2) WEIGHT_TILES(3)
-static weight_tile_fn *const weight_tile_table[WEIGHT_CO][WEIGHT_TAPS][WEIGHT_TAPS] = {WEIGHT_ROW(1), WEIGHT_ROW(2), WEIGHT_ROW(3)};
-#endif
 
 typedef struct weight_job {
   conv_shape shape;
