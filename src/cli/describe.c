@@ -53,7 +53,7 @@ static dt_status describe(const dt_cli *cli, const dt_config *config, int ranks)
   description d = {0};
   dt_status status = lower(config, ranks, &d);
   if (status == DT_OK && dt_cli_value(cli, "program") != NULL) {
-    dt_program_print(d.program, stdout);
+    dt_program_print(d.program, true, stdout);
     printf("hash %016llx\n", (unsigned long long)dt_program_hash(d.program));
   } else if (status == DT_OK) {
     print_tables(config, &d);

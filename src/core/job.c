@@ -143,7 +143,7 @@ static dt_status agree_on_everything(dt_job *job) {
   if (job->train != NULL) fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
   if (job->eval != NULL) fprintf(memory, "data.eval: %s, hash %016llx\n", job->eval->source, (unsigned long long)job->eval->hash);
   for (int i = 0; i < 2; i++) {
-    if (job->program[i] != NULL) dt_program_print(job->program[i], memory);
+    if (job->program[i] != NULL) dt_program_print(job->program[i], false, memory);
   }
   fclose(memory);
   dt_status status = dt_comm_agree_text(job->comm, "set-up", text);

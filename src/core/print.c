@@ -21,16 +21,21 @@ static const char *const block_marks[] = {
     [DT_BUF_VALUE] = "@", [DT_BUF_INDEX] = "@",  [DT_BUF_SHARD] = "@", [DT_BUF_PARAM] = "@p",
     [DT_BUF_GRAD] = "@g", [DT_BUF_STATE] = "@s", [DT_BUF_WORK] = "@"};
 
-static void print_arg(const dt_program *program, const dt_instr *instr, int a, FILE *out) {
+static bool in_arena(dt_buffer_kind kind) {
+  return kind == DT_BUF_VALUE || kind == DT_BUF_INDEX || kind == DT_BUF_SHARD || kind == DT_BUF_WORK;
+}
+
+static void print_arg(const dt_program *program, const dt_instr *instr, int a, bool places, FILE *out) {
   const dt_buffer *buffer = &program->buffer[instr->arg[a]];
   char shape[DT_SHAPE_TEXT];
+  if (buffer->kind == DT_BUF_WORK && !places) return;
   fprintf(out, " %s=", arg_names[a]);
   if (buffer->kind == DT_BUF_WORK) {
     fprintf(out, "%zu bytes", buffer->bytes);
   } else {
     fprintf(out, "{%s}%s", buffer->name, dt_shape_text(&buffer->shape, shape));
   }
-  fprintf(out, "%s%" PRId64, block_marks[buffer->kind], buffer->offset);
+  if (places || !in_arena(buffer->kind)) fprintf(out, "%s%" PRId64, block_marks[buffer->kind], buffer->offset);
 }
 
 static void print_window(const char *what, const dt_window *w, FILE *out) {
@@ -56,25 +61,25 @@ static void print_attrs(const dt_instr *instr, FILE *out) {
   if (instr->stream != DT_STREAM_COMPUTE) fprintf(out, " stream=%s", stream_names[instr->stream]);
 }
 
-static void print_instr(const dt_program *program, int i, FILE *out) {
+static void print_instr(const dt_program *program, int i, bool places, FILE *out) {
   const dt_instr *instr = &program->instr[i];
   const char *node = instr->node >= 0 ? program->graph->node[instr->node].name : "";
   fprintf(out, "%5d  %-12s %-20s", i, dt_op_infos[instr->op].name, node);
   for (int a = 0; a < DT_ARG_COUNT; a++) {
-    if (instr->arg[a] >= 0) print_arg(program, instr, a, out);
+    if (instr->arg[a] >= 0) print_arg(program, instr, a, places, out);
   }
   print_attrs(instr, out);
   fputc('\n', out);
 }
 
-static void print_head(const dt_program *program, FILE *out) {
+static void print_head(const dt_program *program, bool places, FILE *out) {
   fprintf(out, "program      %s\n", mode_names[program->mode]);
   fprintf(out, "batch        %" PRId64 " samples in %d shards of at most %" PRId64 ", at most %d in a pass\n",
           program->global_batch, program->shards, program->shard_slots, program->pass_shards);
   fprintf(out, "parameters   %d tensors, %" PRId64 " elements\n", program->param_count, program->param_elements);
   fprintf(out, "states       %d tensors, %" PRId64 " elements\n", program->state_count, program->state_elements);
   fprintf(out, "gradients    %" PRId64 " elements, tail at %" PRId64 "\n", program->grad_elements, program->tail);
-  fprintf(out, "arena        %zu bytes\n", program->arena_bytes);
+  if (places) fprintf(out, "arena        %zu bytes\n", program->arena_bytes);
   for (int k = 0; k < program->bucket_count; k++) {
     const dt_bucket *bucket = &program->bucket[k];
     fprintf(out, "bucket %-5d elements %" PRId64 " to %" PRId64 ", %" PRId64 " of parameters, complete after %d\n", k,
@@ -82,12 +87,12 @@ static void print_head(const dt_program *program, FILE *out) {
   }
 }
 
-void dt_program_print(const dt_program *program, FILE *out) {
-  print_head(program, out);
+void dt_program_print(const dt_program *program, bool places, FILE *out) {
+  print_head(program, places, out);
   fprintf(out, "each pass\n");
-  for (int i = 0; i < program->pass_end; i++) print_instr(program, i, out);
+  for (int i = 0; i < program->pass_end; i++) print_instr(program, i, places, out);
   if (program->pass_end < program->count) fprintf(out, "each step\n");
-  for (int i = program->pass_end; i < program->count; i++) print_instr(program, i, out);
+  for (int i = program->pass_end; i < program->count; i++) print_instr(program, i, places, out);
 }
 
 uint64_t dt_program_hash(const dt_program *program) {
@@ -95,7 +100,7 @@ uint64_t dt_program_hash(const dt_program *program) {
   size_t bytes = 0;
   FILE *out = open_memstream(&text, &bytes);
   DT_ASSERT(out != NULL);
-  dt_program_print(program, out);
+  dt_program_print(program, false, out);
   fclose(out);
   uint64_t hash = XXH3_64bits(text, bytes);
   free(text);

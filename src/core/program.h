@@ -221,9 +221,10 @@ dt_status dt_program_create(const dt_graph *graph, const dt_spec *spec, const dt
                             int pass_shards, dt_program **out);
 void dt_program_destroy(dt_program **program);
 
-/* Prints the instructions, one a line with buffers, shapes and arena offsets; the same text on every rank. */
-void dt_program_print(const dt_program *program, FILE *out);
-/* XXH3-64 of the printed text. */
+/* Prints the instructions, one a line with buffers and shapes: the same text on every rank. places adds where buffers and
+ * scratch lie in the arena, which may depend on a rank's number of threads. */
+void dt_program_print(const dt_program *program, bool places, FILE *out);
+/* XXH3-64 of the text without places. */
 uint64_t dt_program_hash(const dt_program *program);
 
 typedef struct dt_op_info {

@@ -202,7 +202,7 @@ static void expect_same(const char *net, unsigned fusions, const dt_program *pla
     if (plain->buffer[g].kind != DT_BUF_GRAD) continue;
     int other = find_gradient(fused, plain->buffer[g].name);
     if (other < 0 || a.value[g] != b.value[other]) {
-      dt_program_print(fused, stderr);
+      dt_program_print(fused, true, stderr);
       fail_msg("%s with fusions %x: %s differs", net, fusions, plain->buffer[g].name);
     }
   }
