@@ -177,22 +177,25 @@ static void test_blas(void **state) {
 
 /* The order of the weight gradient's sum: serially by fma over a shard's samples, shards by the tree. */
 static void test_order_of_weight_gradient(void **state) {
-  linear_case c = {.inputs = 2, .outputs = 2, .shards = 5, .slots = 18, .short_by = 1};
+  linear_case c = {.inputs = 40, .outputs = 9, .shards = 5, .slots = 18, .short_by = 1};
   one_kernel k;
   assert_true(create(&k, &c, DT_OP_LINEAR_WGRAD, "plain", 1));
-  one_buffer(&k, DT_ARG_X, DT_BUF_VALUE, vector(2));
-  one_buffer(&k, DT_ARG_DY, DT_BUF_VALUE, vector(2));
-  one_buffer(&k, DT_ARG_DW, DT_BUF_GRAD, (dt_shape){2, {2, 2}});
+  one_buffer(&k, DT_ARG_X, DT_BUF_VALUE, vector(c.inputs));
+  one_buffer(&k, DT_ARG_DY, DT_BUF_VALUE, vector(c.outputs));
+  one_buffer(&k, DT_ARG_DW, DT_BUF_GRAD, (dt_shape){2, {c.outputs, c.inputs}});
   one_bind(&k);
   double *x = one_fill_value(&k, DT_ARG_X, 1, false), *dy = one_fill_value(&k, DT_ARG_DY, 2, true);
   one_run(&k);
-  float shard[5];
-  for (int s = 0; s < 5; s++) {
-    shard[s] = 0;
-    for (int n = s * 18; n < s * 18 + k.filled[s]; n++) shard[s] = fmaf((float)dy[n * 2 + 1], (float)x[n * 2], shard[s]);
+  for (int i = 0; i < c.outputs * c.inputs; i++) {
+    float shard[5] = {0};
+    for (int s = 0; s < 5; s++) {
+      for (int n = s * c.slots; n < s * c.slots + k.filled[s]; n++) {
+        shard[s] = fmaf((float)dy[n * c.outputs + i / c.inputs], (float)x[n * c.inputs + i % c.inputs], shard[s]);
+      }
+    }
+    float expected = ((shard[0] + shard[1]) + (shard[2] + shard[3])) + shard[4];
+    assert_true(one_flat(&k, DT_ARG_DW)[i] == expected);
   }
-  float expected = ((shard[0] + shard[1]) + (shard[2] + shard[3])) + shard[4];
-  assert_true(one_flat(&k, DT_ARG_DW)[2] == expected);
   free(x);
   free(dy);
   one_destroy(&k);
