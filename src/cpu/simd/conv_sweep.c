@@ -92,7 +92,7 @@ static void conv_tile_long_act(const conv_tile *t, int co, int px) {
     conv_tile_sum(t, acc, CO, PX);                                                           \
     conv_tile_finish(t, acc, CO, PX);                                                        \
   }
-#if defined(DT_ISA_avx512)
+#if defined(CONV_LARGE_TILES)
 #define CONV_TILES(CO) CONV_TILE(CO, 1) CONV_TILE(CO, 2) CONV_TILE(CO, 3) CONV_TILE(CO, 4) CONV_TILE(CO, 5) CONV_TILE(CO, 6)
 #define CONV_ROW(CO) \
   {conv_tile_##CO##_1, conv_tile_##CO##_2, conv_tile_##CO##_3, conv_tile_##CO##_4, conv_tile_##CO##_5, conv_tile_##CO##_6}

@@ -11,8 +11,13 @@
 #include "core/program.h"
 #include "cpu/simd/vec.h"
 
+/* Sanitizers multiply the code of unrolled loops: there every instruction set makes do with small tiles. */
+#if defined(DT_ISA_avx512) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CONV_LARGE_TILES
+#endif
+
 /* The largest tile of outputs that the registers hold: output channels by places. */
-#if defined(DT_ISA_avx512)
+#if defined(CONV_LARGE_TILES)
 enum { CONV_CO = 4, CONV_PX = 6 };
 #else
 enum { CONV_CO = 3, CONV_PX = 2 };

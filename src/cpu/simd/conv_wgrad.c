@@ -9,7 +9,7 @@
 #include "cpu/simd/sums.h"
 
 /* AVX2 has half the registers of AVX-512, each half as wide: it scans a block twice, for lanes 0 to 7 and for lanes 8 to 15. */
-#if defined(DT_ISA_avx512)
+#if defined(CONV_LARGE_TILES)
 enum { WEIGHT_CO = 4, WEIGHT_TAPS = 6 };
 #else
 enum { WEIGHT_CO = 4, WEIGHT_TAPS = 3 };
@@ -120,7 +120,7 @@ VEC void weight_tile_sum(const weight_tile *t, const int CO, const int CI, const
   static void weight_tile_##CO##_##CI##_##KX(const weight_tile *t) {                       \
     weight_tile_sum(t, CO, CI, KX);                                                        \
   }
-#if defined(DT_ISA_avx512)
+#if defined(CONV_LARGE_TILES)
 #define WEIGHT_TILES(CO)                                                                                                   \
   WEIGHT_TILE(CO, 1, 1) WEIGHT_TILE(CO, 2, 1) WEIGHT_TILE(CO, 3, 1) WEIGHT_TILE(CO, 4, 1) WEIGHT_TILE(CO, 5, 1)            \
   WEIGHT_TILE(CO, 6, 1) WEIGHT_TILE(CO, 1, 2) WEIGHT_TILE(CO, 2, 2) WEIGHT_TILE(CO, 3, 2) WEIGHT_TILE(CO, 1, 3)            \
