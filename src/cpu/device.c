@@ -163,11 +163,13 @@ static dt_status cpu_add(dt_device *device, void *into, const void *from, int64_
   return DT_OK;
 }
 
-#if defined(__x86_64__)
+#if DT_HAVE_ISA_avx512
 static bool runs_avx512(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
 }
+#endif
+#if DT_HAVE_ISA_avx2
 static bool runs_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
@@ -176,13 +178,15 @@ static bool runs_plain(void) {
   return true;
 }
 
-/* Instruction sets, best first. */
+/* The instruction sets of this build (DTRAIN_ISAS), best first. */
 static const struct {
   const dt_cpu_kernels *kernels;
   bool (*runs)(void);
 } instruction_sets[] = {
-#if defined(__x86_64__)
+#if DT_HAVE_ISA_avx512
     {&dt_cpu_kernels_avx512, runs_avx512},
+#endif
+#if DT_HAVE_ISA_avx2
     {&dt_cpu_kernels_avx2, runs_avx2},
 #endif
     {&dt_cpu_kernels_plain, runs_plain},
@@ -194,11 +198,11 @@ static dt_status choose_kernels(const dt_cpu_kernels **out) {
   const char *wanted = getenv("DTRAIN_ISA");
   for (int i = 0; i < INSTRUCTION_SETS; i++) {
     *out = instruction_sets[i].kernels;
-    if (wanted != NULL && strcmp(wanted, (*out)->isa) != 0) continue;
-    if (instruction_sets[i].runs()) return DT_OK;
-    DT_REQUIRE(wanted == NULL, DT_ENVIRONMENT, "DTRAIN_ISA=%s: this machine does not have it; leave it unset for the best", wanted);
+    if ((wanted == NULL || strcmp(wanted, (*out)->isa) == 0) && instruction_sets[i].runs()) return DT_OK;
   }
-  DT_RAISE(DT_USAGE, "DTRAIN_ISA=%s: expected avx512, avx2 or plain", wanted);
+  DT_RAISE(DT_ENVIRONMENT,
+           "DTRAIN_ISA=%s: expected avx512, avx2 or plain, one that this build and this machine have; leave it unset for the best",
+           wanted);
 }
 
 static const dt_device_ops cpu_ops = {

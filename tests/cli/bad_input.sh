@@ -40,7 +40,7 @@ expect() {
     found=$?
     seconds=$((SECONDS - start))
     [[ $found =~ ^($code)$ ]] || fail "$name (np $np): exit $found, expected $code: $(grep -a '^dtrain:' "$work/err" | head -n 1)"
-    [[ $seconds -le 10 ]] || fail "$name (np $np): $seconds s"
+    [[ $seconds -le $((10 * slowdown)) ]] || fail "$name (np $np): $seconds s"
     grep -aEq "$regex" "$work/err" || fail "$name (np $np): no line like /$regex/: $(head -c 300 "$work/err")"
     [[ $(grep -ac '^dtrain: ' "$work/err") == 1 ]] || fail "$name (np $np): $(grep -ac '^dtrain: ' "$work/err") lines of dtrain's, expected 1"
     grep -aq 'Sanitizer\|core dumped' "$work/err" && fail "$name (np $np): crashed"

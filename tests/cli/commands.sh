@@ -46,7 +46,7 @@ ranks 2 "$work/net.yaml" || fail "train again: exit $?"
 # A second job in the same folder meets the lock.
 "$dtrain" "$work/net.yaml" --set train.epochs=100000 >/dev/null 2>&1 </dev/null &
 holder=$!
-for _ in $(seq 100); do [[ -s $run/metrics.jsonl ]] && break; sleep 0.05; done
+wait_for "$run/metrics.jsonl"
 ranks self "$work/net.yaml"
 code=$?
 [[ $code == 5 ]] || fail "a second job in the same folder: exit $code, expected 5"

@@ -23,7 +23,7 @@ done
 rm -rf "$work/runs"
 mpirun -np 4 "$dtrain" "$work/net.yaml" --threads 1 --set train.epochs=40 >"$work/out" 2>"$work/err" </dev/null &
 launcher=$!
-for _ in $(seq 100); do [[ -s $work/runs/net/metrics.jsonl ]] && break; sleep 0.05; done
+wait_for "$work/runs/net/metrics.jsonl"
 kill -USR1 "$launcher"
 wait "$launcher"
 code=$?
@@ -38,7 +38,7 @@ ranks 2 "$work/net.yaml" --set train.epochs=40 || fail "40 epochs: exit $?"
 rm -rf "$work/runs"
 "$dtrain" "$work/net.yaml" --set train.epochs=4000 >"$work/out" 2>"$work/err" </dev/null &
 single=$!
-for _ in $(seq 100); do [[ -s $work/runs/net/metrics.jsonl ]] && break; sleep 0.05; done
+wait_for "$work/runs/net/metrics.jsonl"
 kill -INT "$single"
 wait "$single"
 code=$?

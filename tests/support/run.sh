@@ -4,6 +4,7 @@ build=$1
 shift
 dtrain=$build/dtrain
 work=$(mktemp -d)
+slowdown=${DTRAIN_TEST_SLOWDOWN:-1} # factor on time limits
 trap 'rm -rf "$work"' EXIT
 
 fail() { printf 'FAIL: %s\n' "$*" >&2; echo >>"$work/failures"; }
@@ -20,8 +21,13 @@ ranks() {
   if [[ $np == self ]]; then
     "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
   else
-    timeout -k 5 100 mpirun -np "$np" "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
+    timeout -k 5 $((100 * slowdown)) mpirun -np "$np" "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
   fi
+}
+
+# Waits until file $1 has something in it, for a few seconds.
+wait_for() {
+  for _ in $(seq $((100 * slowdown))); do [[ -s $1 ]] && return; sleep 0.05; done
 }
 
 # A small data set that can be learned, in $work/data.
