@@ -56,7 +56,7 @@ typedef struct dt_step_plan {
 typedef struct dt_sampler {
   int64_t dataset_count, global_batch;
   uint64_t seed;
-  bool shuffle;   /* false: evaluation, in order, one epoch */
+  bool shuffle;   /* false: in order, as evaluation does */
   int last_batch; /* dt_last_batch */
 } dt_sampler;
 

@@ -2,7 +2,7 @@
 
 int64_t dt_sampler_epoch_samples(const dt_sampler *sampler) {
   const int64_t count = sampler->dataset_count;
-  if (!sampler->shuffle || sampler->last_batch == DT_LAST_SHORT) return count;
+  if (sampler->last_batch == DT_LAST_SHORT) return count;
   return count - count % sampler->global_batch;
 }
 

@@ -82,9 +82,17 @@ static void test_short_last_batch(void **state) {
   assert_int_equal(next.count, 32);
 }
 
-/* Evaluation goes through the data set in order and leaves nothing out, whatever the rule for training says. */
-static void test_evaluation_in_order(void **state) {
+/* Without a shuffle the rule for the last batch holds all the same. */
+static void test_drop_in_order(void **state) {
   const dt_sampler sampler = {.dataset_count = 10, .global_batch = 4, .shuffle = false, .last_batch = DT_LAST_DROP};
+  assert_int_equal(dt_sampler_epoch_samples(&sampler), 8);
+  assert_int_equal(dt_sampler_plan(&sampler, 8).epoch, 1);
+  assert_int_equal(dt_sampler_plan(&sampler, 8).count, 4);
+}
+
+/* Evaluation goes through the data set in order and leaves nothing out. */
+static void test_evaluation_in_order(void **state) {
+  const dt_sampler sampler = {.dataset_count = 10, .global_batch = 4, .shuffle = false, .last_batch = DT_LAST_SHORT};
   assert_int_equal(dt_sampler_epoch_samples(&sampler), 10);
   assert_int_equal(dt_sampler_plan(&sampler, 8).count, 2);
   for (int64_t i = 0; i < 10; i++) assert_int_equal(dt_sampler_index(&sampler, 0, i), i);
@@ -106,6 +114,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_sample_once),
       cmocka_unit_test(test_short_last_batch),
+      cmocka_unit_test(test_drop_in_order),
       cmocka_unit_test(test_evaluation_in_order),
       cmocka_unit_test(test_epochs_and_seeds_differ),
   };
