@@ -18,10 +18,10 @@ static void open_standard_streams(void) {
 static char *join_arguments(int argc, char **argv) {
   size_t bytes = 1;
   for (int i = 0; i < argc; i++) bytes += strlen(argv[i]) + 1;
-  char *line = calloc(bytes, 1);
+  char *line = calloc(bytes, 1), *at = line;
   for (int i = 0; line != NULL && i < argc; i++) {
-    if (i > 0) strcat(line, " ");
-    strcat(line, argv[i]);
+    if (i > 0) *at++ = ' ';
+    at = stpcpy(at, argv[i]);
   }
   return line;
 }
