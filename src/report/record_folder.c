@@ -103,6 +103,7 @@ static dt_status set_aside(dt_record *r) {
   DT_TRY(find_free(r, r->set_aside));
   DT_REQUIRE(rename(r->dir, r->set_aside) == 0, DT_IO, "%s: could not set the earlier run aside as %s: %s", r->dir,
              r->set_aside, strerror(errno));
+  r->dir_fd = r->lock_fd = -1;
   dt_status status = lock_take(r);
   close(old_lock);
   close(old_dir);
