@@ -207,26 +207,24 @@ static dt_status collect_sets(const dt_cli *cli, const char **set, char **made, 
   return DT_OK;
 }
 
-static dt_status agree_config(dt_comm *comm, const dt_config *config) {
-  char *text = NULL;
-  size_t bytes = 0;
-  FILE *memory = open_memstream(&text, &bytes);
-  DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory to print the config");
-  dt_status status = dt_config_print(config, false, memory);
-  fclose(memory);
-  if (status == DT_OK) status = dt_comm_agree_text(comm, "config", text);
-  free(text);
-  return status;
-}
-
-dt_status dt_cli_config(const dt_cli *cli, int index, dt_config **out) {
+static dt_status load_config(const dt_cli *cli, int index, dt_config **out) {
   const char *set[DT_CLI_VALUES];
   char *made[DT_CLI_VALUES];
   int set_count = 0, made_count = 0;
   dt_status status = collect_sets(cli, set, made, &set_count, &made_count);
   if (status == DT_OK) status = dt_config_load(cli->word[index], set, set_count, out);
   for (int i = 0; i < made_count; i++) free(made[i]);
-  if (cli->comm == NULL) return status;
-  DT_TRY(dt_comm_agree(cli->comm, status));
-  return agree_config(cli->comm, *out);
+  return status;
+}
+
+dt_status dt_cli_config(const dt_cli *cli, int index, dt_config **out) {
+  char *text = NULL;
+  *out = NULL;
+  dt_status status = load_config(cli, index, out);
+  if (status == DT_OK && cli->comm != NULL) status = dt_config_print_text(*out, &text);
+  if (cli->comm != NULL) status = dt_comm_agree(cli->comm, status);
+  if (cli->comm != NULL && status == DT_OK) status = dt_comm_agree_text(cli->comm, "config", text);
+  free(text);
+  if (status != DT_OK) dt_config_destroy(out);
+  return status;
 }

@@ -51,7 +51,7 @@ const char *dt_cli_value(const dt_cli *cli, const char *name);
 /* An option's value as an integer in [min, max]; fallback when absent. */
 dt_status dt_cli_integer(const dt_cli *cli, const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
 /* Loads word[index] as config with --set and the options that stand for config keys; ranks agree on success and on the
- * resolved text. Collective where the command is parallel. */
+ * resolved text. *out is NULL after a failure. Collective where the command is parallel. */
 dt_status dt_cli_config(const dt_cli *cli, int index, dt_config **out);
 void dt_cli_man(const dt_command *command, FILE *out);
 

@@ -116,3 +116,15 @@ dt_status dt_config_print(const dt_config *config, bool origins, FILE *out) {
   DT_REQUIRE(!ferror(out), DT_IO, "writing the config failed");
   return DT_OK;
 }
+
+dt_status dt_config_print_text(const dt_config *config, char **out_text) {
+  size_t bytes = 0;
+  *out_text = NULL;
+  FILE *memory = open_memstream(out_text, &bytes);
+  DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory to print the config");
+  dt_status status = dt_config_print(config, false, memory);
+  if (fclose(memory) != 0 && status == DT_OK) {
+    status = dt_error_set(DT_MEMORY, __FILE__, __LINE__, "no memory to print the config");
+  }
+  return status;
+}

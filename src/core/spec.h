@@ -100,6 +100,8 @@ const dt_spec *dt_config_spec(const dt_config *config);
 /* Prints the config with every value filled in, as YAML that loads to the same spec. With origins, each line ends with a
  * comment that says where the value came from. */
 dt_status dt_config_print(const dt_config *config, bool origins, FILE *out);
+/* The same without origins, in memory. Returns new (free, after a failure too). DT_MEMORY. */
+dt_status dt_config_print_text(const dt_config *config, char **out_text);
 /* Error of a semantic check outside the parser: the message in the same form, pointing at the origin. */
 dt_status dt_config_error_at(const dt_config *config, dt_origin origin, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -116,13 +116,9 @@ static dt_status write_run(const dt_record *r) {
 
 static dt_status write_config(const dt_record *r, const dt_config *config, char hash[DT_HASH_TEXT]) {
   char *text = NULL;
-  size_t bytes = 0;
-  FILE *out = open_memstream(&text, &bytes);
-  DT_REQUIRE(out != NULL, DT_MEMORY, "no memory for %s", config_file);
-  dt_status status = dt_config_print(config, false, out);
-  fclose(out);
-  if (status == DT_OK) dt_hash_text(text, bytes, hash);
-  if (status == DT_OK) status = write_file(r, config_file, text, bytes);
+  dt_status status = dt_config_print_text(config, &text);
+  if (status == DT_OK) dt_hash_text(text, strlen(text), hash);
+  if (status == DT_OK) status = write_file(r, config_file, text, strlen(text));
   free(text);
   return status;
 }
