@@ -15,6 +15,7 @@
 typedef struct dt_checkpoint_meta {
   int64_t samples_seen, step;
   double best_accuracy;
+  bool evaluation_due;     /* a signal called off the evaluation of this state: a resumed run makes it first */
   const char *config;      /* resolved text */
   const char *fingerprint; /* build and machine, one line */
 } dt_checkpoint_meta;

@@ -44,6 +44,7 @@ static dt_status fill(dt_checkpoint *checkpoint) {
       .samples_seen = manifest->samples_seen,
       .step = manifest->step,
       .best_accuracy = manifest->best_accuracy,
+      .evaluation_due = manifest->evaluation_due,
       .config = checkpoint->config,
       .fingerprint = manifest->fingerprint,
   };

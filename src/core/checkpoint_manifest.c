@@ -4,7 +4,7 @@
  *   "checksum": "<XXH3-128 of this text with these 32 digits as zeros>",
  *   "files": {"config.yaml": {"bytes": 1, "xxh3_128": "..."}, "model.safetensors": ..., "optimizer.safetensors": ...},
  *   "fingerprint": "...", "format": "dtrain-checkpoint",
- *   "progress": {"best_accuracy": 0.9, "samples_seen": 64, "step": 1},
+ *   "progress": {"best_accuracy": 0.9, "evaluation_due": false, "samples_seen": 64, "step": 1},
  *   "version": 1
  * }
  *
@@ -42,9 +42,9 @@ static json_t *files_object(const dt_manifest *manifest) {
 }
 
 static json_t *manifest_object(const dt_manifest *manifest) {
-  return json_pack("{s:s, s:o, s:s, s:s, s:{s:f, s:I, s:I}, s:i}", "checksum", zeros, "files", files_object(manifest),
+  return json_pack("{s:s, s:o, s:s, s:s, s:{s:f, s:b, s:I, s:I}, s:i}", "checksum", zeros, "files", files_object(manifest),
                    "fingerprint", manifest->fingerprint, "format", manifest_format, "progress", "best_accuracy",
-                   manifest->best_accuracy, "samples_seen", (json_int_t)manifest->samples_seen, "step",
+                   manifest->best_accuracy, "evaluation_due", (int)manifest->evaluation_due, "samples_seen", (json_int_t)manifest->samples_seen, "step",
                    (json_int_t)manifest->step, "version", (int)DT_CHECKPOINT_VERSION);
 }
 
@@ -119,11 +119,13 @@ static dt_status parse_version(const json_t *object) {
 }
 
 static dt_status parse_progress(const json_t *progress, dt_manifest *out) {
-  const json_t *best = json_object_get(progress, "best_accuracy");
+  const json_t *best = json_object_get(progress, "best_accuracy"), *due = json_object_get(progress, "evaluation_due");
   DT_TRY(get_count(progress, "samples_seen", &out->samples_seen));
   DT_TRY(get_count(progress, "step", &out->step));
   DT_REQUIRE(json_is_number(best), DT_CHECKPOINT, "%s: best_accuracy is not a number", dt_manifest_file);
+  DT_REQUIRE(json_is_boolean(due), DT_CHECKPOINT, "%s: evaluation_due is not true or false", dt_manifest_file);
   out->best_accuracy = json_number_value(best);
+  out->evaluation_due = json_is_true(due);
   return DT_OK;
 }
 
@@ -156,7 +158,8 @@ void dt_manifest_clear(dt_manifest *manifest) {
 }
 
 bool dt_manifest_same_state(const dt_manifest *a, const dt_manifest *b) {
-  bool same = a->samples_seen == b->samples_seen && a->step == b->step && a->best_accuracy == b->best_accuracy;
+  bool same = a->samples_seen == b->samples_seen && a->step == b->step && a->best_accuracy == b->best_accuracy &&
+              a->evaluation_due == b->evaluation_due;
   for (int p = 0; p < DT_PART_COUNT; p++)
     same = same && a->part[p].bytes == b->part[p].bytes && strcmp(a->part[p].hash, b->part[p].hash) == 0;
   return same;

@@ -15,6 +15,7 @@ extern const char dt_manifest_file[];
 typedef struct dt_manifest {
   int64_t samples_seen, step;
   double best_accuracy;
+  bool evaluation_due;
   char *fingerprint;
   dt_file_sum part[DT_PART_COUNT];
 } dt_manifest;

@@ -115,6 +115,7 @@ static dt_status write_parts(int fd, const dt_checkpoint_meta *meta, const dt_ch
       .samples_seen = meta->samples_seen,
       .step = meta->step,
       .best_accuracy = meta->best_accuracy,
+      .evaluation_due = meta->evaluation_due,
       .fingerprint = (char *)meta->fingerprint,
   };
   DT_TRY(dt_safetensors_write_sum(fd, dt_part_file[DT_PART_MODEL], tensors->model, tensors->model_count,

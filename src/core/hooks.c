@@ -10,8 +10,9 @@ static bool crossed(const dt_trainer *t, dt_duration every) {
   if (every.unit == DT_NEVER || every.unit == DT_SECONDS) return false;
   bool steps = every.unit == DT_STEPS;
   int64_t span = steps ? (int64_t)every.amount : dt_duration_samples(every, &t->job->clock);
+  if (span < 1) span = 1; /* a fraction of a step: after every step */
   int64_t now = steps ? t->step : t->samples_seen, before = steps ? t->step - 1 : t->samples_before;
-  return span > 0 && now / span != before / span;
+  return now / span != before / span;
 }
 
 static bool at_end(const dt_trainer *t) {
@@ -47,23 +48,36 @@ static dt_status log_run(dt_trainer *t) {
   t->lap_data_wait = data_wait;
   t->lap_reduce_wait = reduce_wait;
   t->lap_at = now;
-  return dt_record_write_step(t->record, &line);
+  dt_status status = dt_record_write_step(t->record, &line);
+  job->comm->diverged = status != DT_OK; /* only rank 0 writes, and the others are on their way into the next step */
+  return status;
 }
 
 /* --- evaluate --- */
 
 static bool evaluate_due(const dt_trainer *t) {
-  bool called_off = t->tail[DT_TAIL_STOP] > 0 || t->tail[DT_TAIL_PREEMPT] > 0;
-  return t->job->eval != NULL && !called_off && (crossed(t, t->job->spec->eval.every) || at_end(t));
+  return t->job->eval != NULL && (crossed(t, t->job->spec->eval.every) || at_end(t));
 }
 
-static dt_status evaluate_run(dt_trainer *t) {
+/* Whether a signal has come; one that came in an evaluation counts as if it had come in the step before. */
+static bool called_off(dt_trainer *t, dt_cut cut) {
+  if (cut == DT_CUT_STOP) t->tail[DT_TAIL_STOP] = 1;
+  if (cut == DT_CUT_PREEMPT) t->tail[DT_TAIL_PREEMPT] = 1;
+  return t->tail[DT_TAIL_STOP] > 0 || t->tail[DT_TAIL_PREEMPT] > 0;
+}
+
+dt_status dt_trainer_evaluate(dt_trainer *t) {
   dt_score score;
-  bool cut;
+  dt_cut cut = DT_CUT_NONE;
   double start = dt_seconds();
+  t->evaluation_due = true;
+  if (called_off(t, cut)) return DT_OK;
   DT_TRY(dt_job_evaluate(t->job, &score, &cut));
-  /* A signal ended it: the next step's tail tells all ranks why. At the end of training there is no next step to wait for. */
-  if (cut) return DT_OK;
+  if (called_off(t, cut)) return DT_OK;
+  t->evaluation_due = false;
+  DT_REQUIRE(score.nonfinite == 0, DT_NUMERIC,
+             "step %lld: found no finite loss for %lld of %lld samples of data.eval, expected finite numbers; the last checkpoint is %s",
+             (long long)t->step, (long long)score.nonfinite, (long long)score.samples, t->result->checkpoint);
   dt_record_eval line = {.step = t->step,
                          .samples_seen = t->samples_seen,
                          .epoch = (t->samples_seen - 1) / t->job->clock.epoch_samples + 1,
@@ -77,7 +91,7 @@ static dt_status evaluate_run(dt_trainer *t) {
   if (line.accuracy > t->best_accuracy) t->best_accuracy = line.accuracy;
   double target = t->job->spec->target.accuracy;
   t->target_reached = target > 0 && line.accuracy >= target;
-  return dt_record_write_eval(t->record, &line);
+  return dt_comm_agree(t->job->comm, dt_record_write_eval(t->record, &line));
 }
 
 /* --- verify --- */
@@ -102,11 +116,12 @@ static int odd_rank(const uint64_t *hash, int size) {
 
 static dt_status verify_run(dt_trainer *t) {
   dt_comm *comm = t->job->comm;
-  uint64_t own, *all = NULL;
-  DT_TRY(dt_executor_hash(t->job->executor[0], &own));
-  dt_status status = dt_alloc((size_t)comm->size, sizeof *all, &all);
-  if (status == DT_OK) status = comm->ops->gather(comm, &own, sizeof own, all, 0);
-  if (status == DT_OK && comm->rank == 0) {
+  uint64_t own = 0, *all = NULL;
+  dt_status status = dt_executor_hash(t->job->executor[0], &own);
+  if (status == DT_OK) status = dt_alloc((size_t)comm->size, sizeof *all, &all);
+  DT_TRY_GOTO(cleanup, dt_comm_agree(comm, status));
+  DT_TRY_GOTO(cleanup, comm->ops->gather(comm, &own, sizeof own, all, 0));
+  if (comm->rank == 0) {
     int odd = odd_rank(all, comm->size);
     int other = odd == 0 && comm->size > 1 ? 1 : 0;
     if (all[odd] != all[other]) {
@@ -115,14 +130,16 @@ static dt_status verify_run(dt_trainer *t) {
                             "parted; go on from a checkpoint with --resume", (long long)t->step, all[odd], odd, all[other], other);
     }
   }
+  status = dt_comm_agree(comm, status);
+cleanup:
   free(all);
-  return dt_comm_agree(comm, status);
+  return status;
 }
 
 /* --- checkpoint --- */
 
 static bool checkpoint_due(const dt_trainer *t) {
-  return crossed(t, t->job->spec->checkpoint.every) || t->tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached;
+  return crossed(t, t->job->spec->checkpoint.every) || t->tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached || t->evaluation_due;
 }
 
 static void fingerprint(const dt_job *job, char *text, size_t bytes) {
@@ -140,6 +157,7 @@ static dt_status save_here(dt_trainer *t) {
   dt_checkpoint_meta meta = {.samples_seen = t->samples_seen,
                              .step = t->step,
                              .best_accuracy = t->best_accuracy,
+                             .evaluation_due = t->evaluation_due,
                              .config = job->config_text,
                              .fingerprint = machine};
   dt_checkpoint_tensors tensors = {.model = job->model,
@@ -162,7 +180,7 @@ dt_status dt_trainer_save(dt_trainer *t) {
 
 const dt_hook dt_hooks[] = {
     {"log", log_due, log_run},
-    {"evaluate", evaluate_due, evaluate_run},
+    {"evaluate", evaluate_due, dt_trainer_evaluate},
     {"verify", verify_due, verify_run},
     {"checkpoint", checkpoint_due, dt_trainer_save},
     {NULL},
@@ -170,6 +188,7 @@ const dt_hook dt_hooks[] = {
 
 dt_status dt_hooks_run(dt_trainer *t) {
   double start = dt_seconds();
+  t->evaluation_due = false;
   t->trained_samples += t->batch_samples;
   t->train_seconds += start - t->resumed_at;
   for (const dt_hook *hook = dt_hooks; hook->name != NULL; hook++) {

@@ -22,6 +22,7 @@ typedef struct dt_trainer {
   double momentum, weight_decay;        /* as the optimizer is configured */
   double best_accuracy;                 /* -1 before the first evaluation */
   bool ending, target_reached;
+  bool evaluation_due;                  /* a signal called off the evaluation of this state */
   int64_t saved_samples;                /* samples seen by the last checkpoint */
   double saved_at;                      /* when it was written, in seconds of the monotonic clock */
   double resumed_at;                    /* when the steps went on after the last hooks */
@@ -42,6 +43,8 @@ extern const dt_hook dt_hooks[]; /* in the order they run; name NULL ends */
 
 /* Runs what is due after a step. Collective. */
 dt_status dt_hooks_run(dt_trainer *t);
+/* Evaluates the state as it is; a signal calls it off, and t->evaluation_due says so. Collective. */
+dt_status dt_trainer_evaluate(dt_trainer *t);
 /* Saves a checkpoint of the state as it is, unless this very state is saved already. Collective. */
 dt_status dt_trainer_save(dt_trainer *t);
 /* Seconds of the monotonic clock. */

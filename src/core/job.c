@@ -92,13 +92,13 @@ static dt_status load_data(dt_job *job, bool on_train) {
   return dt_dataset_check(job->eval, input, job->kind == DT_JOB_PREDICT ? 0 : classes);
 }
 
-static void make_clock(dt_job *job) {
+static dt_status make_clock(dt_job *job) {
   const dt_spec *spec = job->spec;
   int64_t batch = spec->train.global_batch;
   if (job->eval != NULL) {
     job->eval_sampler = (dt_sampler){.dataset_count = job->eval->count, .global_batch = batch, .last_batch = DT_LAST_SHORT};
   }
-  if (job->train == NULL) return;
+  if (job->train == NULL) return DT_OK;
   job->sampler = (dt_sampler){.dataset_count = job->train->count,
                               .global_batch = batch,
                               .seed = spec->seed,
@@ -106,6 +106,8 @@ static void make_clock(dt_job *job) {
                               .last_batch = spec->data.last_batch};
   job->clock = (dt_clock){.epoch_samples = dt_sampler_epoch_samples(&job->sampler), .batch_samples = batch};
   job->clock.total_samples = dt_duration_samples(spec->train.length, &job->clock);
+  DT_REQUIRE(job->clock.total_samples > 0, DT_USAGE, "train.length: found less than one sample, expected one or more");
+  return DT_OK;
 }
 
 static dt_status make_programs(dt_job *job) {
@@ -134,10 +136,9 @@ static dt_status make_executors(dt_job *job) {
 }
 
 /* What ranks must have in common before the first step, as text whose first differing line tells what is wrong. */
-static dt_status agree_on_everything(dt_job *job) {
-  char *text = NULL;
+static dt_status print_common(const dt_job *job, char **out_text) {
   size_t bytes = 0;
-  FILE *memory = open_memstream(&text, &bytes);
+  FILE *memory = open_memstream(out_text, &bytes);
   DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the agreement");
   fprintf(memory, "dtrain: %s\ndevice: %s\n", DTRAIN_VERSION, job->device->ops->name);
   if (job->train != NULL) fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
@@ -145,28 +146,25 @@ static dt_status agree_on_everything(dt_job *job) {
   for (int i = 0; i < 2; i++) {
     if (job->program[i] != NULL) dt_program_print(job->program[i], false, memory);
   }
-  fclose(memory);
-  dt_status status = dt_comm_agree_text(job->comm, "set-up", text);
+  DT_REQUIRE(fclose(memory) == 0, DT_MEMORY, "no memory for the agreement");
+  return DT_OK;
+}
+
+static dt_status agree_on_everything(dt_job *job) {
+  char *text = NULL;
+  dt_status status = dt_comm_agree(job->comm, print_common(job, &text));
+  if (status == DT_OK) status = dt_comm_agree_text(job->comm, "set-up", text);
   free(text);
   return status;
 }
 
-static dt_status print_config(dt_job *job) {
-  size_t bytes = 0;
-  FILE *memory = open_memstream(&job->config_text, &bytes);
-  DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory to print the config");
-  dt_status status = dt_config_print(job->config, false, memory);
-  fclose(memory);
-  return status;
-}
-
 static dt_status set_up_alone(dt_job *job, bool on_train) {
-  DT_TRY(print_config(job));
+  DT_TRY(dt_config_print_text(job->config, &job->config_text));
   DT_TRY(dt_device_create(job->spec, job->comm->local_size, &job->threads, &job->device));
   DT_TRY(dt_graph_create(job->config, &job->graph));
   DT_TRY(load_data(job, on_train));
   DT_TRY(make_normalisation(job));
-  make_clock(job);
+  DT_TRY(make_clock(job));
   if (job->kind == DT_JOB_TRAIN) {
     DT_TRY(dt_schedule_prepare(job->spec, &job->clock, &job->lr, &job->momentum, &job->weight_decay));
   }
@@ -286,11 +284,11 @@ failed:
 
 enum { CONTROL_EVERY = 16 }; /* evaluation steps between two looks at the other ranks */
 
-/* Whether any rank has failed or been signalled; every rank gets the same answer. */
-static dt_status control(dt_job *job, dt_status own, bool *out_cut) {
-  int64_t flag = own != DT_OK || dt_signal_preempt() || dt_signal_stop();
-  DT_TRY(job->comm->ops->allreduce_i64(job->comm, &flag, 1, DT_MAX));
-  *out_cut = flag != 0;
+/* The gravest thing that has happened to any rank; every rank gets the same answer. */
+static dt_status control(dt_job *job, dt_status own, dt_cut *out_cut) {
+  int64_t cut = own != DT_OK ? DT_CUT_FAILED : dt_signal_preempt() ? DT_CUT_PREEMPT : dt_signal_stop() ? DT_CUT_STOP : DT_CUT_NONE;
+  DT_TRY(job->comm->ops->allreduce_i64(job->comm, &cut, 1, DT_MAX));
+  *out_cut = (dt_cut)cut;
   return DT_OK;
 }
 
@@ -303,14 +301,14 @@ static dt_status evaluate_step(dt_job *job, dt_loader *loader, dt_score *score) 
   return DT_OK;
 }
 
-dt_status dt_job_evaluate(dt_job *job, dt_score *out, bool *out_cut) {
+dt_status dt_job_evaluate(dt_job *job, dt_score *out, dt_cut *out_cut) {
   dt_loader *loader = NULL;
   dt_score score = {0};
   int64_t batch = job->spec->train.global_batch, steps = (job->eval->count + batch - 1) / batch;
   dt_status own = dt_job_loader(job, false, 0, job->eval->count, &loader);
   dt_status status = DT_OK;
-  *out_cut = false;
-  for (int64_t s = 0; s < steps && status == DT_OK && !*out_cut; s++) {
+  *out_cut = DT_CUT_NONE;
+  for (int64_t s = 0; s < steps && status == DT_OK && *out_cut == DT_CUT_NONE; s++) {
     if (own == DT_OK) own = evaluate_step(job, loader, &score);
     if ((s + 1) % CONTROL_EVERY == 0 || s + 1 == steps) status = control(job, own, out_cut);
   }

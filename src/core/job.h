@@ -40,8 +40,8 @@ int dt_cores_available(void);
 /* The device a spec asks for, with threads shared out among the ranks of this host. Not collective. Returns new. */
 dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads, dt_device **out);
 
-/* Collective; an error is everyone's. Borrows config and comm. input overrides the eval set for predict; NULL = the config's.
- * Returns new. */
+/* Collective; an error is everyone's. Borrows config and comm. on_train: an EVAL job scores the training set. Returns
+ * new. */
 dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out);
 void dt_job_destroy(dt_job **job);
 
@@ -53,9 +53,11 @@ dt_status dt_job_download(dt_job *job);
  * Collective; an error is everyone's. */
 dt_status dt_job_restore(dt_job *job, const char *path, bool with_optimizer, dt_checkpoint **out_checkpoint,
                          char **out_refused);
-/* Scores the evaluation set on all ranks. *out_cut is set when a signal or another rank's failure ended it early (then the
- * score is worthless). Collective. */
-dt_status dt_job_evaluate(dt_job *job, dt_score *out, bool *out_cut);
+/* What ended an evaluation early, from the least grave to the gravest. */
+typedef enum dt_cut { DT_CUT_NONE, DT_CUT_STOP, DT_CUT_PREEMPT, DT_CUT_FAILED } dt_cut;
+/* Scores the evaluation set on all ranks. *out_cut, the same on every rank, tells whether a signal ended it early (then the
+ * score is worthless). Collective; an error is everyone's. */
+dt_status dt_job_evaluate(dt_job *job, dt_score *out, dt_cut *out_cut);
 /* Default folder of a run's checkpoints: <output>/<name>/ckpt. text holds PATH_MAX. */
 dt_status dt_job_checkpoint_dir(const dt_spec *spec, char *text);
 

@@ -23,10 +23,11 @@ static dt_status restore(dt_job *job, const char *path) {
 
 static dt_status evaluate(dt_job *job, const char *checkpoint, dt_eval_result *out) {
   dt_score score;
-  bool cut;
+  dt_cut cut;
   DT_TRY(restore(job, checkpoint));
   DT_TRY(dt_job_evaluate(job, &score, &cut));
-  DT_REQUIRE(!cut, DT_INTERRUPTED, "evaluation was stopped by a signal");
+  DT_REQUIRE(cut != DT_CUT_PREEMPT, DT_PREEMPTED, "evaluation was stopped by a signal");
+  DT_REQUIRE(cut == DT_CUT_NONE, DT_INTERRUPTED, "evaluation was stopped by a signal");
   DT_REQUIRE(score.nonfinite == 0, DT_NUMERIC, "the loss of %lld of %lld samples is not finite", (long long)score.nonfinite,
              (long long)score.samples);
   *out = (dt_eval_result){.samples = score.samples,
@@ -76,6 +77,8 @@ static void label_shard(predict_state *p, const dt_batch *batch, int shard, int6
 static dt_status label_step(predict_state *p, int64_t first) {
   dt_job *job = p->job;
   const dt_program *program = job->program[1];
+  DT_REQUIRE(!dt_signal_preempt(), DT_PREEMPTED, "prediction was stopped by a signal");
+  DT_REQUIRE(!dt_signal_stop(), DT_INTERRUPTED, "prediction was stopped by a signal");
   for (int64_t i = 0; i < p->own_count; i++) p->own[i].index = -1;
   found *out = p->own;
   for (int n = 0; n < job->tree->pass_count; n++) {

@@ -47,8 +47,9 @@ static dt_status check_changes(dt_trainer *t, const char *saved_config) {
   FILE *memory = open_memstream(&refused, &bytes);
   if (memory == NULL) status = dt_error_set(DT_MEMORY, __FILE__, __LINE__, "no memory to compare configs");
   int refused_count = 0;
-  for (char *line = text; memory != NULL && count > 0 && line != NULL && *line != '\0';) {
-    char *end = strchrnul(line, '\n');
+  if (text == NULL) status = dt_error_set(DT_MEMORY, __FILE__, __LINE__, "no memory to compare configs");
+  for (const char *line = text; status == DT_OK && count > 0 && *line != '\0';) {
+    const char *end = strchrnul(line, '\n');
     if (!is_accepted(t->options->accept, line, strcspn(line, ":"))) {
       fprintf(memory, "\n  %.*s", (int)(end - line), line);
       refused_count++;
@@ -68,32 +69,57 @@ static dt_status check_changes(dt_trainer *t, const char *saved_config) {
   return status;
 }
 
+/* What rank 0 tells the others of a checkpoint, besides its tensors. */
+typedef struct progress {
+  int64_t samples_seen, step;
+  double best_accuracy;
+  bool evaluation_due;
+  char path[sizeof((dt_train_result *)0)->checkpoint];
+} progress;
+
+static void go_on_from(dt_trainer *t, const progress *at) {
+  double target = t->job->spec->target.accuracy;
+  t->samples_seen = t->saved_samples = at->samples_seen;
+  t->step = at->step;
+  t->best_accuracy = at->best_accuracy;
+  t->evaluation_due = at->evaluation_due;
+  t->target_reached = target > 0 && at->best_accuracy >= target;
+  memcpy(t->result->checkpoint, at->path, sizeof at->path);
+  dt_record_say(t->record, "going on from %s (%lld samples seen)", at->path, (long long)at->samples_seen);
+}
+
 static dt_status restore(dt_trainer *t) {
   dt_job *job = t->job;
   dt_checkpoint *checkpoint;
   char *refused;
   DT_TRY(dt_job_restore(job, t->checkpoint_dir, true, &checkpoint, &refused));
   dt_status status = DT_OK;
-  int64_t counters[3] = {0};
+  progress at = {0};
   if (is_root(t)) {
     const dt_checkpoint_meta *meta = dt_checkpoint_get_meta(checkpoint);
     if (refused[0] != '\0') dt_record_say(t->record, "passed over: %s", refused);
     status = check_changes(t, meta->config);
-    counters[0] = meta->samples_seen;
-    counters[1] = meta->step;
-    memcpy(&counters[2], &meta->best_accuracy, sizeof counters[2]);
-    dt_record_say(t->record, "going on from %s (%lld samples seen)", dt_checkpoint_path(checkpoint), (long long)meta->samples_seen);
-    snprintf(t->result->checkpoint, sizeof t->result->checkpoint, "%s", dt_checkpoint_path(checkpoint));
+    at = (progress){.samples_seen = meta->samples_seen,
+                    .step = meta->step,
+                    .best_accuracy = meta->best_accuracy,
+                    .evaluation_due = meta->evaluation_due};
+    snprintf(at.path, sizeof at.path, "%s", dt_checkpoint_path(checkpoint));
   }
   dt_checkpoint_close(&checkpoint);
   free(refused);
   DT_TRY(dt_comm_agree(job->comm, status));
-  DT_TRY(job->comm->ops->bcast(job->comm, counters, sizeof counters, 0));
-  t->samples_seen = counters[0];
-  t->step = counters[1];
-  memcpy(&t->best_accuracy, &counters[2], sizeof t->best_accuracy);
-  t->saved_samples = t->samples_seen;
+  DT_TRY(job->comm->ops->bcast(job->comm, &at, sizeof at, 0));
+  go_on_from(t, &at);
   return DT_OK;
+}
+
+/* A signal called off the evaluation that was due where the run stopped: it is made now, as if the run had not stopped. */
+static dt_status catch_up(dt_trainer *t) {
+  if (!t->evaluation_due || t->job->eval == NULL) return DT_OK;
+  DT_TRY(dt_trainer_evaluate(t));
+  if (t->evaluation_due) return DT_OK;
+  t->saved_samples = -1; /* the checkpoint on disk still asks for the evaluation */
+  return dt_trainer_save(t);
 }
 
 /* --- one step --- */
@@ -156,7 +182,7 @@ static bool wants_end(const dt_trainer *t) {
 }
 
 static dt_status loop(dt_trainer *t) {
-  t->ending = t->samples_seen >= t->job->clock.total_samples;
+  t->ending = wants_end(t);
   while (!t->ending) {
     DT_TRY(run_step(t));
     t->ending = wants_end(t);
@@ -245,7 +271,9 @@ static dt_status run(dt_trainer *t) {
   DT_TRY(dt_comm_agree(job->comm, start_record(t)));
   if (!t->options->resume) DT_TRY(dt_trainer_save(t));
   DT_TRY(dt_comm_agree(job->comm, dt_job_loader(job, true, t->samples_seen, job->clock.total_samples, &t->loader)));
-  t->saved_at = t->lap_at = t->resumed_at = dt_seconds();
+  t->saved_at = dt_seconds();
+  DT_TRY(catch_up(t));
+  t->lap_at = t->resumed_at = dt_seconds();
   return loop(t);
 }
 

@@ -179,13 +179,13 @@ static dt_progress make_progress(dt_record *r, const dt_record_step *s) {
       .loss = s->loss,
       .accuracy = s->accuracy,
       .samples_per_second = s->samples_per_second,
-      .eta_seconds = r->rate > 0 ? (double)(s->total_samples - s->samples_seen) / r->rate : -1,
+      .eta_seconds = r->rate > 0 ? fmax(0, (double)(s->total_samples - s->samples_seen)) / r->rate : -1,
   };
 }
 
 static void print_step(const dt_record_step *s, const dt_progress *p, char text[512]) {
   char rate[DT_SHORT_TEXT], eta[DT_SHORT_TEXT];
-  double percent = s->total_samples > 0 ? 100.0 * (double)s->samples_seen / (double)s->total_samples : 0;
+  double percent = s->total_samples > 0 ? fmin(100, 100.0 * (double)s->samples_seen / (double)s->total_samples) : 0;
   snprintf(text, 512, "step %-7" PRId64 " %5.1f%%  epoch %" PRId64 "  loss %.4f  acc %.2f%%  lr %.4g  %s samples/s  ETA %s",
            s->step, percent, s->epoch, s->loss, 100 * s->accuracy, s->lr, dt_rate_text(p->samples_per_second, rate),
            dt_seconds_text(p->eta_seconds, eta));

@@ -21,18 +21,29 @@ done
 
 # SIGUSR1 to the launcher saves and exits with 75; going on gives the same bytes.
 rm -rf "$work/runs"
-mpirun -np 4 "$dtrain" "$work/net.yaml" --threads 1 --set train.epochs=40 >"$work/out" 2>"$work/err" </dev/null &
+# Evaluation after every step: the signal comes in one or before one, which the resumed run makes up for.
+often=(--set train.epochs=40 --set eval.every='1 steps')
+mpirun -np 4 "$dtrain" "$work/net.yaml" --threads 1 "${often[@]}" >"$work/out" 2>"$work/err" </dev/null &
 launcher=$!
 wait_for "$work/runs/net/metrics.jsonl"
 kill -USR1 "$launcher"
 wait "$launcher"
 code=$?
 [[ $code == 75 ]] || fail "SIGUSR1: exit $code, expected 75: $(tail -n 3 "$work/err")"
-ranks 2 "$work/net.yaml" --set train.epochs=40 --resume || fail "after SIGUSR1: exit $?: $(tail -n 3 "$work/err")"
+ranks 2 "$work/net.yaml" "${often[@]}" --resume || fail "after SIGUSR1: exit $?: $(tail -n 3 "$work/err")"
 found=$(trajectory "$work/runs/net")
 rm -rf "$work/runs"
-ranks 2 "$work/net.yaml" --set train.epochs=40 || fail "40 epochs: exit $?"
+ranks 2 "$work/net.yaml" "${often[@]}" || fail "40 epochs: exit $?"
 [[ $found == "$(trajectory "$work/runs/net")" ]] || fail "preempted and gone on: other bytes than without"
+
+# A run that has ended has nothing left to do.
+before=$(trajectory "$work/runs/net")
+ranks 2 "$work/net.yaml" "${often[@]}" --resume || fail "resuming a finished run: exit $?: $(tail -n 3 "$work/err")"
+[[ $before == "$(trajectory "$work/runs/net")" ]] || fail "resuming a finished run changed it"
+ranks 2 "$work/net.yaml" --set eval.every='2 steps' --set target.accuracy=0.01 || fail "a target: exit $?"
+before=$(trajectory "$work/runs/net")
+ranks 2 "$work/net.yaml" --set eval.every='2 steps' --set target.accuracy=0.01 --resume || fail "resuming at the target: exit $?"
+[[ $before == "$(trajectory "$work/runs/net")" ]] || fail "resuming a run that has reached its target went on"
 
 # SIGINT saves and stops.
 rm -rf "$work/runs"

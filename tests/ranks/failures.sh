@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# One rank cannot write: the whole run ends with 5 and one message, and what was saved before stays.
+source "$(dirname "$0")/../support/run.sh"
+make_data
+write_config
+run=$work/runs/net
+
+# Starts a long run on two ranks and waits until it has taken a step and saved.
+start() {
+  rm -rf "$work/runs"
+  timeout -k 5 60 mpirun -np 2 "$dtrain" "$work/net.yaml" --set train.epochs=100000 "$@" >"$work/out" 2>"$work/err" </dev/null &
+  launcher=$!
+  for _ in $(seq 200); do [[ -s $run/metrics.jsonl ]] && break; sleep 0.05; done
+}
+expect_io_error() {
+  wait "$launcher"
+  local code=$?
+  [[ $code == 5 ]] || fail "$1: exit $code, expected 5: $(tail -n 3 "$work/err")"
+  [[ $(grep -c '^dtrain: input/output: ' "$work/err") == 1 ]] || fail "$1: not one message: $(cat "$work/err")"
+}
+
+# The folder of checkpoints gives way to a file.
+start --set checkpoint.every='5 steps'
+mv "$run/ckpt" "$run/kept" && : >"$run/ckpt"
+expect_io_error "a checkpoint that cannot be written"
+rm -f "$run/ckpt" && mv "$run/kept" "$run/ckpt"
+ranks 2 "$work/net.yaml" --set train.epochs=100000 --resume --stop-after 1 || fail "going on after it: exit $?: $(tail -n 3 "$work/err")"
+
+# Rank 0 alone may write no more to its metrics.
+if command -v prlimit >/dev/null; then
+  start
+  prlimit --pid "$(sed 's/process \([0-9]*\) .*/\1/' "$run/lock")" --fsize="$(stat -c %s "$run/metrics.jsonl")"
+  expect_io_error "metrics that cannot be written"
+  ls "$run"/ckpt/step-* >/dev/null 2>&1 || fail "metrics that cannot be written: no checkpoint stayed"
+else
+  printf 'skipped: metrics that cannot be written (no prlimit)\n'
+fi
+finish
