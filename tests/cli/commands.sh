@@ -47,6 +47,7 @@ ranks 2 "$work/net.yaml" || fail "train again: exit $?"
 rm -rf "$work/runs"
 "$dtrain" "$work/net.yaml" --set train.epochs=100000 >/dev/null 2>&1 </dev/null &
 holder=$!
+wait_for "$run.2/run.json" # the old run is set aside under the lock
 wait_for "$run/metrics.jsonl"
 ranks self "$work/net.yaml"
 code=$?
