@@ -118,7 +118,8 @@ dt_status dt_messages_reducer_create(mpi_comm *comm, const dt_reducer_options *o
   dt_reducer *base = &m->base.base;
   int peers = tree->size - 1;
   int exchange = tree->root_count_all - tree->root_count + peers * tree->root_count, spread = 2 * peers;
-  dt_status status = place_received(m, options);
+  /* When one rank has no memory, none may go into making the channel. */
+  dt_status status = dt_comm_agree(&comm->base, place_received(m, options));
   if (status == DT_OK) status = dt_async_start(&m->base, comm, options, exchange > spread ? exchange : spread);
   if (status != DT_OK) dt_async_destroy(&base);
   *out = base;

@@ -126,8 +126,8 @@ static dt_status find_cores(mpi_comm *comm) {
 }
 
 static dt_status connect(mpi_comm *comm) {
+  DT_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN)); /* what is made of it inherits this */
   DT_MPI(MPI_Comm_dup(MPI_COMM_WORLD, &comm->world));
-  DT_MPI(MPI_Comm_set_errhandler(comm->world, MPI_ERRORS_RETURN));
   DT_MPI(MPI_Comm_rank(comm->world, &comm->base.rank));
   DT_MPI(MPI_Comm_size(comm->world, &comm->base.size));
   DT_MPI(MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->base.rank, MPI_INFO_NULL, &comm->host));

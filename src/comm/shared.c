@@ -246,6 +246,15 @@ static void plan_chunks(shared_reducer *r) {
   }
 }
 
+static dt_status allocate_tables(shared_reducer *r) {
+  size_t size = (size_t)r->comm->base.size, roots = (size_t)r->options.tree->root_count_all;
+  DT_TRY(dt_alloc((size_t)r->options.bucket_count, sizeof *r->local, &r->local));
+  DT_TRY(dt_alloc(size, sizeof *r->node0, &r->node0));
+  DT_TRY(dt_alloc(size, sizeof *r->out, &r->out));
+  DT_TRY(dt_alloc(roots, sizeof *r->root, &r->root));
+  return dt_alloc(roots, sizeof *r->source, &r->source);
+}
+
 dt_status dt_shared_reducer_create(mpi_comm *comm, const dt_reducer_options *options, dt_reducer **out) {
   dt_status status = DT_OK;
   const dt_tree *tree = options->tree;
@@ -257,11 +266,8 @@ dt_status dt_shared_reducer_create(mpi_comm *comm, const dt_reducer_options *opt
   r->comm = comm;
   r->options = *options;
   r->window = MPI_WIN_NULL;
-  DT_TRY_GOTO(fail, dt_alloc((size_t)options->bucket_count, sizeof *r->local, &r->local));
-  DT_TRY_GOTO(fail, dt_alloc((size_t)comm->base.size, sizeof *r->node0, &r->node0));
-  DT_TRY_GOTO(fail, dt_alloc((size_t)comm->base.size, sizeof *r->out, &r->out));
-  DT_TRY_GOTO(fail, dt_alloc((size_t)tree->root_count_all, sizeof *r->root, &r->root));
-  DT_TRY_GOTO(fail, dt_alloc((size_t)tree->root_count_all, sizeof *r->source, &r->source));
+  /* When one rank has no memory, none may go into making the window. */
+  DT_TRY_GOTO(fail, dt_comm_agree(&comm->base, allocate_tables(r)));
   plan_chunks(r);
   DT_TRY_GOTO(fail, open_window(r));
   for (int i = 0; i < tree->root_count_all; i++) {
