@@ -10,15 +10,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/executor_internal.h"
-
-static double seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static size_t element_bytes(const dt_executor *executor) {
   return dt_dtype_bytes(executor->run.device->ops->dtype);
@@ -121,10 +114,6 @@ dt_run *dt_executor_run_state(dt_executor *executor) {
   return &executor->run;
 }
 
-dt_executor_times dt_executor_get_times(const dt_executor *executor) {
-  return executor->times;
-}
-
 /* --- one instruction --- */
 
 static dt_status run_kernel(dt_executor *executor, const dt_instr *instr, const dt_pass *pass) {
@@ -201,12 +190,8 @@ static dt_status run_passes(dt_executor *executor, dt_batch_source *source, void
   for (int p = 0; p < executor->tree->pass_count; p++) {
     const dt_pass_plan *plan = &executor->tree->passes[p];
     dt_pass pass = {.first_shard = plan->first_shard, .shard_count = plan->shard_count, .node = plan->node};
-    double start = seconds();
     DT_TRY(source(context, &pass.batch));
-    double loaded = seconds();
     DT_TRY(run_pass(executor, p, &pass, flags));
-    executor->times.load_wait += loaded - start;
-    executor->times.compute += seconds() - loaded;
   }
   return DT_OK;
 }
@@ -223,13 +208,10 @@ static dt_status run_step_section(dt_executor *executor) {
   static const dt_pass whole = {.node = 0}; /* node 0 holds the sum over all shards */
   for (int i = program->pass_end; i < program->count; i++) {
     const dt_instr *instr = &program->instr[i];
-    double start = seconds();
     if (instr->op == DT_OP_REDUCE_END) {
       DT_TRY(executor->reducer->ops->end(executor->reducer, instr->bucket));
-      executor->times.reduce_wait += seconds() - start;
     } else {
       DT_TRY(run_kernel(executor, instr, &whole));
-      executor->times.update += seconds() - start;
     }
   }
   return DT_OK;
@@ -266,9 +248,6 @@ dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch
   const dt_pass_plan *plan = &executor->tree->passes[pass_index];
   DT_ASSERT(program->mode != DT_PROGRAM_TRAIN);
   dt_pass pass = {.first_shard = plan->first_shard, .shard_count = plan->shard_count, .batch = batch, .score = score};
-  double start = seconds();
   for (int i = 0; i < program->count; i++) DT_TRY(run_kernel(executor, &program->instr[i], &pass));
-  DT_TRY(executor->run.device->ops->sync(executor->run.device));
-  executor->times.compute += seconds() - start;
-  return DT_OK;
+  return executor->run.device->ops->sync(executor->run.device);
 }

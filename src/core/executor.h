@@ -39,10 +39,4 @@ dt_status dt_executor_upload(dt_executor *executor);
 /* XXH3-64 over parameters, states and slots. */
 dt_status dt_executor_hash(dt_executor *executor, uint64_t *out);
 
-/* Seconds spent since creation, for the record. */
-typedef struct dt_executor_times {
-  double load_wait, compute, reduce_wait, update;
-} dt_executor_times;
-dt_executor_times dt_executor_get_times(const dt_executor *executor);
-
 #endif

@@ -22,7 +22,6 @@ struct dt_executor {
   bool owns_blocks; /* parameters, states and slots */
   dt_replica replica;
   void *host; /* grad_elements zeros, and room for the tail */
-  dt_executor_times times;
 };
 
 static inline int dt_executor_slots(const dt_executor *executor) {
