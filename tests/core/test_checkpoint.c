@@ -39,8 +39,12 @@ static void model_init(model *m, double value) {
 static dt_status save_with(int64_t samples, const char *config, int keep, char *path) {
   model m;
   model_init(&m, (double)samples);
-  dt_checkpoint_meta meta = {
-      .samples_seen = samples, .step = samples / 10, .best_accuracy = 0.1, .config = config, .fingerprint = "dtrain test"};
+  dt_checkpoint_meta meta = {.samples_seen = samples,
+                             .step = samples / 10,
+                             .best_accuracy = 0.1,
+                             .evaluation_due = samples == 120,
+                             .config = config,
+                             .fingerprint = "dtrain test"};
   return dt_checkpoint_save(dir, &meta, &m.tensors, keep, path);
 }
 
@@ -122,6 +126,7 @@ static void gives_back_what_was_saved(void **state) {
   const dt_checkpoint_meta *meta = dt_checkpoint_get_meta(c);
   assert_int_equal(meta->step, 12);
   assert_true(meta->best_accuracy == 0.1);
+  assert_true(meta->evaluation_due);
   assert_string_equal(meta->config, "seed: 1\n");
   assert_string_equal(meta->fingerprint, "dtrain test");
   assert_int_equal(dt_checkpoint_read(c, &m.tensors), DT_OK);
