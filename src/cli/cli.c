@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/job.h"
+
 const dt_command *const dt_commands[] = {&dt_command_train,    &dt_command_eval,  &dt_command_predict,
                                          &dt_command_describe, &dt_command_bench, NULL};
 
@@ -218,13 +220,9 @@ static dt_status load_config(const dt_cli *cli, int index, dt_config **out) {
 }
 
 dt_status dt_cli_config(const dt_cli *cli, int index, dt_config **out) {
-  char *text = NULL;
   *out = NULL;
   dt_status status = load_config(cli, index, out);
-  if (status == DT_OK && cli->comm != NULL) status = dt_config_print_text(*out, &text);
-  if (cli->comm != NULL) status = dt_comm_agree(cli->comm, status);
-  if (cli->comm != NULL && status == DT_OK) status = dt_comm_agree_text(cli->comm, "config", text);
-  free(text);
+  if (cli->comm != NULL) status = dt_job_agree_config(cli->comm, status, *out);
   if (status != DT_OK) dt_config_destroy(out);
   return status;
 }

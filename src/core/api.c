@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "comm/comm.h"
+#include "core/job.h"
 #include "core/trainer.h"
 
 struct dtrain_session {
@@ -29,7 +29,8 @@ int dtrain_open(int *argc, char ***argv, const char *config, const char *const *
   dt_status status = dt_alloc(1, sizeof *session, &session);
   if (status == DT_OK) status = dt_comm_create(argc, argv, &session->comm);
   if (status == DT_OK) {
-    status = dt_comm_agree(session->comm, dt_config_load(config, overrides, override_count, &session->config));
+    status = dt_config_load(config, overrides, override_count, &session->config);
+    status = dt_job_agree_config(session->comm, status, session->config);
   }
   if (status != DT_OK) dtrain_close(&session);
   *out = session;

@@ -43,7 +43,9 @@ static dt_status one_step(bench *b) {
   step->samples_seen = b->samples_seen;
   step->batch_samples = dt_sampler_plan(&b->job->sampler, b->samples_seen).count;
   step->lr = dt_schedule_value(&b->job->lr, &b->job->clock, b->samples_seen);
+  b->comm->diverged = true; /* until the step has ended on this rank, the others may be waiting for it */
   DT_TRY(dt_executor_step(b->job->executor[0], next_batch, b->loader, no_flags, tail));
+  b->comm->diverged = false;
   b->samples_seen += step->batch_samples;
   return DT_OK;
 }
@@ -115,10 +117,13 @@ static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
 
 dt_status dt_bench_steps(const dt_config *config, dt_comm *comm, int64_t steps, bool layers, FILE *out) {
   bench b = {.comm = comm};
+  int64_t shards = dt_config_spec(config)->train.shards;
+  DT_REQUIRE(comm->size <= shards, DT_USAGE, "found %d ranks, expected at most the %lld of train.shards: the others have no work",
+             comm->size, (long long)shards);
   DT_TRY(dt_job_create(config, comm, DT_JOB_TRAIN, false, &b.job));
   dt_status status = dt_comm_agree(comm, dt_job_loader(b.job, true, 0, INT64_MAX, &b.loader));
   if (status == DT_OK) status = layers ? time_instructions(&b, steps, out) : time_steps(&b, steps, out);
   dt_loader_destroy(&b.loader);
-  dt_job_destroy(&b.job);
+  if (!comm->diverged) dt_job_destroy(&b.job);
   return status;
 }

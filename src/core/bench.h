@@ -7,9 +7,9 @@
 #include "comm/comm.h"
 #include "core/spec.h"
 
-/* Trains `steps` steps to warm up and times `steps` more (median of five laps); rank 0 prints samples/s and the fraction of
- * the peak of a register-only FMA loop measured in the same run. layers: times each instruction of a pass instead.
- * Nothing is saved. Collective. */
+/* Trains `steps` steps to warm up, then five laps of `steps`; rank 0 prints the median lap, samples/s, and beside them the floor
+ * at the peak of sgemm measured in the same run. layers: times each instruction of a pass instead. Nothing is saved. DT_USAGE
+ * with more ranks than shards. Collective. */
 dt_status dt_bench_steps(const dt_config *config, dt_comm *comm, int64_t steps, bool layers, FILE *out);
 
 #endif

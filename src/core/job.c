@@ -158,6 +158,14 @@ static dt_status agree_on_everything(dt_job *job) {
   return status;
 }
 
+dt_status dt_job_agree_config(dt_comm *comm, dt_status loaded, const dt_config *config) {
+  char *text = NULL;
+  dt_status status = dt_comm_agree(comm, loaded == DT_OK ? dt_config_print_text(config, &text) : loaded);
+  if (status == DT_OK) status = dt_comm_agree_text(comm, "config", text);
+  free(text);
+  return status;
+}
+
 static dt_status set_up_alone(dt_job *job, bool on_train) {
   DT_TRY(dt_config_print_text(job->config, &job->config_text));
   DT_TRY(dt_device_create(job->spec, job->comm->local_size, &job->threads, &job->device));

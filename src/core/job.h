@@ -40,6 +40,10 @@ int dt_cores_available(void);
 /* The device a spec asks for, with threads shared out among the ranks of this host. Not collective. Returns new. */
 dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads, dt_device **out);
 
+/* Whether every rank has loaded its config, and the same one. `loaded` is what loading gave this rank; config may be NULL when it
+ * failed. Collective; an error is everyone's. */
+dt_status dt_job_agree_config(dt_comm *comm, dt_status loaded, const dt_config *config);
+
 /* Collective; an error is everyone's. Borrows config and comm. on_train: an EVAL job scores the training set. Returns
  * new. */
 dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out);

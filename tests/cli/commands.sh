@@ -64,6 +64,10 @@ if command -v mpirun >/dev/null; then
   grep -q 'rank 1.*seed' "$work/err" || grep -q 'seed' "$work/err" || fail "ranks with other configs: seed is not named: $(cat "$work/err")"
 fi
 
+ranks 3 bench layers "$work/net.yaml" --set train.shards=2 --steps 2
+code=$?
+[[ $code == 2 ]] || fail "bench with more ranks than shards: exit $code, expected 2"
+
 # N singletons under a launcher that is not Open MPI's.
 SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 SLURM_STEP_ID=0 SLURM_JOB_ID=1 ranks self "$work/net.yaml"
 code=$?
