@@ -41,11 +41,6 @@ static dt_status make_normalisation(dt_job *job) {
   DT_TRY(dt_alloc((size_t)job->channels, sizeof(double), &job->std));
   DT_TRY(dt_alloc((size_t)job->channels, sizeof(float), &job->scale));
   DT_TRY(dt_alloc((size_t)job->channels, sizeof(float), &job->shift));
-  const dt_reals *given[2] = {&spec->data.mean, &spec->data.std};
-  for (int i = 0; i < 2; i++) {
-    DT_REQUIRE(given[i]->count == 0 || given[i]->count == job->channels, DT_USAGE, "data.%s: found %d values, expected %d, one a channel",
-               i == 0 ? "mean" : "std", given[i]->count, job->channels);
-  }
   if (job->train != NULL) dt_dataset_statistics(job->train, job->mean, job->std);
   for (int c = 0; c < job->channels; c++) {
     if (spec->data.mean.count > 0) job->mean[c] = spec->data.mean.value[c];

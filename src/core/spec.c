@@ -491,7 +491,7 @@ static void check_input(const dt_config *config, dt_config_errors *errors) {
 static void check_statistics(const dt_config *config, dt_config_errors *errors) {
   const dt_reals *mean = &config->spec.data.mean, *std = &config->spec.data.std;
   const dt_ints *input = &config->spec.model.input;
-  int64_t channels = input->count == 3 ? input->value[0] : 1;
+  int64_t channels = input->count > 0 ? input->value[0] : 0; /* each number of [length] is a channel of its own */
   if (mean->count != std->count)
     dt_config_complain(errors, dt_config_origin(config, mean->count > 0 ? (const void *)mean : std),
                        "data.mean and data.std: found %d and %d numbers, expected equally many", mean->count, std->count);

@@ -106,6 +106,14 @@ static void test_example(void **state) {
   assert_null(config);
 }
 
+/* Each number of a flat input has a mean of its own. */
+static void test_statistics_of_flat_input(void **state) {
+  const char *sets[] = {"model.input=[3]", "data.mean=[0.1, 0.2, 0.3]", "data.std=[1, 1, 1]"};
+  dt_config *config = parse_well(base, sets, 3);
+  assert_int_equal(dt_config_spec(config)->data.mean.count, 3);
+  dt_config_destroy(&config);
+}
+
 /* What is printed loads to the same spec: it prints the same again. */
 static void test_round_trip(void **state) {
   const char *sets[] = {"schedule.lr.peak=0.1234567890123456789",
@@ -567,6 +575,7 @@ static void test_reference_page(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_example),
+      cmocka_unit_test(test_statistics_of_flat_input),
       cmocka_unit_test(test_round_trip),
       cmocka_unit_test(test_real_text),
       cmocka_unit_test(test_sets),
