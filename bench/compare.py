@@ -267,7 +267,7 @@ class Torch:
         command = [sys.executable, os.path.abspath(__file__), "--worker", net, str(batch), variant, folder, str(threads), weights]
         if ranks > 1:
             command = [os.path.join(os.path.dirname(sys.executable), "torchrun"), "--nproc-per-node", str(ranks), "--log-dir", folder,
-                       "--master-port", "29533"] + command[1:]
+                       "--standalone"] + command[1:]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                         env=environment)
@@ -361,7 +361,7 @@ def main():
         return worker(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="pairs of measurements (default 5)")
-    parser.add_argument("--agreement-steps", type=int, default=20)
+    parser.add_argument("--agreement-steps", type=int, default=10)
     parser.add_argument("--only", help="a regular expression on 'net bBATCH rRANKS'")
     options = parser.parse_args()
     print("| case | dtrain samples/s | PyTorch samples/s (best variant) | ratio, median (range) | dtrain / sgemm | PyTorch / sgemm |"

@@ -104,6 +104,8 @@ struct dt_device {
   /* Sums gradient elements [first, first+count): into += from. Runs where the gradients are. */
   dt_status (*add)(dt_device *device, void *into, const void *from, int64_t count);
   int threads;
+  const char *kernels; /* which of the device's kernels run, for the record: "avx512" */
+  const char *library; /* a library whose arithmetic takes part, with version and variant; NULL: all of it is dtrain's own */
 };
 
 typedef struct dt_device_options {

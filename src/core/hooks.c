@@ -142,17 +142,18 @@ static bool checkpoint_due(const dt_trainer *t) {
   return crossed(t, t->job->spec->checkpoint.every) || t->tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached || t->evaluation_due;
 }
 
-static void fingerprint(const dt_job *job, char *text, size_t bytes) {
+void dt_trainer_fingerprint(const dt_job *job, char *text) {
   struct utsname host = {{0}};
   uname(&host);
-  snprintf(text, bytes, "dtrain %s, device %s, %d ranks x %d threads, %s %s", DTRAIN_VERSION, job->device->ops->name,
-           job->comm->size, job->threads, host.sysname, host.machine);
+  const char *library = job->device->library;
+  snprintf(text, DT_FINGERPRINT, "dtrain %s, device %s, %s, %s", DTRAIN_VERSION, job->device->ops->name,
+           library != NULL ? library : "own arithmetic", host.machine);
 }
 
 static dt_status save_here(dt_trainer *t) {
   dt_job *job = t->job;
-  char machine[512];
-  fingerprint(job, machine, sizeof machine);
+  char machine[DT_FINGERPRINT];
+  dt_trainer_fingerprint(job, machine);
   DT_TRY(dt_job_download(job));
   dt_checkpoint_meta meta = {.samples_seen = t->samples_seen,
                              .step = t->step,

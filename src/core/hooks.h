@@ -47,6 +47,9 @@ dt_status dt_hooks_run(dt_trainer *t);
 dt_status dt_trainer_evaluate(dt_trainer *t);
 /* Saves a checkpoint of the state as it is, unless this very state is saved already. Collective. */
 dt_status dt_trainer_save(dt_trainer *t);
+enum { DT_FINGERPRINT = 256 };
+/* What the bits of a run depend on besides config and data; kept in checkpoints. text holds DT_FINGERPRINT bytes. */
+void dt_trainer_fingerprint(const dt_job *job, char *text);
 /* Seconds of the monotonic clock. */
 double dt_seconds(void);
 

@@ -99,6 +99,11 @@ static dt_status restore(dt_trainer *t) {
     const dt_checkpoint_meta *meta = dt_checkpoint_get_meta(checkpoint);
     if (refused[0] != '\0') dt_record_say(t->record, "passed over: %s", refused);
     status = check_changes(t, meta->config);
+    char own[DT_FINGERPRINT];
+    dt_trainer_fingerprint(job, own);
+    if (strcmp(own, meta->fingerprint) != 0) {
+      dt_record_say(t->record, "bits may part from here: the checkpoint was made by %s; this is %s", meta->fingerprint, own);
+    }
     at = (progress){.samples_seen = meta->samples_seen,
                     .step = meta->step,
                     .best_accuracy = meta->best_accuracy,
@@ -197,6 +202,8 @@ static dt_status loop(dt_trainer *t) {
 static dt_status start_record(dt_trainer *t) {
   dt_job *job = t->job;
   dt_record_facts facts = {.device_name = job->device->ops->name,
+                           .kernels = job->device->kernels,
+                           .math_library = job->device->library,
                            .program_hash = dt_program_hash(job->program[0]),
                            .train_hash = job->train->hash,
                            .eval_hash = job->eval != NULL ? job->eval->hash : 0,

@@ -228,12 +228,13 @@ dt_status dt_cpu_create(const dt_device_options *options, dt_device **out) {
   DT_TRY(dt_alloc(1, sizeof *cpu, &cpu));
   cpu->base = (dt_device){.ops = &cpu_ops, .add = cpu_add, .threads = options->threads};
   DT_TRY_GOTO(fail, choose_kernels(&cpu->kernels));
-  cpu->isa = cpu->kernels->isa;
+  cpu->isa = cpu->base.kernels = cpu->kernels->isa;
   memcpy(cpu->base.kernel, cpu->kernels->kernel, sizeof cpu->base.kernel);
   cpu->base.kernel[DT_OP_GRAD_NORM] = dt_cpu_grad_norm;
   cpu->base.kernel[DT_OP_UPDATE] = dt_cpu_update;
   cpu->base.kernel[DT_OP_BN_UPDATE] = dt_cpu_bn_update;
   if (options->math == DT_MATH_BLAS) DT_TRY_GOTO(fail, dt_blas_open(&cpu->blas));
+  if (cpu->blas != NULL) cpu->base.library = dt_blas_describe(cpu->blas);
   DT_TRY_GOTO(fail, dt_pool_create(options->threads, options->spin, &cpu->pool));
   *out = &cpu->base;
   return DT_OK;

@@ -31,6 +31,20 @@ compare "np 4, messages" 4 --threads 1 --set comm.transport=messages
 compare "np 2, passes of one shard" 2 --threads 1 --set train.pass_shards=1
 for isa in avx2 plain; do DTRAIN_ISA=$isa compare "np 2, DTRAIN_ISA=$isa" 2 --threads 1; done
 
+# The long sweep crosses everything that must not matter.
+if [[ ${1-} == long ]]; then
+  for np in 1 2 3 4 5 6 7 8; do
+    for transport in shared messages; do
+      for shards in 1 2 auto; do
+        for isa in avx512 avx2 plain; do
+          DTRAIN_ISA=$isa compare "np $np, $transport, passes of $shards, $isa" "$np" --threads $((np % 3 + 1)) \
+            --set comm.transport=$transport --set train.pass_shards=$shards --set comm.bucket_bytes=$((4096 * np))
+        done
+      done
+    done
+  done
+fi
+
 # The comparison can fail: another seed must give other bits.
 other=$(run "other seed" 2 --threads 1 --set seed=8)
 [[ $other != "$expected" ]] || fail "another seed gives the same bits: the comparison compares nothing"
