@@ -3,7 +3,7 @@
 
 #include "cli/cli.h"
 #include "comm/bench.h"
-#include "core/bench.h"
+#include "cli/bench_steps.h"
 
 static const dt_cli_option options[] = {
     {"max-bytes", "BYTES", "allreduce: the largest message (default 268435456)"},
@@ -40,9 +40,10 @@ const dt_command dt_command_bench = {
     .words = "allreduce | step CONFIG | layers CONFIG",
     .words_min = 1,
     .words_max = 2,
-    .description = "allreduce compares the ordered and the fast reduction with MPI_Allreduce, in GB/s, from 1 KB up.\n"
-                   "step times whole training steps, data included, and prints the arithmetic floor beside them.\n"
-                   "layers times every instruction of the step.",
+    .description =
+        "allreduce compares the ordered and the fast reduction with MPI_Allreduce, in GB/s, from 1 KB up.\n"
+        "step times whole training steps, data included, and prints the arithmetic floor beside them.\n"
+        "layers times every instruction of the step.",
     .options = options,
     .parallel = true,
     .run = run,

@@ -48,9 +48,11 @@ static void print_help(const dt_command *command, FILE *out) {
 }
 
 static void print_overview(FILE *out) {
-  fputs("dtrain trains neural networks: one binary, one config, any number of ranks, the same bits.\n\n"
-        "  dtrain CONFIG                     trains on this machine (short for dtrain train CONFIG)\n"
-        "  mpirun -np 4 dtrain CONFIG        the same on four ranks\n\ncommands:\n", out);
+  fputs(
+      "dtrain trains neural networks: one binary, one config, any number of ranks, the same bits.\n\n"
+      "  dtrain CONFIG                     trains on this machine (short for dtrain train CONFIG)\n"
+      "  mpirun -np 4 dtrain CONFIG        the same on four ranks\n\ncommands:\n",
+      out);
   for (const dt_command *const *c = dt_commands; *c != NULL; c++) fprintf(out, "  %-10s %s\n", (*c)->name, (*c)->summary);
   fputs("\ndtrain COMMAND --help tells more; docs/config.md lists every key of a config.\n", out);
 }
@@ -60,9 +62,12 @@ static void print_roff(FILE *out, const char *text) {
   bool line_start = true;
   for (const char *c = text; *c != '\0'; c++) {
     if (line_start && (*c == '.' || *c == '\'')) fputs("\\&", out);
-    if (*c == '\\') fputs("\\e", out);
-    else if (*c == '-') fputs("\\-", out);
-    else fputc(*c, out);
+    if (*c == '\\')
+      fputs("\\e", out);
+    else if (*c == '-')
+      fputs("\\-", out);
+    else
+      fputc(*c, out);
     line_start = *c == '\n';
   }
 }
@@ -79,7 +84,8 @@ void dt_cli_man(const dt_command *command, FILE *out) {
   fprintf(out, ".TH DTRAIN-%s 1 \"\" \"dtrain %s\" \"dtrain\"\n.SH NAME\ndtrain\\-%s \\- ", command->name, DTRAIN_VERSION,
           command->name);
   print_roff(out, command->summary);
-  fprintf(out, "\n.SH SYNOPSIS\n.B dtrain %s\n[\\fIOPTION\\fR...] \\fI%s\\fR\n.SH DESCRIPTION\n", command->name, command->words);
+  fprintf(out, "\n.SH SYNOPSIS\n.B dtrain %s\n[\\fIOPTION\\fR...] \\fI%s\\fR\n.SH DESCRIPTION\n", command->name,
+          command->words);
   print_roff(out, command->description);
   fputs("\n.SH OPTIONS\n", out);
   visit_options(command, print_man_option, out);
@@ -164,13 +170,15 @@ dt_status dt_cli_parse(int argc, char **argv, dt_cli *cli, bool *done) {
       cli->word[cli->word_count++] = argv[i];
     }
   }
-  if (dt_cli_value(cli, "help") != NULL) print_help(cli->command, stdout);
-  else if (dt_cli_value(cli, "man") != NULL) dt_cli_man(cli->command, stdout);
+  if (dt_cli_value(cli, "help") != NULL)
+    print_help(cli->command, stdout);
+  else if (dt_cli_value(cli, "man") != NULL)
+    dt_cli_man(cli->command, stdout);
   *done = dt_cli_value(cli, "help") != NULL || dt_cli_value(cli, "man") != NULL;
   if (*done) return DT_OK;
   DT_REQUIRE(cli->word_count >= cli->command->words_min && cli->word_count <= cli->command->words_max, DT_USAGE,
-             "found %d argument%s, expected: dtrain %s %s", cli->word_count, cli->word_count == 1 ? "" : "s", cli->command->name,
-             cli->command->words);
+             "found %d argument%s, expected: dtrain %s %s", cli->word_count, cli->word_count == 1 ? "" : "s",
+             cli->command->name, cli->command->words);
   return DT_OK;
 }
 

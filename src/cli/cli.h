@@ -32,7 +32,7 @@ typedef struct dt_cli {
 
 typedef struct dt_command {
   const char *name, *summary;
-  const char *words;   /* "CONFIG": what follows the options, for help */
+  const char *words; /* "CONFIG": what follows the options, for help */
   int words_min, words_max;
   const char *description; /* paragraphs of the man page */
   const dt_cli_option *options;
@@ -41,7 +41,7 @@ typedef struct dt_command {
 } dt_command;
 
 extern const dt_command dt_command_train, dt_command_eval, dt_command_predict, dt_command_describe, dt_command_bench;
-extern const dt_command *const dt_commands[]; /* NULL-terminated; the first is the default */
+extern const dt_command *const dt_commands[];       /* NULL-terminated; the first is the default */
 extern const dt_cli_option dt_cli_config_options[]; /* --set, --device, --threads: rows that commands with a CONFIG share */
 
 /* Fills cli from the command line. *done is set when --help, --version or --man was answered. DT_USAGE. */

@@ -80,8 +80,9 @@ const dt_command dt_command_describe = {
     .words = "CONFIG",
     .words_min = 0,
     .words_max = 1,
-    .description = "Everything is known before the first step: shapes, parameters, FLOPs, memory to the byte, the learning rate over\n"
-                   "the run and the instructions of a step. No data is read.",
+    .description =
+        "Everything is known before the first step: shapes, parameters, FLOPs, memory to the byte, the learning rate over\n"
+        "the run and the instructions of a step. No data is read.",
     .options = options,
     .run = run,
 };

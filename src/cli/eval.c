@@ -13,8 +13,8 @@ static const dt_cli_option eval_options[] = {
 
 static dt_status run_eval(dt_cli *cli) {
   const char *on = dt_cli_value(cli, "on");
-  DT_REQUIRE(on == NULL || strcmp(on, "eval") == 0 || strcmp(on, "train") == 0, DT_USAGE, "--on: found %s, expected eval or train",
-             on);
+  DT_REQUIRE(on == NULL || strcmp(on, "eval") == 0 || strcmp(on, "train") == 0, DT_USAGE,
+             "--on: found %s, expected eval or train", on);
   dt_config *config = NULL;
   dt_eval_result result;
   dt_status status = dt_cli_config(cli, 0, &config);
@@ -72,8 +72,9 @@ const dt_command dt_command_predict = {
     .words = "CONFIG",
     .words_min = 1,
     .words_max = 1,
-    .description = "Prints one CSV line a sample, in the order of the data: index, the class of the largest probability, and that\n"
-                   "probability. Other data than the config's evaluation set: --set data.eval='{idx: {images: FILE}}'.",
+    .description =
+        "Prints one CSV line a sample, in the order of the data: index, the class of the largest probability, and that\n"
+        "probability. Other data than the config's evaluation set: --set data.eval='{idx: {images: FILE}}'.",
     .options = predict_options,
     .parallel = true,
     .run = run_predict,

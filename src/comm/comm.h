@@ -20,9 +20,9 @@ typedef enum dt_reduce_op { DT_SUM, DT_MIN, DT_MAX } dt_reduce_op;
 
 typedef struct dt_reducer_options {
   const dt_tree *tree;
-  int mode;              /* dt_reduce_mode */
-  int transport;         /* dt_transport */
-  dt_dtype dtype;        /* DT_F32 or DT_F64 */
+  int mode;       /* dt_reduce_mode */
+  int transport;  /* dt_transport */
+  dt_dtype dtype; /* DT_F32 or DT_F64 */
   const dt_bucket *bucket;
   int bucket_count;
   int64_t node_elements; /* stride between gradient nodes: program->grad_elements */

@@ -44,8 +44,9 @@ static json_t *files_object(const dt_manifest *manifest) {
 static json_t *manifest_object(const dt_manifest *manifest) {
   return json_pack("{s:s, s:o, s:s, s:s, s:{s:f, s:b, s:I, s:I}, s:i}", "checksum", zeros, "files", files_object(manifest),
                    "fingerprint", manifest->fingerprint, "format", manifest_format, "progress", "best_accuracy",
-                   manifest->best_accuracy, "evaluation_due", (int)manifest->evaluation_due, "samples_seen", (json_int_t)manifest->samples_seen, "step",
-                   (json_int_t)manifest->step, "version", (int)DT_CHECKPOINT_VERSION);
+                   manifest->best_accuracy, "evaluation_due", (int)manifest->evaluation_due, "samples_seen",
+                   (json_int_t)manifest->samples_seen, "step", (json_int_t)manifest->step, "version",
+                   (int)DT_CHECKPOINT_VERSION);
 }
 
 dt_status dt_manifest_print(const dt_manifest *manifest, char **out_text) {

@@ -24,7 +24,7 @@ typedef struct dt_batch {
 /* Integer sums of an evaluation: the same whoever adds what in which order. */
 typedef struct dt_score {
   int64_t samples, correct;
-  int64_t loss; /* in units of 2^-20, each sample's rounded to nearest */
+  int64_t loss;      /* in units of 2^-20, each sample's rounded to nearest */
   int64_t nonfinite; /* samples whose loss is not finite; they add nothing to loss */
 } dt_score;
 
@@ -33,8 +33,8 @@ typedef struct dt_step {
   int64_t samples_seen;  /* before this step */
   int64_t batch_samples; /* of the global batch of this step */
   double lr, momentum, weight_decay;
-  double clip_norm;      /* 0 = off */
-  double grad_norm;      /* written by GRAD_NORM and read by UPDATE and the record */
+  double clip_norm; /* 0 = off */
+  double grad_norm; /* written by GRAD_NORM and read by UPDATE and the record */
 } dt_step;
 
 /* One run of the pass section. */
@@ -71,11 +71,11 @@ typedef dt_status dt_kernel(dt_run *run, const dt_instr *instr, const dt_pass *p
 
 /* Fusions a device may offer; fuse.c has one row each. */
 typedef enum dt_fusion {
-  DT_FUSE_FORWARD_ACT,    /* act after conv, linear, bn, add */
-  DT_FUSE_FORWARD_ADD,    /* add after conv, linear, bn */
-  DT_FUSE_CONV_POOL,      /* 2x2 max pool, stride 2, after conv+act */
-  DT_FUSE_BACKWARD_ADD,   /* ADDEND of a gradient */
-  DT_FUSE_BACKWARD_MASK,  /* MASK of a gradient */
+  DT_FUSE_FORWARD_ACT,   /* act after conv, linear, bn, add */
+  DT_FUSE_FORWARD_ADD,   /* add after conv, linear, bn */
+  DT_FUSE_CONV_POOL,     /* 2x2 max pool, stride 2, after conv+act */
+  DT_FUSE_BACKWARD_ADD,  /* ADDEND of a gradient */
+  DT_FUSE_BACKWARD_MASK, /* MASK of a gradient */
 } dt_fusion;
 
 typedef struct dt_device_ops {
@@ -109,9 +109,9 @@ struct dt_device {
 };
 
 typedef struct dt_device_options {
-  int threads;     /* >= 1 */
-  bool spin;       /* false when ranks share cores: waiting threads sleep at once */
-  int math;        /* dt_math */
+  int threads; /* >= 1 */
+  bool spin;   /* false when ranks share cores: waiting threads sleep at once */
+  int math;    /* dt_math */
 } dt_device_options;
 
 dt_status dt_reference_create(const dt_device_options *options, dt_device **out);

@@ -27,8 +27,8 @@ dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void 
 /* One pass of an EVAL or PREDICT program; score may be NULL for PREDICT. Not collective. */
 dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch *batch, dt_score *score);
 
-/* Draws initial parameters (Philox keyed by the parameter's index in the program; equal on every device up to its precision) and
- * sets states to their start. */
+/* Draws initial parameters (Philox keyed by the parameter's index in the program; equal on every device up to its precision)
+ * and sets states to their start. */
 dt_status dt_executor_init_params(dt_executor *executor);
 /* Parameters, states and slots as named tensors on the host, in the order of the layers: "conv1.weight", "bn1.running_mean";
  * slots are "conv1.weight.momentum". download copies them from the device, upload back. Arrays live as long as the executor;

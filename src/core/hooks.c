@@ -76,7 +76,8 @@ dt_status dt_trainer_evaluate(dt_trainer *t) {
   if (called_off(t, cut)) return DT_OK;
   t->evaluation_due = false;
   DT_REQUIRE(score.nonfinite == 0, DT_NUMERIC,
-             "step %lld: found no finite loss for %lld of %lld samples of data.eval, expected finite numbers; the last checkpoint is %s",
+             "step %lld: found no finite loss for %lld of %lld samples of data.eval, expected finite numbers; the last "
+             "checkpoint is %s",
              (long long)t->step, (long long)score.nonfinite, (long long)score.samples, t->result->checkpoint);
   dt_record_eval line = {.step = t->step,
                          .samples_seen = t->samples_seen,
@@ -126,8 +127,10 @@ static dt_status verify_run(dt_trainer *t) {
     int other = odd == 0 && comm->size > 1 ? 1 : 0;
     if (all[odd] != all[other]) {
       status = dt_error_set(DT_REPLICA, __FILE__, __LINE__,
-                            "step %lld: found state %016" PRIx64 " on rank %d, expected %016" PRIx64 " as on rank %d: replicas have "
-                            "parted; go on from a checkpoint with --resume", (long long)t->step, all[odd], odd, all[other], other);
+                            "step %lld: found state %016" PRIx64 " on rank %d, expected %016" PRIx64
+                            " as on rank %d: replicas have "
+                            "parted; go on from a checkpoint with --resume",
+                            (long long)t->step, all[odd], odd, all[other], other);
     }
   }
   status = dt_comm_agree(comm, status);
@@ -139,7 +142,8 @@ cleanup:
 /* --- checkpoint --- */
 
 static bool checkpoint_due(const dt_trainer *t) {
-  return crossed(t, t->job->spec->checkpoint.every) || t->tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached || t->evaluation_due;
+  return crossed(t, t->job->spec->checkpoint.every) || t->tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached ||
+         t->evaluation_due;
 }
 
 void dt_trainer_fingerprint(const dt_job *job, char *text) {

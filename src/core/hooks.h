@@ -1,4 +1,5 @@
-/* What happens between steps: one table of hooks, each with a due and a run. Every rank runs the same hooks at the same step. */
+/* What happens between steps: one table of hooks, each with a due and a run. Every rank runs the same hooks at the same step.
+ */
 #ifndef DT_CORE_HOOKS_H
 #define DT_CORE_HOOKS_H
 
@@ -17,19 +18,19 @@ typedef struct dt_trainer {
   char checkpoint_dir[PATH_MAX];
   int64_t samples_seen, samples_before; /* after and before the last step */
   int64_t step, first_step;
-  int64_t batch_samples;                /* of the last step */
+  int64_t batch_samples; /* of the last step */
   double tail[DT_TAIL_COUNT];
-  double momentum, weight_decay;        /* as the optimizer is configured */
-  double best_accuracy;                 /* -1 before the first evaluation */
+  double momentum, weight_decay; /* as the optimizer is configured */
+  double best_accuracy;          /* -1 before the first evaluation */
   bool ending, target_reached;
-  bool evaluation_due;                  /* a signal called off the evaluation of this state */
-  int64_t saved_samples;                /* samples seen by the last checkpoint */
-  double saved_at;                      /* when it was written, in seconds of the monotonic clock */
-  double resumed_at;                    /* when the steps went on after the last hooks */
-  double lap_at;                        /* when the last metrics line was written, hooks left out */
+  bool evaluation_due;   /* a signal called off the evaluation of this state */
+  int64_t saved_samples; /* samples seen by the last checkpoint */
+  double saved_at;       /* when it was written, in seconds of the monotonic clock */
+  double resumed_at;     /* when the steps went on after the last hooks */
+  double lap_at;         /* when the last metrics line was written, hooks left out */
   int64_t lap_samples;
   double lap_data_wait, lap_reduce_wait;
-  double train_seconds;                 /* in steps, hooks left out */
+  double train_seconds; /* in steps, hooks left out */
   int64_t trained_samples;
 } dt_trainer;
 

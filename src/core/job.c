@@ -27,8 +27,8 @@ dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads
 
 dt_status dt_job_checkpoint_dir(const dt_spec *spec, char *text) {
   int length = snprintf(text, PATH_MAX, "%s/%s/ckpt", spec->output, spec->name);
-  DT_REQUIRE(length > 0 && length < PATH_MAX, DT_USAGE, "output and name: found a path of %d bytes, expected at most %d", length,
-             PATH_MAX - 1);
+  DT_REQUIRE(length > 0 && length < PATH_MAX, DT_USAGE, "output and name: found a path of %d bytes, expected at most %d",
+             length, PATH_MAX - 1);
   return DT_OK;
 }
 
@@ -136,8 +136,10 @@ static dt_status print_common(const dt_job *job, char **out_text) {
   FILE *memory = open_memstream(out_text, &bytes);
   DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the agreement");
   fprintf(memory, "dtrain: %s\ndevice: %s\n", DTRAIN_VERSION, job->device->ops->name);
-  if (job->train != NULL) fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
-  if (job->eval != NULL) fprintf(memory, "data.eval: %s, hash %016llx\n", job->eval->source, (unsigned long long)job->eval->hash);
+  if (job->train != NULL)
+    fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
+  if (job->eval != NULL)
+    fprintf(memory, "data.eval: %s, hash %016llx\n", job->eval->source, (unsigned long long)job->eval->hash);
   for (int i = 0; i < 2; i++) {
     if (job->program[i] != NULL) dt_program_print(job->program[i], false, memory);
   }
@@ -249,7 +251,8 @@ dt_status dt_job_download(dt_job *job) {
   return DT_OK;
 }
 
-static dt_status read_checkpoint(dt_job *job, const char *path, bool with_optimizer, dt_checkpoint **checkpoint, char **refused) {
+static dt_status read_checkpoint(dt_job *job, const char *path, bool with_optimizer, dt_checkpoint **checkpoint,
+                                 char **refused) {
   DT_TRY(dt_checkpoint_open(path, checkpoint, refused));
   dt_checkpoint_tensors into = {.model = job->model,
                                 .model_count = job->model_count,
@@ -289,7 +292,10 @@ enum { CONTROL_EVERY = 16 }; /* evaluation steps between two looks at the other 
 
 /* The gravest thing that has happened to any rank; every rank gets the same answer. */
 static dt_status control(dt_job *job, dt_status own, dt_cut *out_cut) {
-  int64_t cut = own != DT_OK ? DT_CUT_FAILED : dt_signal_preempt() ? DT_CUT_PREEMPT : dt_signal_stop() ? DT_CUT_STOP : DT_CUT_NONE;
+  int64_t cut = own != DT_OK          ? DT_CUT_FAILED
+                : dt_signal_preempt() ? DT_CUT_PREEMPT
+                : dt_signal_stop()    ? DT_CUT_STOP
+                                      : DT_CUT_NONE;
   DT_TRY(job->comm->ops->allreduce_i64(job->comm, &cut, 1, DT_MAX));
   *out_cut = (dt_cut)cut;
   return DT_OK;

@@ -27,10 +27,10 @@ typedef struct dt_job {
   dt_sampler sampler, eval_sampler;
   dt_clock clock;
   dt_schedule_spec lr, momentum, weight_decay;
-  double *mean, *std;  /* [dim 0 of the input]: its normalisation; kept in checkpoints as input.mean and input.std */
+  double *mean, *std;   /* [dim 0 of the input]: its normalisation; kept in checkpoints as input.mean and input.std */
   float *scale, *shift; /* likewise: what LOAD does with them */
   int channels;
-  char *config_text; /* resolved */
+  char *config_text;                /* resolved */
   dt_tensor_ref *model, *optimizer; /* what a checkpoint holds, on the host; see dt_job_download */
   int model_count, optimizer_count;
 } dt_job;
@@ -40,8 +40,8 @@ int dt_cores_available(void);
 /* The device a spec asks for, with threads shared out among the ranks of this host. Not collective. Returns new. */
 dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads, dt_device **out);
 
-/* Whether every rank has loaded its config, and the same one. `loaded` is what loading gave this rank; config may be NULL when it
- * failed. Collective; an error is everyone's. */
+/* Whether every rank has loaded its config, and the same one. `loaded` is what loading gave this rank; config may be NULL when
+ * it failed. Collective; an error is everyone's. */
 dt_status dt_job_agree_config(dt_comm *comm, dt_status loaded, const dt_config *config);
 
 /* Collective; an error is everyone's. Borrows config and comm. on_train: an EVAL job scores the training set. Returns

@@ -1,7 +1,8 @@
 /* The contract of an optimizer: one file in core/optim, one row in dt_optimizer_kinds.
  *
  * An optimizer is elementwise over flat slices: it says how many slots it keeps per parameter and what one element's update
- * is, once in double precision (reference) and once as a loop over floats (cpu). The GPU adds its own kernel by the same name. */
+ * is, once in double precision (reference) and once as a loop over floats (cpu). The GPU adds its own kernel by the same name.
+ */
 #ifndef DT_CORE_OPTIMIZER_H
 #define DT_CORE_OPTIMIZER_H
 

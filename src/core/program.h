@@ -21,13 +21,13 @@
 
 /* Roles of an instruction's buffers. */
 typedef enum dt_arg {
-  DT_ARG_X,      /* input activation */
-  DT_ARG_W,      /* weight (conv, linear), gamma (batchnorm) */
-  DT_ARG_B,      /* bias, beta */
-  DT_ARG_Y,      /* output activation */
-  DT_ARG_DY,     /* gradient of the output */
-  DT_ARG_DX,     /* gradient of the input */
-  DT_ARG_DW,     /* gradient slices */
+  DT_ARG_X,  /* input activation */
+  DT_ARG_W,  /* weight (conv, linear), gamma (batchnorm) */
+  DT_ARG_B,  /* bias, beta */
+  DT_ARG_Y,  /* output activation */
+  DT_ARG_DY, /* gradient of the output */
+  DT_ARG_DX, /* gradient of the input */
+  DT_ARG_DW, /* gradient slices */
   DT_ARG_DB,
   DT_ARG_AUX,    /* what forward leaves for backward: pool's winners, batchnorm's per-shard mean and 1/std */
   DT_ARG_ADDEND, /* fused addition, same shape as what is written (Y or DX), added before act or mask */
@@ -41,42 +41,42 @@ typedef enum dt_arg {
 
 /* name in print-outs, args read, args written (bit masks by DT_BIT), what it computes */
 #define DT_BIT(arg) (1u << DT_ARG_##arg)
-#define DT_OP_LIST(X)                                                                                                        \
-  X(LOAD, "load", 0, DT_BIT(Y))                                                                                              \
-  X(CONV_FWD, "conv_fwd", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(ADDEND), DT_BIT(Y) | DT_BIT(AUX))                       \
-  X(CONV_DGRAD, "conv_dgrad", DT_BIT(DY) | DT_BIT(W) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                            \
-  X(CONV_WGRAD, "conv_wgrad", DT_BIT(X) | DT_BIT(DY), DT_BIT(DW) | DT_BIT(DB))                                               \
-  X(LINEAR_FWD, "linear_fwd", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(ADDEND), DT_BIT(Y))                                 \
-  X(LINEAR_DGRAD, "linear_dgrad", DT_BIT(DY) | DT_BIT(W) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                        \
-  X(LINEAR_WGRAD, "linear_wgrad", DT_BIT(X) | DT_BIT(DY), DT_BIT(DW) | DT_BIT(DB))                                           \
-  X(POOL_FWD, "pool_fwd", DT_BIT(X), DT_BIT(Y) | DT_BIT(AUX))                                                                \
-  X(POOL_BWD, "pool_bwd", DT_BIT(DY) | DT_BIT(AUX) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                              \
-  X(ACT_FWD, "act_fwd", DT_BIT(X), DT_BIT(Y))                                                                                \
-  X(ACT_BWD, "act_bwd", DT_BIT(DY) | DT_BIT(MASK) | DT_BIT(ADDEND), DT_BIT(DX))                                              \
-  X(BN_FWD, "bn_fwd", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(ADDEND), DT_BIT(Y) | DT_BIT(AUX) | DT_BIT(STAT))            \
-  X(BN_EVAL, "bn_eval", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(STATE) | DT_BIT(ADDEND), DT_BIT(Y))                       \
-  X(BN_BWD, "bn_bwd", DT_BIT(DY) | DT_BIT(X) | DT_BIT(AUX) | DT_BIT(W) | DT_BIT(MASK),                                       \
-    DT_BIT(DX) | DT_BIT(DW) | DT_BIT(DB) | DT_BIT(DADD))                                                                     \
-  X(DROPOUT_FWD, "dropout_fwd", DT_BIT(X), DT_BIT(Y))                                                                        \
-  X(DROPOUT_BWD, "dropout_bwd", DT_BIT(DY) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                                      \
-  X(ADD, "add", DT_BIT(X) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(Y))                                                        \
-  X(CONCAT, "concat", DT_BIT(X), DT_BIT(Y))                                                                                  \
-  X(SLICE, "slice", DT_BIT(DY) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                                                  \
-  X(SOFTMAX, "softmax", DT_BIT(X), DT_BIT(Y))                                                                                \
-  X(LOSS, "loss", DT_BIT(X), DT_BIT(DX) | DT_BIT(STAT))                                                                      \
-  X(SCORE, "score", DT_BIT(X), 0)                                                                                            \
-  X(COMBINE, "combine", 0, 0)                                                                                                \
-  X(REDUCE_BEGIN, "reduce_begin", 0, 0)                                                                                      \
-  X(REDUCE_END, "reduce_end", 0, 0)                                                                                          \
-  X(GRAD_NORM, "grad_norm", 0, 0)                                                                                            \
-  X(UPDATE, "update", 0, 0)                                                                                                  \
+#define DT_OP_LIST(X)                                                                                             \
+  X(LOAD, "load", 0, DT_BIT(Y))                                                                                   \
+  X(CONV_FWD, "conv_fwd", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(ADDEND), DT_BIT(Y) | DT_BIT(AUX))            \
+  X(CONV_DGRAD, "conv_dgrad", DT_BIT(DY) | DT_BIT(W) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                 \
+  X(CONV_WGRAD, "conv_wgrad", DT_BIT(X) | DT_BIT(DY), DT_BIT(DW) | DT_BIT(DB))                                    \
+  X(LINEAR_FWD, "linear_fwd", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(ADDEND), DT_BIT(Y))                      \
+  X(LINEAR_DGRAD, "linear_dgrad", DT_BIT(DY) | DT_BIT(W) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))             \
+  X(LINEAR_WGRAD, "linear_wgrad", DT_BIT(X) | DT_BIT(DY), DT_BIT(DW) | DT_BIT(DB))                                \
+  X(POOL_FWD, "pool_fwd", DT_BIT(X), DT_BIT(Y) | DT_BIT(AUX))                                                     \
+  X(POOL_BWD, "pool_bwd", DT_BIT(DY) | DT_BIT(AUX) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                   \
+  X(ACT_FWD, "act_fwd", DT_BIT(X), DT_BIT(Y))                                                                     \
+  X(ACT_BWD, "act_bwd", DT_BIT(DY) | DT_BIT(MASK) | DT_BIT(ADDEND), DT_BIT(DX))                                   \
+  X(BN_FWD, "bn_fwd", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(ADDEND), DT_BIT(Y) | DT_BIT(AUX) | DT_BIT(STAT)) \
+  X(BN_EVAL, "bn_eval", DT_BIT(X) | DT_BIT(W) | DT_BIT(B) | DT_BIT(STATE) | DT_BIT(ADDEND), DT_BIT(Y))            \
+  X(BN_BWD, "bn_bwd", DT_BIT(DY) | DT_BIT(X) | DT_BIT(AUX) | DT_BIT(W) | DT_BIT(MASK),                            \
+    DT_BIT(DX) | DT_BIT(DW) | DT_BIT(DB) | DT_BIT(DADD))                                                          \
+  X(DROPOUT_FWD, "dropout_fwd", DT_BIT(X), DT_BIT(Y))                                                             \
+  X(DROPOUT_BWD, "dropout_bwd", DT_BIT(DY) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                           \
+  X(ADD, "add", DT_BIT(X) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(Y))                                             \
+  X(CONCAT, "concat", DT_BIT(X), DT_BIT(Y))                                                                       \
+  X(SLICE, "slice", DT_BIT(DY) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                                       \
+  X(SOFTMAX, "softmax", DT_BIT(X), DT_BIT(Y))                                                                     \
+  X(LOSS, "loss", DT_BIT(X), DT_BIT(DX) | DT_BIT(STAT))                                                           \
+  X(SCORE, "score", DT_BIT(X), 0)                                                                                 \
+  X(COMBINE, "combine", 0, 0)                                                                                     \
+  X(REDUCE_BEGIN, "reduce_begin", 0, 0)                                                                           \
+  X(REDUCE_END, "reduce_end", 0, 0)                                                                               \
+  X(GRAD_NORM, "grad_norm", 0, 0)                                                                                 \
+  X(UPDATE, "update", 0, 0)                                                                                       \
   X(BN_UPDATE, "bn_update", DT_BIT(STAT), DT_BIT(STATE))
 
 typedef enum dt_op {
 #define X(name, text, reads, writes) DT_OP_##name,
   DT_OP_LIST(X)
 #undef X
-  DT_OP_COUNT
+      DT_OP_COUNT
 } dt_op;
 
 /* What each op computes (n ranges over the samples of a pass, s over its shards; sums over n are taken within a shard first,
@@ -154,12 +154,12 @@ typedef enum dt_buffer_kind {
 
 typedef struct dt_buffer {
   dt_buffer_kind kind;
-  const char *name;  /* "conv1.y", "d conv1.y", "conv1.weight" */
+  const char *name; /* "conv1.y", "d conv1.y", "conv1.weight" */
   dt_shape shape;
-  int alias_of;      /* another view of the same memory with another shape (flatten); -1 = none */
-  int64_t offset;    /* VALUE, INDEX, SHARD, WORK: bytes in the arena; PARAM, GRAD, STATE: elements in the flat block */
-  size_t bytes;      /* in the arena */
-  int first, last;   /* instructions of the pass section between which it lives */
+  int alias_of;    /* another view of the same memory with another shape (flatten); -1 = none */
+  int64_t offset;  /* VALUE, INDEX, SHARD, WORK: bytes in the arena; PARAM, GRAD, STATE: elements in the flat block */
+  size_t bytes;    /* in the arena */
+  int first, last; /* instructions of the pass section between which it lives */
 } dt_buffer;
 
 /* A bucket is a slice of the gradient block: nothing is copied. Elements beyond the parameters are statistics and the tail. */
@@ -174,7 +174,7 @@ typedef enum dt_tail {
   DT_TAIL_LOSS,    /* sum of losses */
   DT_TAIL_CORRECT, /* samples whose largest logit is the label */
   DT_TAIL_SAMPLES,
-  DT_TAIL_STOP,    /* flags: > 0 when any rank raised it. Written by the loop before the last REDUCE_BEGIN. */
+  DT_TAIL_STOP, /* flags: > 0 when any rank raised it. Written by the loop before the last REDUCE_BEGIN. */
   DT_TAIL_SAVE,
   DT_TAIL_PREEMPT,
   DT_TAIL_FAIL,

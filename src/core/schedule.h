@@ -21,7 +21,8 @@ extern const dt_kind *const dt_decay_kinds[]; /* constant step multistep exponen
 
 /* Samples that a duration stands for; seconds and never give INT64_MAX. Fractions round to nearest. */
 int64_t dt_duration_samples(dt_duration duration, const dt_clock *clock);
-/* Value at samples_seen. Warm-up is linear from warmup_from * peak; the value belongs to the step that starts at samples_seen. */
+/* Value at samples_seen. Warm-up is linear from warmup_from * peak; the value belongs to the step that starts at samples_seen.
+ */
 double dt_schedule_value(const dt_schedule_spec *schedule, const dt_clock *clock, int64_t samples_seen);
 /* Peak after the scaling rule: linear peak * B/base, sqrt peak * sqrt(B/base). */
 double dt_scaled_peak(double peak, dt_scaling_rule rule, int64_t global_batch, int64_t base_batch);

@@ -28,18 +28,18 @@ typedef struct dt_schedule_spec {
 typedef struct dt_spec {
   const char *name, *output;
   uint64_t seed;
-  int device;  /* dt_device_choice */
+  int device;      /* dt_device_choice */
   int64_t threads; /* 0 = auto */
-  int math;    /* dt_math */
+  int math;        /* dt_math */
   struct {
     const char *dir;
     dt_choice train, eval; /* kinds: dt_format_kinds */
     dt_choices augment;    /* kinds: dt_augment_kinds, applied in order to training samples */
     dt_reals mean, std;    /* per channel, in units of pixel / 255; empty = measured on the training set */
     bool shuffle;
-    int last_batch;        /* dt_last_batch */
-    int64_t prefetch;      /* batches read ahead */
-    int64_t threads;       /* prefetch threads */
+    int last_batch;   /* dt_last_batch */
+    int64_t prefetch; /* batches read ahead */
+    int64_t threads;  /* prefetch threads */
   } data;
   struct {
     dt_ints input;     /* [C, H, W] or [D] */

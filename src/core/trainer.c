@@ -62,7 +62,8 @@ static dt_status check_changes(dt_trainer *t, const char *saved_config) {
   if (refused_count > 0) {
     status = dt_error_set(DT_USAGE, __FILE__, __LINE__,
                           "the config differs from the checkpoint's where it changes the training; --accept KEY[,KEY] takes a "
-                          "change as meant:%s", refused);
+                          "change as meant:%s",
+                          refused);
   }
   free(refused);
   free(text);
@@ -156,11 +157,12 @@ static void set_step(dt_trainer *t, int64_t batch_samples) {
 
 static dt_status check_finite(dt_trainer *t) {
   double norm = dt_executor_run_state(t->job->executor[0])->step->grad_norm;
-  DT_REQUIRE(isfinite(t->tail[DT_TAIL_LOSS]) && isfinite(norm), DT_NUMERIC,
-             "step %lld (samples %lld to %lld): found loss %g and gradient norm %g, expected finite numbers; the last checkpoint is "
-             "%s; a smaller schedule.lr, a warm-up or train.clip_norm may help",
-             (long long)t->step + 1, (long long)t->samples_seen, (long long)(t->samples_seen + t->batch_samples) - 1,
-             t->tail[DT_TAIL_LOSS] / (double)t->batch_samples, norm, t->result->checkpoint);
+  DT_REQUIRE(
+      isfinite(t->tail[DT_TAIL_LOSS]) && isfinite(norm), DT_NUMERIC,
+      "step %lld (samples %lld to %lld): found loss %g and gradient norm %g, expected finite numbers; the last checkpoint is "
+      "%s; a smaller schedule.lr, a warm-up or train.clip_norm may help",
+      (long long)t->step + 1, (long long)t->samples_seen, (long long)(t->samples_seen + t->batch_samples) - 1,
+      t->tail[DT_TAIL_LOSS] / (double)t->batch_samples, norm, t->result->checkpoint);
   return DT_OK;
 }
 
@@ -218,7 +220,8 @@ static dt_status start_record(dt_trainer *t) {
                            .mpi_library = dt_comm_library(),
                            .yaml_library = dt_config_library()};
   DT_TRY(dt_record_start(t->record, job->config, &facts));
-  dt_record_say(t->record, "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %d shards of a batch of %lld",
+  dt_record_say(t->record,
+                "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %d shards of a batch of %lld",
                 job->spec->name, facts.ranks, facts.ranks == 1 ? "" : "s", facts.threads, facts.threads == 1 ? "" : "s",
                 facts.device_name, (long long)facts.param_elements, (long long)job->train->count, facts.shards,
                 (long long)job->spec->train.global_batch);
@@ -238,8 +241,8 @@ static dt_status open_run(dt_trainer *t) {
   if (is_root(t)) {
     bool found = dt_checkpoint_exists(t->checkpoint_dir);
     if (t->options->resume && !found) {
-      status = dt_error_set(DT_USAGE, __FILE__, __LINE__, "--resume: found no checkpoint in %s; leave --resume out to begin anew",
-                            t->checkpoint_dir);
+      status = dt_error_set(DT_USAGE, __FILE__, __LINE__,
+                            "--resume: found no checkpoint in %s; leave --resume out to begin anew", t->checkpoint_dir);
     } else {
       status = dt_record_open(job->spec, 0, t->options->resume, &t->record);
     }
@@ -255,9 +258,11 @@ static dt_status open_run(dt_trainer *t) {
 
 static dt_status finish(dt_trainer *t, dt_status status) {
   if (status == DT_OK && t->tail[DT_TAIL_PREEMPT] > 0) {
-    status = dt_error_set(DT_PREEMPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on", t->result->checkpoint);
+    status = dt_error_set(DT_PREEMPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on",
+                          t->result->checkpoint);
   } else if (status == DT_OK && t->tail[DT_TAIL_STOP] > 0) {
-    status = dt_error_set(DT_INTERRUPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on", t->result->checkpoint);
+    status = dt_error_set(DT_INTERRUPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on",
+                          t->result->checkpoint);
   }
   t->result->samples_seen = t->samples_seen;
   t->result->steps = t->step;

@@ -10,9 +10,10 @@
 
 typedef struct dt_train_options {
   bool resume;
-  const char *accept; /* comma-separated config keys whose change on resume is accepted */
-  const char *command; /* the command line, for run.json */
-  int64_t stop_after_steps; /* ends with a checkpoint after so many steps of this process; 0 = off. For tests and preemption drills. */
+  const char *accept;       /* comma-separated config keys whose change on resume is accepted */
+  const char *command;      /* the command line, for run.json */
+  int64_t stop_after_steps; /* ends with a checkpoint after so many steps of this process; 0 = off. For tests and preemption
+                               drills. */
 } dt_train_options;
 
 typedef struct dt_train_result {

@@ -42,8 +42,8 @@ typedef struct dt_tree {
   int pass_shards; /* the largest pass of any rank, for the memory plan */
   dt_merge *merges;
   int merge_count;
-  int nodes;     /* gradient nodes this rank needs, >= 1 */
-  int nodes_max; /* the most any rank needs: programs are equal on all ranks */
+  int nodes;      /* gradient nodes this rank needs, >= 1 */
+  int nodes_max;  /* the most any rank needs: programs are equal on all ranks */
   dt_root *roots; /* of all ranks, in shard order; this rank's are roots[root_first .. +root_count) */
   int root_count_all, root_first, root_count;
   dt_merge *fold; /* over positions in roots: after these merges roots[0] holds the sum */

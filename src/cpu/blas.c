@@ -94,7 +94,8 @@ dt_status dt_blas_open(dt_blas **out) {
   blas->library = load_library(cores);
   if (blas->library == NULL) {
     dt_blas_close(&blas);
-    DT_RAISE(DT_ENVIRONMENT, "`math: blas` needs libopenblas.so.0 (Debian: apt install libopenblas0-pthread); or set `math: own`");
+    DT_RAISE(DT_ENVIRONMENT,
+             "`math: blas` needs libopenblas.so.0 (Debian: apt install libopenblas0-pthread); or set `math: own`");
   }
   dt_status status = set_up(blas, cores);
   if (status != DT_OK) {
@@ -117,8 +118,8 @@ const char *dt_blas_describe(const dt_blas *blas) {
 }
 
 void dt_blas_multiply(const dt_blas *blas, const dt_blas_product *p) {
-  blas->sgemm(ROW_MAJOR, p->a_transposed ? TRANSPOSED : AS_STORED, p->b_transposed ? TRANSPOSED : AS_STORED, p->rows, p->columns,
-              p->depth, 1.0f, p->a, p->a_stride, p->b, p->b_stride, 0.0f, p->c, p->c_stride);
+  blas->sgemm(ROW_MAJOR, p->a_transposed ? TRANSPOSED : AS_STORED, p->b_transposed ? TRANSPOSED : AS_STORED, p->rows,
+              p->columns, p->depth, 1.0f, p->a, p->a_stride, p->b, p->b_stride, 0.0f, p->c, p->c_stride);
 }
 
 enum { YARD = 1024, ROUNDS = 5 };

@@ -18,7 +18,8 @@ void dt_blas_close(dt_blas **blas);
 /* "OpenBLAS 0.3.21, core SkylakeX, 1 thread per call" */
 const char *dt_blas_describe(const dt_blas *blas);
 
-/* Row-major c[rows][columns] = op(a) op(b) with an inner dimension `depth`; transposed operands are stored the other way round. */
+/* Row-major c[rows][columns] = op(a) op(b) with an inner dimension `depth`; transposed operands are stored the other way round.
+ */
 typedef struct dt_blas_product {
   int rows, columns, depth;
   const float *a, *b;

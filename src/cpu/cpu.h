@@ -1,8 +1,9 @@
 /* Inside the cpu device: layout, threads, and the table of vector kernels.
  *
- * Layout. A shard is ceil(shard_slots / 16) blocks; a VALUE is [shard][block][C][H][W][16] floats, sample b*16+l of the shard in
- * lane l of block b; places beyond the shard's filled count hold zeros where a sum could see them. INDEX is the same in bytes.
- * SHARD is [shard][shape]. Parameters and gradients are in logical order (core/graph.h); kernels pack what they need into WORK.
+ * Layout. A shard is ceil(shard_slots / 16) blocks; a VALUE is [shard][block][C][H][W][16] floats, sample b*16+l of the shard
+ * in lane l of block b; places beyond the shard's filled count hold zeros where a sum could see them. INDEX is the same in
+ * bytes. SHARD is [shard][shape]. Parameters and gradients are in logical order (core/graph.h); kernels pack what they need
+ * into WORK.
  *
  * Order of sums, so that bits depend on nothing but our code. Within a sample: as each kernel states, by fma. Convolution and
  * bias gradients: each block's sum over its positions in scan order, lane by lane, then v16_sum; blocks of a shard, then

@@ -200,9 +200,10 @@ static dt_status choose_kernels(const dt_cpu_kernels **out) {
     *out = instruction_sets[i].kernels;
     if ((wanted == NULL || strcmp(wanted, (*out)->isa) == 0) && instruction_sets[i].runs()) return DT_OK;
   }
-  DT_RAISE(DT_ENVIRONMENT,
-           "DTRAIN_ISA=%s: expected avx512, avx2 or plain, one that this build and this machine have; leave it unset for the best",
-           wanted);
+  DT_RAISE(
+      DT_ENVIRONMENT,
+      "DTRAIN_ISA=%s: expected avx512, avx2 or plain, one that this build and this machine have; leave it unset for the best",
+      wanted);
 }
 
 static const dt_device_ops cpu_ops = {

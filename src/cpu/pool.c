@@ -166,7 +166,8 @@ dt_status dt_pool_create(int threads, bool spin, dt_pool **out) {
     *w = (worker){.pool = pool, .thread = t};
     if (pthread_create(&w->id, NULL, worker_main, w) != 0) {
       dt_pool_destroy(&pool);
-      DT_RAISE(DT_ENVIRONMENT, "could not start thread %d of %d: is the limit on processes (ulimit -u) reached?", t + 1, threads);
+      DT_RAISE(DT_ENVIRONMENT, "could not start thread %d of %d: is the limit on processes (ulimit -u) reached?", t + 1,
+               threads);
     }
     pool->started++;
   }

@@ -8,8 +8,8 @@
 #include "cpu/simd/kernels.h"
 
 enum {
-  NORM_PIECE = 4096,  /* elements, at least */
-  NORM_PIECES = 1024, /* at most: longer gradients get longer pieces */
+  NORM_PIECE = 4096,   /* elements, at least */
+  NORM_PIECES = 1024,  /* at most: longer gradients get longer pieces */
   UPDATE_PIECE = 8192, /* elements: gradient, parameter and a slot fit into L2 */
 };
 
@@ -31,7 +31,10 @@ static dt_pool *pool_of(const dt_run *run) {
 }
 
 dt_status dt_cpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  norm n = {.kernels = ((const dt_cpu *)run->device)->kernels, .grad = run->blocks.grad, .count = run->program->param_elements, .piece = NORM_PIECE};
+  norm n = {.kernels = ((const dt_cpu *)run->device)->kernels,
+            .grad = run->blocks.grad,
+            .count = run->program->param_elements,
+            .piece = NORM_PIECE};
   while (n.piece * NORM_PIECES < n.count) n.piece *= 2;
   int pieces = (int)((n.count + n.piece - 1) / n.piece);
   dt_pool_run(pool_of(run), pieces, square_piece, &n);

@@ -29,7 +29,7 @@ typedef struct dt_record_eval {
   double loss, accuracy, seconds;
 } dt_record_eval;
 
-typedef struct dt_record_facts { /* run.json */
+typedef struct dt_record_facts {                    /* run.json */
   const char *device_name, *kernels, *math_library; /* as in dt_device */
   uint64_t program_hash, train_hash, eval_hash;
   int64_t param_elements;

@@ -64,8 +64,9 @@ static inline void one_buffer(one_kernel *k, dt_arg arg, dt_buffer_kind kind, dt
     b->offset = *flat;
     *flat += (dt_shape_count(&shape) + 15) / 16 * 16;
   } else {
-    b->bytes = kind == DT_BUF_WORK ? (size_t)shape.dim[0]
-                                   : k->device->ops->buffer_bytes(k->device, kind, &shape, k->program.shard_slots, k->program.shards);
+    b->bytes = kind == DT_BUF_WORK
+                   ? (size_t)shape.dim[0]
+                   : k->device->ops->buffer_bytes(k->device, kind, &shape, k->program.shard_slots, k->program.shards);
     b->offset = (int64_t)k->program.arena_bytes;
     k->program.arena_bytes += (b->bytes + 63) / 64 * 64;
   }

@@ -23,7 +23,8 @@ static void test_multiplies(void **state) {
   if (dt_blas_open(&blas) != DT_OK) skip();
   const float a[6] = {1, 2, 3, 4, 5, 6}, b[6] = {1, 0, 2, 1, 0, 1};
   float c[4];
-  dt_blas_product p = {.rows = 2, .columns = 2, .depth = 3, .a = a, .b = b, .c = c, .a_stride = 3, .b_stride = 2, .c_stride = 2};
+  dt_blas_product p = {
+      .rows = 2, .columns = 2, .depth = 3, .a = a, .b = b, .c = c, .a_stride = 3, .b_stride = 2, .c_stride = 2};
   dt_blas_multiply(blas, &p); /* b [3][2] = {1 0; 2 1; 0 1} */
   assert_true(c[0] == 5 && c[1] == 5 && c[2] == 14 && c[3] == 11);
   p.b_transposed = true; /* b [2][3] */

@@ -203,11 +203,8 @@ static void test_order_of_weight_gradient(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_forward),
-      cmocka_unit_test(test_input_gradient),
-      cmocka_unit_test(test_weight_gradient),
-      cmocka_unit_test(test_blas),
-      cmocka_unit_test(test_order_of_weight_gradient),
+      cmocka_unit_test(test_forward), cmocka_unit_test(test_input_gradient),           cmocka_unit_test(test_weight_gradient),
+      cmocka_unit_test(test_blas),    cmocka_unit_test(test_order_of_weight_gradient),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

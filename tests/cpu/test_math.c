@@ -67,7 +67,8 @@ static void test_accuracy_and_equal_bits(void **state) {
     double worst = 0;
     for (int i = 0; i < POINTS; i++) {
       double error = ulps(expected[i], functions[f].exact(x[i]));
-      if (!(error <= functions[f].tolerance)) fail_msg("%s(%.9g) = %.9g is %.2f ulps off", functions[f].name, x[i], expected[i], error);
+      if (!(error <= functions[f].tolerance))
+        fail_msg("%s(%.9g) = %.9g is %.2f ulps off", functions[f].name, x[i], expected[i], error);
       worst = error > worst ? error : worst;
     }
     print_message("%s: %.2f ulps\n", functions[f].name, worst);

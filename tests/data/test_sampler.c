@@ -112,10 +112,8 @@ static void test_epochs_and_seeds_differ(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_sample_once),
-      cmocka_unit_test(test_short_last_batch),
-      cmocka_unit_test(test_drop_in_order),
-      cmocka_unit_test(test_evaluation_in_order),
+      cmocka_unit_test(test_every_sample_once),       cmocka_unit_test(test_short_last_batch),
+      cmocka_unit_test(test_drop_in_order),           cmocka_unit_test(test_evaluation_in_order),
       cmocka_unit_test(test_epochs_and_seeds_differ),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

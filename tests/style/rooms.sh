@@ -22,6 +22,7 @@ rule '#include [<"]libfyaml' 'src/core/config' 'YAML belongs to the config reade
 rule '#include [<"]immintrin' 'src/cpu/' 'vector instructions belong to src/cpu'
 rule '#include "cli/' 'src/(cli/|main\.c)' 'nothing below the commands knows them'
 rule '#include "cpu/(cpu|simd)' 'src/cpu/' 'the inside of the cpu device is its own'
+rule '#include "cpu/' 'src/(cpu|cli)/' 'core knows no implementation'
 rule '#include "gpu/' 'src/gpu/' 'the gpu device is loaded, not linked'
 rule '(^|[^_a-zA-Z.>])_?exit\(' 'src/main\.c' 'only main ends the process'
 rule '(^|[^_a-zA-Z])assert\(' 'none' 'DT_ASSERT, not assert'

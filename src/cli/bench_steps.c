@@ -1,4 +1,4 @@
-#include "core/bench.h"
+#include "cli/bench_steps.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -72,10 +72,10 @@ static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
   double peak;
   DT_TRY(dt_blas_sgemm_gflops(b->job->threads, &peak));
   peak *= b->comm->local_size;
-  fprintf(out, "step %.1f us (median of %d laps, %.1f to %.1f), %.0f samples/s, %.1f GFLOP/s",
-          seconds * 1e6, LAPS, lap[0] * 1e6,
-          lap[LAPS - 1] * 1e6, samples / seconds, flops / seconds * 1e-9);
-  fprintf(out, ", floor %.1f us at the %.0f GFLOP/s of sgemm: %.2f of it", flops / peak * 1e-3, peak, flops / seconds * 1e-9 / peak);
+  fprintf(out, "step %.1f us (median of %d laps, %.1f to %.1f), %.0f samples/s, %.1f GFLOP/s", seconds * 1e6, LAPS,
+          lap[0] * 1e6, lap[LAPS - 1] * 1e6, samples / seconds, flops / seconds * 1e-9);
+  fprintf(out, ", floor %.1f us at the %.0f GFLOP/s of sgemm: %.2f of it", flops / peak * 1e-3, peak,
+          flops / seconds * 1e-9 / peak);
   fprintf(out, "\nwaiting per step: data %.1f us, reduction %.1f us\n",
           dt_loader_wait_seconds(b->loader) / (double)(steps * (LAPS + 1)) * 1e6,
           b->job->reducer->wait_seconds / (double)(steps * (LAPS + 1)) * 1e6);
@@ -92,7 +92,8 @@ static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
   DT_TRY(one_step(b));
   DT_TRY(dt_loader_next(b->loader, &batch));
   DT_TRY(dt_alloc((size_t)program->count, sizeof *seconds, &seconds));
-  dt_pass pass = {.first_shard = job->tree->passes[0].first_shard, .shard_count = job->tree->passes[0].shard_count, .batch = batch};
+  dt_pass pass = {
+      .first_shard = job->tree->passes[0].first_shard, .shard_count = job->tree->passes[0].shard_count, .batch = batch};
   dt_status status = DT_OK;
   for (int64_t s = 0; s < 2 * steps && status == DT_OK; s++) {
     for (int i = 0; i < program->count && status == DT_OK; i++) {
@@ -110,7 +111,8 @@ static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
     fprintf(out, "%4d %-13s %-24s %9.1f us %5.1f %%\n", i, dt_op_infos[instr->op].name,
             instr->node >= 0 ? job->graph->node[instr->node].name : "", seconds[i] * 1e6, 100 * seconds[i] / total);
   }
-  if (status == DT_OK && b->comm->rank == 0) fprintf(out, "sum %.1f us for %lld samples\n", total * 1e6, (long long)batch->samples);
+  if (status == DT_OK && b->comm->rank == 0)
+    fprintf(out, "sum %.1f us for %lld samples\n", total * 1e6, (long long)batch->samples);
   free(seconds);
   return status;
 }
@@ -118,8 +120,9 @@ static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
 dt_status dt_bench_steps(const dt_config *config, dt_comm *comm, int64_t steps, bool layers, FILE *out) {
   bench b = {.comm = comm};
   int64_t shards = dt_config_spec(config)->train.shards;
-  DT_REQUIRE(comm->size <= shards, DT_USAGE, "found %d ranks, expected at most the %lld of train.shards: the others have no work",
-             comm->size, (long long)shards);
+  DT_REQUIRE(comm->size <= shards, DT_USAGE,
+             "found %d ranks, expected at most the %lld of train.shards: the others have no work", comm->size,
+             (long long)shards);
   DT_TRY(dt_job_create(config, comm, DT_JOB_TRAIN, false, &b.job));
   dt_status status = dt_comm_agree(comm, dt_job_loader(b.job, true, 0, INT64_MAX, &b.loader));
   if (status == DT_OK) status = layers ? time_instructions(&b, steps, out) : time_steps(&b, steps, out);
