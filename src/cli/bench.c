@@ -1,9 +1,9 @@
 /* dtrain bench: measured, with the physical floor beside it. */
 #include <string.h>
 
+#include "cli/bench_steps.h"
 #include "cli/cli.h"
 #include "comm/bench.h"
-#include "cli/bench_steps.h"
 
 static const dt_cli_option options[] = {
     {"max-bytes", "BYTES", "allreduce: the largest message (default 268435456)"},

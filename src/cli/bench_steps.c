@@ -61,9 +61,9 @@ static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
   for (int l = 0; l < LAPS; l++) {
     DT_TRY(b->comm->ops->barrier(b->comm));
     int64_t before = b->samples_seen;
-    double start = dt_seconds();
+    double start = dt_clock_seconds();
     for (int64_t s = 0; s < steps; s++) DT_TRY(one_step(b));
-    lap[l] = (dt_seconds() - start) / (double)steps;
+    lap[l] = (dt_clock_seconds() - start) / (double)steps;
     samples = (double)(b->samples_seen - before) / (double)steps;
   }
   qsort(lap, LAPS, sizeof *lap, by_value);
@@ -99,9 +99,9 @@ static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
     for (int i = 0; i < program->count && status == DT_OK; i++) {
       dt_kernel *kernel = job->device->kernel[program->instr[i].op];
       if (kernel == NULL) continue;
-      double start = dt_seconds();
+      double start = dt_clock_seconds();
       status = kernel(run, &program->instr[i], &pass);
-      if (s >= steps) seconds[i] += (dt_seconds() - start) / (double)steps;
+      if (s >= steps) seconds[i] += (dt_clock_seconds() - start) / (double)steps;
     }
   }
   for (int i = 0; i < program->count; i++) total += seconds[i];

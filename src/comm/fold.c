@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "comm/internal.h"
+#include "core/clock.h"
 
 /* Plain additions: the bits do not depend on the width of the vectors. Sanitizers cannot run before the resolvers that clones
  * need. */
@@ -84,10 +84,4 @@ dt_status dt_block_alloc(size_t bytes, void **out) {
   memset(block, 0, rounded > 0 ? rounded : align);
   *out = block;
   return DT_OK;
-}
-
-double dt_clock_seconds(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

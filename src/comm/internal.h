@@ -3,6 +3,7 @@
 #define DT_COMM_INTERNAL_H
 
 #include "comm/comm.h"
+#include "core/clock.h"
 
 /* The operation in dt_comm.signature. */
 typedef enum dt_collective {
@@ -30,7 +31,5 @@ void dt_fold_to_all(dt_dtype dtype, const dt_merge *fold, int fold_count, void *
 
 /* Zeroed memory aligned to 64 bytes (to huge pages where it spans several). DT_MEMORY. Release with free. */
 dt_status dt_block_alloc(size_t bytes, void **out);
-
-double dt_clock_seconds(void); /* monotonic */
 
 #endif

@@ -28,7 +28,7 @@ static bool log_due(const dt_trainer *t) {
 static dt_status log_run(dt_trainer *t) {
   dt_job *job = t->job;
   const dt_step *step = dt_executor_run_state(job->executor[0])->step;
-  double now = dt_seconds(), seconds = now - t->lap_at, samples = (double)(t->trained_samples - t->lap_samples);
+  double now = dt_clock_seconds(), seconds = now - t->lap_at, samples = (double)(t->trained_samples - t->lap_samples);
   double data_wait = dt_loader_wait_seconds(t->loader), reduce_wait = job->reducer->wait_seconds;
   double steps = samples / (double)job->spec->train.global_batch;
   double count = t->tail[DT_TAIL_SAMPLES];
@@ -69,7 +69,7 @@ static bool called_off(dt_trainer *t, dt_cut cut) {
 dt_status dt_trainer_evaluate(dt_trainer *t) {
   dt_score score;
   dt_cut cut = DT_CUT_NONE;
-  double start = dt_seconds();
+  double start = dt_clock_seconds();
   t->evaluation_due = true;
   if (called_off(t, cut)) return DT_OK;
   DT_TRY(dt_job_evaluate(t->job, &score, &cut));
@@ -86,7 +86,7 @@ dt_status dt_trainer_evaluate(dt_trainer *t) {
                          .correct = score.correct,
                          .loss = (double)score.loss * 0x1p-20 / (double)score.samples,
                          .accuracy = (double)score.correct / (double)score.samples,
-                         .seconds = dt_seconds() - start};
+                         .seconds = dt_clock_seconds() - start};
   t->result->accuracy = line.accuracy;
   t->result->loss = line.loss;
   if (line.accuracy > t->best_accuracy) t->best_accuracy = line.accuracy;
@@ -179,7 +179,7 @@ dt_status dt_trainer_save(dt_trainer *t) {
   DT_TRY(t->job->comm->ops->bcast(t->job->comm, t->result->checkpoint, sizeof t->result->checkpoint, 0));
   dt_record_note(t->record, "saved %s", t->result->checkpoint);
   t->saved_samples = t->samples_seen;
-  t->saved_at = dt_seconds();
+  t->saved_at = dt_clock_seconds();
   return DT_OK;
 }
 
@@ -192,14 +192,14 @@ const dt_hook dt_hooks[] = {
 };
 
 dt_status dt_hooks_run(dt_trainer *t) {
-  double start = dt_seconds();
+  double start = dt_clock_seconds();
   t->evaluation_due = false;
   t->trained_samples += t->batch_samples;
   t->train_seconds += start - t->resumed_at;
   for (const dt_hook *hook = dt_hooks; hook->name != NULL; hook++) {
     if (hook->due(t)) DT_TRY(hook->run(t));
   }
-  t->resumed_at = dt_seconds();
+  t->resumed_at = dt_clock_seconds();
   t->lap_at += t->resumed_at - start; /* hooks are no part of the throughput */
   return DT_OK;
 }

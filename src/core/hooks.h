@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#include "core/clock.h"
 #include "core/job.h"
 #include "core/trainer.h"
 #include "report/record.h"
@@ -51,7 +52,5 @@ dt_status dt_trainer_save(dt_trainer *t);
 enum { DT_FINGERPRINT = 256 };
 /* What the bits of a run depend on besides config and data; kept in checkpoints. text holds DT_FINGERPRINT bytes. */
 void dt_trainer_fingerprint(const dt_job *job, char *text);
-/* Seconds of the monotonic clock. */
-double dt_seconds(void);
 
 #endif

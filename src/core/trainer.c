@@ -7,20 +7,14 @@
  * 3. State that is not finite is never saved.
  * 4. A failure that only this rank has seen (comm->diverged) ends the job from main, since the others wait in a collective. */
 #include "core/trainer.h"
+#include "core/clock.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/hooks.h"
-
-double dt_seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static bool is_root(const dt_trainer *t) {
   return t->job->comm->rank == 0;
@@ -140,7 +134,7 @@ static void raise_flags(dt_trainer *t, double *flags) {
   flags[DT_TAIL_STOP] = dt_signal_stop();
   flags[DT_TAIL_PREEMPT] = dt_signal_preempt();
   dt_duration every = t->job->spec->checkpoint.every;
-  flags[DT_TAIL_SAVE] = is_root(t) && every.unit == DT_SECONDS && dt_seconds() - t->saved_at >= every.amount;
+  flags[DT_TAIL_SAVE] = is_root(t) && every.unit == DT_SECONDS && dt_clock_seconds() - t->saved_at >= every.amount;
 }
 
 static void set_step(dt_trainer *t, int64_t batch_samples) {
@@ -283,9 +277,9 @@ static dt_status run(dt_trainer *t) {
   DT_TRY(dt_comm_agree(job->comm, start_record(t)));
   if (!t->options->resume) DT_TRY(dt_trainer_save(t));
   DT_TRY(dt_comm_agree(job->comm, dt_job_loader(job, true, t->samples_seen, job->clock.total_samples, &t->loader)));
-  t->saved_at = dt_seconds();
+  t->saved_at = dt_clock_seconds();
   DT_TRY(catch_up(t));
-  t->lap_at = t->resumed_at = dt_seconds();
+  t->lap_at = t->resumed_at = dt_clock_seconds();
   return loop(t);
 }
 

@@ -1,10 +1,10 @@
 #include "cpu/blas.h"
+#include "core/clock.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cpu/cpu.h"
 
@@ -137,12 +137,6 @@ static void multiply_once(void *context, int index, int thread) {
   dt_blas_multiply(y->blas, &p);
 }
 
-static double seconds_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 dt_status dt_blas_sgemm_gflops(int threads, double *out) {
   yardstick y = {NULL};
   dt_blas *blas = NULL;
@@ -155,9 +149,9 @@ dt_status dt_blas_sgemm_gflops(int threads, double *out) {
   for (int64_t i = 0; i < (int64_t)threads * 3 * YARD * YARD; i++) y.memory[i] = (float)(i % 7) * 0.25f;
   y.blas = blas;
   for (int round = 0; round < ROUNDS; round++) {
-    double start = seconds_now();
+    double start = dt_clock_seconds();
     dt_pool_run(pool, threads, multiply_once, &y);
-    double speed = 2e-9 * YARD * YARD * YARD * threads / (seconds_now() - start);
+    double speed = 2e-9 * YARD * YARD * YARD * threads / (dt_clock_seconds() - start);
     if (speed > *out) *out = speed;
   }
 end:

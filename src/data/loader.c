@@ -14,8 +14,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "data/data.h"
 
 typedef struct slot {
@@ -146,17 +146,11 @@ static void *work(void *context) {
   return NULL;
 }
 
-static double seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static void wait_filled(dt_loader *loader, const slot *from) {
   if (from->ready == loader->handed) return;
-  const double begin = seconds_now();
+  const double begin = dt_clock_seconds();
   while (from->ready != loader->handed) pthread_cond_wait(&loader->filled, &loader->lock);
-  loader->wait_seconds += seconds_now() - begin;
+  loader->wait_seconds += dt_clock_seconds() - begin;
 }
 
 dt_status dt_loader_next(dt_loader *loader, const dt_batch **out) {

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "report/record_parts.h"
 
 /* Weight of the newest rate in the one that the ETA is reckoned from. */
@@ -191,13 +192,22 @@ static void print_step(const dt_record_step *s, const dt_progress *p, char text[
            dt_seconds_text(p->eta_seconds, eta));
 }
 
+/* Text is for people: the last step, and before it one line in so many seconds. metrics.jsonl has every one. */
+static bool line_due(dt_record *r, const dt_record_step *step) {
+  static const double line_seconds = 2;
+  double now = dt_clock_seconds();
+  if (now - r->line_at < line_seconds && step->samples_seen < step->total_samples) return false;
+  r->line_at = now;
+  return true;
+}
+
 /* A step moves the bar where there is one and is a line elsewhere; the log has it in both cases. */
 static void show_step(dt_record *r, const dt_record_step *step) {
   char text[512];
   dt_progress progress = make_progress(r, step);
   print_step(step, &progress, text);
   bool bar = dt_terminal_has_bar(r->terminal);
-  say_text(r, text, !bar);
+  if (line_due(r, step)) say_text(r, text, !bar);
   if (!bar) return;
   pthread_mutex_lock(&r->mutex);
   dt_terminal_progress(r->terminal, &progress);

@@ -23,6 +23,7 @@ struct dt_record {
   bool failure_said;         /* the terminal's failure stands in the log */
   dt_terminal *terminal;     /* NULL on other ranks than 0 */
   double rate;               /* samples per second, smoothed for the ETA */
+  double line_at;            /* when the last line about a step was written */
   json_t *run;               /* run.json, NULL before dt_record_start */
 };
 

@@ -1,4 +1,5 @@
 #include "report/terminal.h"
+#include "core/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,12 +126,6 @@ static void write_quietly(dt_terminal *t, int fd, const char *text, size_t bytes
   pthread_sigmask(SIG_SETMASK, &old_set, NULL);
 }
 
-static double seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* One column stays free: a terminal wraps when the last one is written. */
 static int columns(const dt_terminal *t) {
   struct winsize size;
@@ -171,7 +166,7 @@ void dt_terminal_line(dt_terminal *t, const char *text) {
 }
 
 void dt_terminal_progress(dt_terminal *t, const dt_progress *progress) {
-  double now = seconds_now();
+  double now = dt_clock_seconds();
   if (t->view.bar_fd < 0 || (t->drawn && now - t->drawn_at < redraw_seconds)) return;
   dt_progress_print(progress, columns(t), t->view.colour, t->view.utf8, t->bar);
   t->drawn_at = now;

@@ -69,7 +69,7 @@ dt_status DT_SIMD(dt_cpu_add)(dt_run *run, const dt_instr *instr, const dt_pass 
 typedef struct join {
   float *out;
   const float *in, *addend, *mask;
-  int64_t vectors;               /* copied per block */
+  int64_t vectors;              /* copied per block */
   int64_t out_stride, in_stride; /* floats between blocks */
   dt_act act;
 } join;

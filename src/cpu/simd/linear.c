@@ -3,9 +3,9 @@
 #include "cpu/simd/linear_blas.h"
 
 enum {
-  GROUP_ROWS = 32,  /* rows of a task */
-  PANEL = 16,       /* columns of w side by side in a packed panel */
-  BLOCKS_MANY = 24, /* blocks of a task when there are enough tasks by rows alone */
+  GROUP_ROWS = 32,   /* rows of a task */
+  PANEL = 16,        /* columns of w side by side in a packed panel */
+  BLOCKS_MANY = 24,  /* blocks of a task when there are enough tasks by rows alone */
   BLOCKS_FEW = 2,
   TASKS_ENOUGH = 8,
 };
@@ -80,8 +80,7 @@ dt_status DT_SIMD(dt_cpu_linear_fwd)(dt_run *run, const dt_instr *instr, const d
                     .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
                     .act = instr->act};
   if (uses_blas(run->device)) {
-    DT_SIMD(dt_cpu_blas_product)
-    (run, &l.all, l.all.a, outputs, true, pass->shard_count, dt_cpu_arg(run, instr, pass, DT_ARG_WORK));
+    DT_SIMD(dt_cpu_blas_product)(run, &l.all, l.all.a, outputs, true, pass->shard_count, dt_cpu_arg(run, instr, pass, DT_ARG_WORK));
     return DT_OK;
   }
   set_groups(&l);

@@ -7,8 +7,7 @@
 
 #include "cpu/simd/product.h"
 
-/* y = act(w x + b + addend) when forward, else dx = (w^T dy + addend) * act'(mask): p as in product.h, with w
- * [outputs][inputs]. */
+/* y = act(w x + b + addend) when forward, else dx = (w^T dy + addend) * act'(mask): p as in product.h, with w [outputs][inputs]. */
 void DT_SIMD(dt_cpu_blas_product)(const dt_run *run, const product *p, const float *w, int64_t rows, bool forward, int shards,
                                   float *work);
 size_t DT_SIMD(dt_cpu_blas_product_bytes)(const dt_device *device, const dt_program *program, int64_t depth);

@@ -9,10 +9,10 @@
 enum { GROUP_ROWS = 48 }; /* outputs of a task */
 
 typedef struct wgrad {
-  const float *x;        /* [blocks][inputs][16] */
-  const float *dy;       /* [blocks][outputs][16] */
-  float *packed;         /* [vectors][blocks * 16][16] */
-  float *dw, *db;        /* [outputs][inputs], [outputs]; either may be NULL */
+  const float *x;       /* [blocks][inputs][16] */
+  const float *dy;      /* [blocks][outputs][16] */
+  float *packed;        /* [vectors][blocks * 16][16] */
+  float *dw, *db;       /* [outputs][inputs], [outputs]; either may be NULL */
   const int32_t *filled; /* [shards] */
   int64_t inputs, outputs, vectors;
   int shards, shard_blocks, row_groups, vector_groups;
@@ -23,14 +23,12 @@ static void pack_task(void *context, int index, int thread) {
   int64_t blocks = (int64_t)g->shards * g->shard_blocks;
   for (int64_t j = 0; j < g->vectors; j++) {
     int64_t left = g->inputs - j * 16;
-    transpose_16x16(g->packed + (j * blocks + index) * 256, g->x + (index * g->inputs + j * 16) * 16,
-                    left < 16 ? (int)left : 16);
+    transpose_16x16(g->packed + (j * blocks + index) * 256, g->x + (index * g->inputs + j * 16) * 16, left < 16 ? (int)left : 16);
   }
 }
 
 /* One shard's sums: rows outputs by vectors of inputs, serially over its samples. */
-VEC void shard_tile(const int rows, const int vectors, const wgrad *g, int shard, const float *packed, int64_t row,
-                    v16 sum[8][3]) {
+VEC void shard_tile(const int rows, const int vectors, const wgrad *g, int shard, const float *packed, int64_t row, v16 sum[8][3]) {
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 3
@@ -102,25 +100,23 @@ VEC void tile(const int rows, const int vectors, const wgrad *g, int64_t row, in
   }
 }
 
-#define TILE(R, Q)                                                          \
+#define TILE(R, Q)                                                                     \
   static void tile_##R##x##Q(const wgrad *g, int64_t row, int64_t vector) { \
-    tile(R, Q, g, row, vector);                                             \
+    tile(R, Q, g, row, vector);                                                        \
   }
 typedef void tile_function(const wgrad *g, int64_t row, int64_t vector);
 
 #if defined(DT_ISA_avx512)
-TILE(8, 1)
-TILE(8, 2) TILE(8, 3) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(1, 1) TILE(1, 2)
-    TILE(1, 3) static tile_function *const tiles[9][4] = {
-        [8] = {[1] = tile_8x1, [2] = tile_8x2, [3] = tile_8x3},
-        [4] = {[1] = tile_4x1, [2] = tile_4x2, [3] = tile_4x3},
-        [2] = {[1] = tile_2x1, [2] = tile_2x2, [3] = tile_2x3},
-        [1] = {[1] = tile_1x1, [2] = tile_1x2, [3] = tile_1x3},
+TILE(8, 1) TILE(8, 2) TILE(8, 3) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(1, 1) TILE(1, 2) TILE(1, 3)
+static tile_function *const tiles[9][4] = {
+    [8] = {[1] = tile_8x1, [2] = tile_8x2, [3] = tile_8x3},
+    [4] = {[1] = tile_4x1, [2] = tile_4x2, [3] = tile_4x3},
+    [2] = {[1] = tile_2x1, [2] = tile_2x2, [3] = tile_2x3},
+    [1] = {[1] = tile_1x1, [2] = tile_1x2, [3] = tile_1x3},
 };
 #else
-TILE(4, 1)
-TILE(2, 1) TILE(1, 1) static tile_function *const tiles[5][2] = {
-    [4] = {[1] = tile_4x1}, [2] = {[1] = tile_2x1}, [1] = {[1] = tile_1x1}};
+TILE(4, 1) TILE(2, 1) TILE(1, 1)
+static tile_function *const tiles[5][2] = {[4] = {[1] = tile_4x1}, [2] = {[1] = tile_2x1}, [1] = {[1] = tile_1x1}};
 #endif
 
 /* db of one output: each block's lanes, blocks by the tree, shards by the tree. */

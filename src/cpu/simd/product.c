@@ -34,25 +34,23 @@ VEC void tile(const int rows, const int blocks, const product *p) {
   }
 }
 
-#define TILE(R, Q)                               \
+#define TILE(R, Q)                                \
   static void tile_##R##x##Q(const product *p) { \
-    tile(R, Q, p);                               \
+    tile(R, Q, p);                                \
   }
 typedef void tile_function(const product *p);
 
 #if defined(DT_ISA_avx512)
-TILE(8, 1)
-TILE(8, 2) TILE(8, 3) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(1, 1) TILE(1, 2)
-    TILE(1, 3) static tile_function *const tiles[9][4] = {
-        [8] = {[1] = tile_8x1, [2] = tile_8x2, [3] = tile_8x3},
-        [4] = {[1] = tile_4x1, [2] = tile_4x2, [3] = tile_4x3},
-        [2] = {[1] = tile_2x1, [2] = tile_2x2, [3] = tile_2x3},
-        [1] = {[1] = tile_1x1, [2] = tile_1x2, [3] = tile_1x3},
+TILE(8, 1) TILE(8, 2) TILE(8, 3) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(1, 1) TILE(1, 2) TILE(1, 3)
+static tile_function *const tiles[9][4] = {
+    [8] = {[1] = tile_8x1, [2] = tile_8x2, [3] = tile_8x3},
+    [4] = {[1] = tile_4x1, [2] = tile_4x2, [3] = tile_4x3},
+    [2] = {[1] = tile_2x1, [2] = tile_2x2, [3] = tile_2x3},
+    [1] = {[1] = tile_1x1, [2] = tile_1x2, [3] = tile_1x3},
 };
 #else
-TILE(4, 1)
-TILE(2, 1) TILE(1, 1) static tile_function *const tiles[5][2] = {
-    [4] = {[1] = tile_4x1}, [2] = {[1] = tile_2x1}, [1] = {[1] = tile_1x1}};
+TILE(4, 1) TILE(2, 1) TILE(1, 1)
+static tile_function *const tiles[5][2] = {[4] = {[1] = tile_4x1}, [2] = {[1] = tile_2x1}, [1] = {[1] = tile_1x1}};
 #endif
 
 /* The part of p that starts at a row and a block. */

@@ -11,12 +11,8 @@ VEC v16 v16_halves_8(v16 a, v16 b) {
 VEC v16 v16_halves_4(v16 a, v16 b) {
   return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
 }
-VEC v16 v16_halves_2(v16 a, v16 b) {
-  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
-}
-VEC v16 v16_halves_1(v16 a, v16 b) {
-  return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
-}
+VEC v16 v16_halves_2(v16 a, v16 b) { return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee)); }
+VEC v16 v16_halves_1(v16 a, v16 b) { return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd)); }
 /* out[i] = v16_sum(a[i]) for 8 vectors. */
 VEC void v16_sum8(const v16 *a, float *out) {
   v16 low = v16_halves_4(v16_halves_8(a[0], a[4]), v16_halves_8(a[1], a[5]));
@@ -26,18 +22,12 @@ VEC void v16_sum8(const v16 *a, float *out) {
   _mm256_storeu_ps(out, _mm512_castps512_ps256(_mm512_permutexvar_ps(order, sums)));
 }
 #elif defined(DT_ISA_avx2)
-VEC __m256 v8_halves_8(v16 a) {
-  return _mm256_add_ps(a.lo, a.hi);
-}
+VEC __m256 v8_halves_8(v16 a) { return _mm256_add_ps(a.lo, a.hi); }
 VEC __m256 v8_halves_4(__m256 a, __m256 b) {
   return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
 }
-VEC __m256 v8_halves_2(__m256 a, __m256 b) {
-  return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
-}
-VEC __m256 v8_halves_1(__m256 a, __m256 b) {
-  return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
-}
+VEC __m256 v8_halves_2(__m256 a, __m256 b) { return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee)); }
+VEC __m256 v8_halves_1(__m256 a, __m256 b) { return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd)); }
 VEC void v16_sum8(const v16 *a, float *out) {
   __m256 fours[4];
 #pragma GCC unroll 4

@@ -22,8 +22,8 @@ static double sum_squares(const float *x, int64_t count) {
   return sum;
 }
 
-#define MAP(name)                                                                          \
-  static void map_##name(const float *x, float *y, int64_t count) {                        \
+#define MAP(name)                                                              \
+  static void map_##name(const float *x, float *y, int64_t count) {            \
     for (int64_t i = 0; i < count; i += 16) v16_store(y + i, v16_##name(v16_load(x + i))); \
   }
 MAP(exp)
