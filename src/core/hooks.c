@@ -1,6 +1,7 @@
 #include "core/hooks.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -154,11 +155,27 @@ void dt_trainer_fingerprint(const dt_job *job, char *text) {
            library != NULL ? library : "own arithmetic", host.machine);
 }
 
+/* An update can overflow a parameter though loss and gradient were finite. */
+static dt_status check_finite(const dt_tensor_ref *tensor, int count) {
+  for (int i = 0; i < count; i++) {
+    int64_t elements = dt_shape_count(&tensor[i].shape);
+    bool single = tensor[i].dtype == DT_F32;
+    for (int64_t e = 0; e < elements; e++) {
+      double value = single ? (double)((const float *)tensor[i].data)[e] : ((const double *)tensor[i].data)[e];
+      DT_REQUIRE(isfinite(value), DT_NUMERIC, "%s: found %g at element %" PRId64 ", expected a finite number; nothing is saved",
+                 tensor[i].name, value, e);
+    }
+  }
+  return DT_OK;
+}
+
 static dt_status save_here(dt_trainer *t) {
   dt_job *job = t->job;
   char machine[DT_FINGERPRINT];
   dt_trainer_fingerprint(job, machine);
   DT_TRY(dt_job_download(job));
+  DT_TRY(check_finite(job->model, job->model_count));
+  DT_TRY(check_finite(job->optimizer, job->optimizer_count));
   dt_checkpoint_meta meta = {.samples_seen = t->samples_seen,
                              .step = t->step,
                              .best_accuracy = t->best_accuracy,
