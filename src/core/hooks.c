@@ -49,9 +49,9 @@ static dt_status log_run(dt_trainer *t) {
   t->lap_data_wait = data_wait;
   t->lap_reduce_wait = reduce_wait;
   t->lap_at = now;
-  dt_status status = dt_record_write_step(t->record, &line);
-  job->comm->diverged = status != DT_OK; /* only rank 0 writes, and the others are on their way into the next step */
-  return status;
+  /* Only rank 0 writes, and the others are on their way into the next step: a failure is told with that step's flags. */
+  t->failed = dt_record_write_step(t->record, &line);
+  return DT_OK;
 }
 
 /* --- evaluate --- */

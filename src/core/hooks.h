@@ -23,6 +23,7 @@ typedef struct dt_trainer {
   double tail[DT_TAIL_COUNT];
   double momentum, weight_decay; /* as the optimizer is configured */
   double best_accuracy;          /* -1 before the first evaluation */
+  dt_status failed;              /* of this rank alone, between steps: the next step's flags tell the others */
   bool ending, target_reached;
   bool evaluation_due;   /* a signal called off the evaluation of this state */
   int64_t saved_samples; /* samples seen by the last checkpoint */

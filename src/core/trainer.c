@@ -131,6 +131,7 @@ static dt_status next_batch(void *context, const dt_batch **out) {
 /* What this rank wants of all: flags that ride on the reduction. Only rank 0 looks at the clock. */
 static void raise_flags(dt_trainer *t, double *flags) {
   memset(flags, 0, DT_TAIL_COUNT * sizeof *flags);
+  flags[DT_TAIL_FAIL] = t->failed != DT_OK;
   flags[DT_TAIL_STOP] = dt_signal_stop();
   flags[DT_TAIL_PREEMPT] = dt_signal_preempt();
   dt_duration every = t->job->spec->checkpoint.every;
@@ -151,12 +152,12 @@ static void set_step(dt_trainer *t, int64_t batch_samples) {
 
 static dt_status check_finite(dt_trainer *t) {
   double norm = dt_executor_run_state(t->job->executor[0])->step->grad_norm;
-  DT_REQUIRE(
-      isfinite(t->tail[DT_TAIL_LOSS]) && isfinite(norm), DT_NUMERIC,
-      "step %lld (samples %lld to %lld): found loss %g and gradient norm %g, expected finite numbers; the last checkpoint is "
-      "%s; a smaller schedule.lr, a warm-up or train.clip_norm may help",
-      (long long)t->step + 1, (long long)t->samples_seen, (long long)(t->samples_seen + t->batch_samples) - 1,
-      t->tail[DT_TAIL_LOSS] / (double)t->batch_samples, norm, t->result->checkpoint);
+  DT_REQUIRE(isfinite(t->tail[DT_TAIL_LOSS]) && isfinite(norm), DT_NUMERIC,
+             "step %lld (samples %lld to %lld): found loss %g (%g samples not finite) and gradient norm %g, expected finite "
+             "numbers; the last checkpoint is "
+             "%s; a smaller schedule.lr, a warm-up or train.clip_norm may help",
+             (long long)t->step + 1, (long long)t->samples_seen, (long long)(t->samples_seen + t->batch_samples) - 1,
+             t->tail[DT_TAIL_LOSS] / (double)t->batch_samples, t->tail[DT_TAIL_NONFINITE], norm, t->result->checkpoint);
   return DT_OK;
 }
 
@@ -169,6 +170,7 @@ static dt_status run_step(dt_trainer *t) {
   job->comm->diverged = true; /* until the step has ended on this rank, the others may be waiting for it */
   DT_TRY(dt_executor_step(job->executor[0], next_batch, t->loader, flags, t->tail));
   job->comm->diverged = false;
+  if (t->tail[DT_TAIL_FAIL] > 0) return dt_comm_agree(job->comm, t->failed);
   DT_TRY(check_finite(t));
   t->samples_before = t->samples_seen;
   t->samples_seen += t->batch_samples;
@@ -190,6 +192,7 @@ static dt_status loop(dt_trainer *t) {
     DT_TRY(dt_hooks_run(t));
     t->ending = t->ending || wants_end(t);
   }
+  DT_TRY(dt_comm_agree(t->job->comm, t->failed));
   return dt_trainer_save(t);
 }
 
