@@ -31,6 +31,14 @@ const net_case net_cases[] = {
     NET_CASE_BETWEEN("conv 3x3 five channels", 5, 6, 7, "{conv: {filters: 3, kernel: 3}}", 20, 18, 2),
     NET_CASE_BETWEEN("conv 3x3 twenty channels", 20, 5, 5, "{conv: {filters: 20, kernel: 3, pad: 1}}", 8, 8, 2),
     NET_CASE_BETWEEN("conv 3x3 to twenty", 3, 6, 5, "{conv: {filters: 20, kernel: 3}}", 16, 16, 1),
+    NET_CASE_BETWEEN("conv 3x3 sixteen channels pad", 16, 8, 8, "{conv: {filters: 16, kernel: 3, pad: 1}}", 20, 18, 2),
+    NET_CASE_BETWEEN("conv 3x3 sixteen channels odd image", 16, 7, 9, "{conv: {filters: 18, kernel: 3}}, relu", 9, 9, 3),
+    NET_CASE_BETWEEN("conv 3x3 sixteen channels pad 2", 17, 7, 9,
+                     "tanh, {conv: {filters: 33, kernel: 3, pad: 2, bias: false}}, sigmoid", 5, 3, 1),
+    NET_CASE_BETWEEN("conv 3x3 sixteen channels uneven pad", 20, 6, 11, "relu, {conv: {filters: 16, kernel: 3, pad: [2, 0]}}",
+                     6, 6, 1),
+    NET_CASE_BETWEEN("conv 3x3 sixteen channels maxpool", 16, 7, 9,
+                     "relu, {conv: {filters: 17, kernel: 3, pad: 1}}, relu, {maxpool: {window: 2, stride: 2}}", 6, 6, 1),
     NET_CASE_BETWEEN("conv 3x3 no bias", 2, 5, 5, "{conv: {filters: 3, kernel: 3, bias: false}}", 5, 5, 2),
     NET_CASE_BETWEEN("conv 3x3 pad", 3, 5, 7, "{conv: {filters: 5, kernel: 3, pad: 1}}", 10, 10, 3),
     NET_CASE_BETWEEN("conv 5x5", 3, 9, 8, "{conv: {filters: 4, kernel: 5}}", 6, 6, 1),
@@ -129,6 +137,11 @@ const net_case net_cases[] = {
     NET_CASE_BETWEEN("residual batchnorm", 4, 5, 5,
                      "batchnorm, relu, {residual: [{conv: {filters: 4, kernel: 3, pad: 1, bias: false}}, batchnorm, relu, "
                      "{conv: {filters: 4, kernel: 3, pad: 1, bias: false}}, batchnorm]}, relu",
+                     18, 17, 2),
+    NET_CASE_BETWEEN("residual sixteen channels", 16, 9, 6,
+                     "relu, {residual: [{conv: {filters: 16, kernel: 3, pad: 1, bias: false}}, batchnorm, relu, {conv: "
+                     "{filters: 16, kernel: "
+                     "3, pad: 1}}]}, relu",
                      18, 17, 2),
     NET_CASE_BETWEEN("residual projection", 3, 7, 6, "{residual: [{conv: {filters: 5, kernel: 3, stride: 2, pad: 1}}, tanh]}",
                      6, 6, 1),

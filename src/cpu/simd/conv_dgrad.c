@@ -1,10 +1,12 @@
 /* dx = (transpose of conv)(dy, w) [+ addend] [* act'(mask)].
  *
- * A gradient is the sum over (output channel of the group, row of dy, column of dy), both ascending, by fma from zero. With
- * stride s the inputs fall into s phases an axis by the remainder of their place; each phase is a sweep of its own over the
- * kernel taps that reach it (conv_sweep.h), so every input has one owner and nothing is added into memory. */
+ * Shapes that winograd_serves names go to winograd.c. Of the others, a gradient is the sum over (output channel of the group,
+ * row of dy, column of dy), both ascending, by fma from zero. With stride s the inputs fall into s phases an axis by the
+ * remainder of their place; each phase is a sweep of its own over the kernel taps that reach it (conv_sweep.h), so every
+ * input has one owner and nothing is added into memory. */
 #include "cpu/simd/conv_job.h"
 #include "cpu/simd/kernels.h"
+#include "cpu/simd/winograd.h"
 
 typedef struct backward_job {
   conv_shape shape;
@@ -53,7 +55,7 @@ static conv_phase backward_phase(const backward_job *job, int row, int column, f
   conv_phase phase = {.groups = s->op.groups, .in_channels = s->out_channels, .out_channels = s->in_channels, .packed = packed};
   phase.axis[0] = backward_axis(s, 0, row, &last[0], &tap_step[0]);
   phase.axis[1] = backward_axis(s, 1, column, &last[1], &tap_step[1]);
-  phase.w = job->w + last[0] * k->kernel[1] + last[1];
+  if (job->w != NULL) phase.w = job->w + last[0] * k->kernel[1] + last[1]; /* NULL where only sizes are asked for */
   phase.w_tap[0] = -(ptrdiff_t)tap_step[0] * k->kernel[1];
   phase.w_tap[1] = -(ptrdiff_t)tap_step[1];
   phase.w_out = (ptrdiff_t)k->kernel[0] * k->kernel[1];
@@ -113,15 +115,22 @@ static void backward_task(void *context, int index, int thread) {
   backward_each_phase(job, sweep_phase, &part);
 }
 
+static conv_shape backward_shape(const dt_program *program, const dt_instr *instr) {
+  int out_channels = (int)program->buffer[instr->arg[DT_ARG_DY]].shape.dim[0];
+  return conv_shape_make(&instr->conv, &program->buffer[instr->arg[DT_ARG_DX]].shape, out_channels);
+}
+
 size_t DT_SIMD(dt_cpu_conv_dgrad_work)(const dt_device *device, const dt_program *program, const dt_instr *instr) {
-  return conv_round64((size_t)dt_shape_count(&program->buffer[instr->arg[DT_ARG_W]].shape) * sizeof(float));
+  backward_job job = {.shape = backward_shape(program, instr)};
+  conv_phase phase = backward_phase(&job, 0, 0, NULL);
+  if (winograd_serves(&phase)) return conv_round64(winograd_work(&phase, device->threads));
+  return conv_round64(job.shape.weights * sizeof(float));
 }
 
 dt_status DT_SIMD(dt_cpu_conv_dgrad)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   const dt_program *program = run->program;
   dt_pool *pool = ((dt_cpu *)run->device)->pool;
-  int out_channels = (int)program->buffer[instr->arg[DT_ARG_DY]].shape.dim[0];
-  backward_job job = {.shape = conv_shape_make(&instr->conv, &program->buffer[instr->arg[DT_ARG_DX]].shape, out_channels),
+  backward_job job = {.shape = backward_shape(program, instr),
                       .w = dt_cpu_arg(run, instr, pass, DT_ARG_W),
                       .packed = dt_cpu_arg(run, instr, pass, DT_ARG_WORK)};
   const float *mask = dt_cpu_arg(run, instr, pass, DT_ARG_MASK);
@@ -133,6 +142,11 @@ dt_status DT_SIMD(dt_cpu_conv_dgrad)(dt_run *run, const dt_instr *instr, const d
                            .y_row = (ptrdiff_t)job.shape.in[2] * 16,
                            .act = mask != NULL ? instr->act : DT_ACT_NONE};
   int blocks = pass->shard_count * dt_cpu_shard_blocks(program), tiles = backward_tiles(&job);
+  conv_phase phase = backward_phase(&job, 0, 0, job.packed);
+  if (winograd_serves(&phase)) {
+    winograd_run(pool, &phase, &job.place, blocks);
+    return DT_OK;
+  }
   job.parts = conv_parts(blocks, tiles, dt_pool_threads(pool));
   dt_pool_run(pool, tiles, backward_pack, &job);
   dt_pool_run(pool, blocks * job.parts, backward_task, &job);

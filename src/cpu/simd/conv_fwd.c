@@ -1,9 +1,11 @@
 /* y = act(conv(x, w) + b + addend), and y = maxpool(act(conv(x, w) + b)) with the winners' places in aux.
  *
- * An output is the sum over (input channel of the group, kernel row, kernel column) by fma from zero, then + b, + addend.
+ * Shapes that winograd_serves names go to winograd.c, unless a pool is fused. Of the others, an output is the sum over (input
+ * channel of the group, kernel row, kernel column) by fma from zero, then + b, + addend.
  * With a fused pool, a strip of two rows of the convolution lies on the stack, in the first cache, and goes no further. */
 #include "cpu/simd/conv_job.h"
 #include "cpu/simd/kernels.h"
+#include "cpu/simd/winograd.h"
 
 enum { POOL_COLUMNS = 64 };
 
@@ -24,7 +26,8 @@ static void forward_pack(void *context, int index, int thread) {
 
 static conv_phase forward_phase(const conv_shape *s, const float *w, float *packed) {
   const dt_window *k = &s->op.window;
-  conv_phase phase = {.groups = s->op.groups, .in_channels = s->in_channels, .out_channels = s->out_channels, .w = w, .packed = packed};
+  conv_phase phase = {
+      .groups = s->op.groups, .in_channels = s->in_channels, .out_channels = s->out_channels, .w = w, .packed = packed};
   for (int a = 0; a < 2; a++) {
     phase.axis[a] = (conv_axis){.in = s->in[1 + a],
                                 .out = s->out[1 + a],
@@ -58,7 +61,7 @@ VEC v16 pool_window(const float *top, const float *bottom, uint8_t *winner) {
 
 /* One tile of channels, two rows and up to POOL_COLUMNS columns of the convolution, pooled into one row of y. */
 static void forward_pool_strip(const forward_job *job, conv_place place, conv_range range, ptrdiff_t y_block) {
-  float rows[CONV_CO][2][POOL_COLUMNS][16];
+  _Alignas(64) float rows[CONV_CO][2][POOL_COLUMNS][16]; /* a vector astride two cache lines costs half as much again */
   place.y = rows[0][0][0];
   place.y_row = POOL_COLUMNS * 16;
   place.y_channel = 2 * place.y_row;
@@ -105,15 +108,28 @@ static void forward_task(void *context, int index, int thread) {
   conv_sweep(&job->phase, &place, &(conv_range){tile, tile_end, 0, s->out[1], 0, s->out[2]});
 }
 
+static bool forward_by_winograd(const dt_instr *instr, const conv_phase *phase) {
+  return instr->pool.window.kernel[0] == 0 && winograd_serves(phase);
+}
+
+/* The output channels are those of y, fused pool or not. */
+static conv_shape forward_shape(const dt_program *program, const dt_instr *instr) {
+  int out_channels = (int)program->buffer[instr->arg[DT_ARG_Y]].shape.dim[0];
+  return conv_shape_make(&instr->conv, &program->buffer[instr->arg[DT_ARG_X]].shape, out_channels);
+}
+
 size_t DT_SIMD(dt_cpu_conv_fwd_work)(const dt_device *device, const dt_program *program, const dt_instr *instr) {
-  return conv_round64((size_t)dt_shape_count(&program->buffer[instr->arg[DT_ARG_W]].shape) * sizeof(float));
+  conv_shape shape = forward_shape(program, instr);
+  conv_phase phase = forward_phase(&shape, NULL, NULL);
+  if (forward_by_winograd(instr, &phase)) return conv_round64(winograd_work(&phase, device->threads));
+  return conv_round64(shape.weights * sizeof(float));
 }
 
 dt_status DT_SIMD(dt_cpu_conv_fwd)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   const dt_program *program = run->program;
   dt_pool *pool = ((dt_cpu *)run->device)->pool;
   const dt_shape *out = &program->buffer[instr->arg[DT_ARG_Y]].shape;
-  forward_job job = {.shape = conv_shape_make(&instr->conv, &program->buffer[instr->arg[DT_ARG_X]].shape, (int)out->dim[0])};
+  forward_job job = {.shape = forward_shape(program, instr)};
   job.phase = forward_phase(&job.shape, dt_cpu_arg(run, instr, pass, DT_ARG_W), dt_cpu_arg(run, instr, pass, DT_ARG_WORK));
   job.place = (conv_place){.x = dt_cpu_arg(run, instr, pass, DT_ARG_X),
                            .y = dt_cpu_arg(run, instr, pass, DT_ARG_Y),
@@ -130,6 +146,10 @@ dt_status DT_SIMD(dt_cpu_conv_fwd)(dt_run *run, const dt_instr *instr, const dt_
     DT_ASSERT(job.place.addend == NULL);
   }
   int blocks = pass->shard_count * dt_cpu_shard_blocks(program), tiles = conv_tiles(&job.phase);
+  if (forward_by_winograd(instr, &job.phase)) {
+    winograd_run(pool, &job.phase, &job.place, blocks);
+    return DT_OK;
+  }
   job.parts = conv_parts(blocks, tiles, dt_pool_threads(pool));
   dt_pool_run(pool, tiles, forward_pack, &job);
   dt_pool_run(pool, blocks * job.parts, forward_task, &job);
