@@ -47,9 +47,9 @@ const dt_command dt_command_train = {
         "run\n"
         "under a name that is taken sets the old folder aside as <name>.1, .2, ...; --resume goes on in it.\n"
         "\n"
-        "SIGUSR1 saves and exits with 75, which asks a scheduler to start the job again; SIGINT saves and stops; a second "
-        "SIGINT\n"
-        "ends at once.",
+        "SIGUSR1 saves and exits with 75, which asks a scheduler to start the job again; SIGINT (Ctrl-C) and\n"
+        "SIGTERM save and stop; a second one ends at once. mpirun passes SIGUSR1 on; of Ctrl-C it makes SIGTERM, and ends\n"
+        "by force what has not saved after a second: export OMPI_MCA_odls_base_sigkill_timeout=SECONDS for large networks.",
     .options = options,
     .parallel = true,
     .run = run,

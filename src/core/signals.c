@@ -13,7 +13,7 @@ static void on_preempt(int number) {
   preempt_raised = 1;
 }
 
-/* The second SIGINT meets the default action: it ends the process at once. */
+/* The second of a kind meets the default action: it ends the process at once. */
 static void on_stop(int number) {
   stop_raised = 1;
   signal(number, SIG_DFL);
@@ -29,6 +29,7 @@ static dt_status install(int number, void (*handler)(int)) {
 dt_status dt_signals_install(void) {
   DT_TRY(install(SIGUSR1, on_preempt));
   DT_TRY(install(SIGINT, on_stop));
+  DT_TRY(install(SIGTERM, on_stop)); /* What mpirun makes of Ctrl-C. */
   /* Writing to a closed pipe or past a file-size limit is an error code of write(), not the end of the run. */
   DT_TRY(install(SIGPIPE, SIG_IGN));
   return install(SIGXFSZ, SIG_IGN);

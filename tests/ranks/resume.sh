@@ -56,6 +56,16 @@ code=$?
 [[ $code == 20 ]] || fail "SIGINT: exit $code, expected 20: $(tail -n 3 "$work/err")"
 ls "$work"/runs/net/ckpt/step-* >/dev/null 2>&1 || fail "SIGINT: no checkpoint"
 
+# Ctrl-C of mpirun reaches the ranks as SIGTERM, a second before SIGKILL.
+rm -rf "$work/runs"
+mpirun -np 2 "$dtrain" "$work/net.yaml" --threads 1 --set train.epochs=4000 >"$work/out" 2>"$work/err" </dev/null &
+launcher=$!
+wait_for "$work/runs/net/metrics.jsonl"
+kill -INT "$launcher"
+wait "$launcher"
+grep -q 'interrupted: saved' "$work/err" || fail "SIGINT to mpirun: nothing saved: $(cat "$work/err")"
+grep -q '"outcome": "interrupted"' "$work/runs/net/run.json" || fail "SIGINT to mpirun: the record tells no outcome"
+
 # A changed key that changes the training is refused with the difference, unless accepted by name; a neutral one is not.
 ranks 2 "$work/net.yaml" --resume --set train.epochs=4000 --set schedule.lr.peak=0.1
 code=$?
