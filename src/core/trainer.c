@@ -198,6 +198,13 @@ static dt_status loop(dt_trainer *t) {
 
 /* --- the whole run --- */
 
+/* Without the padding between the tensors of the block: the count that describe prints. */
+static int64_t count_parameters(const dt_program *program) {
+  int64_t count = 0;
+  for (int p = 0; p < program->param_count; p++) count += program->param[p].count;
+  return count;
+}
+
 static dt_status start_record(dt_trainer *t) {
   dt_job *job = t->job;
   dt_record_facts facts = {.device_name = job->device->ops->name,
@@ -206,7 +213,7 @@ static dt_status start_record(dt_trainer *t) {
                            .program_hash = dt_program_hash(job->program[0]),
                            .train_hash = job->train->hash,
                            .eval_hash = job->eval != NULL ? job->eval->hash : 0,
-                           .param_elements = job->program[0]->param_elements,
+                           .parameters = count_parameters(job->program[0]),
                            .ranks = job->comm->size,
                            .threads = job->threads,
                            .local_ranks = job->comm->local_size,
@@ -220,7 +227,7 @@ static dt_status start_record(dt_trainer *t) {
   dt_record_say(t->record,
                 "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %d shards of a batch of %lld",
                 job->spec->name, facts.ranks, facts.ranks == 1 ? "" : "s", facts.threads, facts.threads == 1 ? "" : "s",
-                facts.device_name, (long long)facts.param_elements, (long long)job->train->count, facts.shards,
+                facts.device_name, (long long)facts.parameters, (long long)job->train->count, facts.shards,
                 (long long)job->spec->train.global_batch);
   if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
     dt_record_say(t->record, "schedule.scaling: peak learning rate %g", job->lr.peak);

@@ -32,7 +32,7 @@ typedef struct dt_record_eval {
 typedef struct dt_record_facts {                    /* run.json */
   const char *device_name, *kernels, *math_library; /* as in dt_device */
   uint64_t program_hash, train_hash, eval_hash;
-  int64_t param_elements;
+  int64_t parameters;
   int ranks, threads, local_ranks, shards;
   const char *train_source, *eval_source;
   const char *command;

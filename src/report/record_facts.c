@@ -82,7 +82,7 @@ static json_t *run_object(const dt_record *r, const dt_record_facts *f, const ch
                    "name", r->spec->name, "command", f->command, "started", dt_time_text(started), "resumed", r->resume, "seed",
                    seed, "config_xxh3_128", config_hash, "device", f->device_name, "kernels", f->kernels, "math_library",
                    f->math_library, "ranks", f->ranks, "local_ranks", f->local_ranks, "threads", f->threads, "shards",
-                   f->shards, "param_elements", (json_int_t)f->param_elements, "program_xxh3_64", hash_text(f->program_hash),
+                   f->shards, "parameters", (json_int_t)f->parameters, "program_xxh3_64", hash_text(f->program_hash),
                    "train_data", data_object(f->train_source, f->train_hash), "eval_data",
                    data_object(f->eval_source, f->eval_hash), "versions", versions_object(f), "hardware", hardware_object());
 }
