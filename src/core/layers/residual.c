@@ -108,7 +108,7 @@ static const dt_layer layer = {.expand = expand};
 
 const dt_kind dt_layer_residual = {
     .name = "residual",
-    .doc = "x + f(x), with a 1x1 projection of x where f changes the shape.",
+    .doc = "x + f(x), with a 1x1 projection of x, and a batchnorm after it if f has one, where f changes the shape.",
     .options = options,
     .attr_bytes = sizeof(residual_attr),
     .positional = "body",
