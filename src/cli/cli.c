@@ -54,7 +54,7 @@ static void print_overview(FILE *out) {
       "  mpirun -np 4 dtrain CONFIG        the same on four ranks\n\ncommands:\n",
       out);
   for (const dt_command *const *c = dt_commands; *c != NULL; c++) fprintf(out, "  %-10s %s\n", (*c)->name, (*c)->summary);
-  fputs("\ndtrain COMMAND --help tells more; docs/config.md lists every key of a config.\n", out);
+  fputs("\ndtrain COMMAND --help tells more, dtrain --version the version; docs/config.md lists every key of a config.\n", out);
 }
 
 /* Roff takes a leading dot or quote for a request, and a backslash for an escape. */
@@ -158,7 +158,7 @@ dt_status dt_cli_parse(int argc, char **argv, dt_cli *cli, bool *done) {
   cli->command = find_command(argv[1]);
   int i = cli->command != NULL ? 2 : 1;
   if (cli->command == NULL) cli->command = dt_commands[0];
-  bool options_ended = false;
+  bool command_named = i == 2, options_ended = false;
   for (; i < argc; i++) {
     if (!options_ended && strcmp(argv[i], "--") == 0) {
       options_ended = true;
@@ -176,6 +176,9 @@ dt_status dt_cli_parse(int argc, char **argv, dt_cli *cli, bool *done) {
     dt_cli_man(cli->command, stdout);
   *done = dt_cli_value(cli, "help") != NULL || dt_cli_value(cli, "man") != NULL;
   if (*done) return DT_OK;
+  DT_REQUIRE(command_named || cli->word_count < 2, DT_USAGE,
+             "found %s and %s, expected: dtrain CONFIG, or a command first (dtrain --help lists them)", cli->word[0],
+             cli->word[1]);
   DT_REQUIRE(cli->word_count >= cli->command->words_min && cli->word_count <= cli->command->words_max, DT_USAGE,
              "found %d argument%s, expected: dtrain %s %s", cli->word_count, cli->word_count == 1 ? "" : "s",
              cli->command->name, cli->command->words);

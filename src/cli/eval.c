@@ -1,5 +1,6 @@
 /* dtrain eval and dtrain predict: a checkpoint at work. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -52,6 +53,8 @@ static dt_status run_predict(dt_cli *cli) {
   dt_config *config = NULL;
   const char *path = dt_cli_value(cli, "output");
   FILE *out = stdout;
+  /* `dtrain predict CONFIG | head` ends when head has enough, as other filters do. */
+  if (path == NULL && cli->comm->size == 1) signal(SIGPIPE, SIG_DFL);
   DT_TRY(dt_cli_config(cli, 0, &config));
   dt_status status = DT_OK;
   if (path != NULL && cli->comm->rank == 0 && (out = fopen(path, "w")) == NULL) {

@@ -143,6 +143,7 @@ cifar 'C6 0 bytes' 'b.bin' ': >b.bin'
 expect 'I1 no arguments' 2 'dtrain CONFIG'
 expect 'I2 unknown option' 2 'unknown option --frobnicate' "$work/base.yaml" --frobnicate
 expect 'I2 unknown command option' 2 'unknown option' eval "$work/base.yaml" --resume
+expect 'I2 unknown command' 2 'found trian and .*, expected: dtrain CONFIG, or a command' trian "$work/base.yaml"
 expect 'I3 resume without checkpoint' 2 'no checkpoint' "$work/base.yaml" --resume
 expect 'I4 option twice' 2 'twice' "$work/base.yaml" --device cpu --device cpu
 expect 'two configs' 2 'expected: dtrain' "$work/base.yaml" "$work/base.yaml"

@@ -36,6 +36,8 @@ ranks 3 eval "$work/net.yaml" || fail "eval on three ranks: exit $?"
 cmp -s "$work/eval1" "$work/out" || fail "eval: $(cat "$work/eval1") on one rank, $(cat "$work/out") on three"
 "$dtrain" predict "$work/net.yaml" >"$work/predict1" || fail "predict: exit $?"
 [[ $(wc -l <"$work/predict1") == 201 ]] || fail "predict: $(wc -l <"$work/predict1") lines, expected 201"
+"$dtrain" predict "$work/net.yaml" 2>"$work/err" | true
+[[ ! -s $work/err ]] || fail "predict to a reader that has enough: $(cat "$work/err")"
 ranks 3 predict "$work/net.yaml" || fail "predict on three ranks: exit $?"
 cmp -s "$work/predict1" "$work/out" || fail "predict: other lines on three ranks"
 
