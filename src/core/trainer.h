@@ -36,7 +36,8 @@ dt_status dt_evaluate(const dt_config *config, dt_comm *comm, const char *checkp
 /* Labels the eval set: a CSV line per sample on rank 0, index,label,probability, in the order of the data. Collective. */
 dt_status dt_predict(const dt_config *config, dt_comm *comm, const char *checkpoint, FILE *out);
 
-/* Set by signal handlers (core/signals.c): SIGUSR1 saves and exits 75; the first SIGINT or SIGTERM saves and stops, the second ends. */
+/* Set by signal handlers (core/signals.c): SIGUSR1 saves and exits 75; the first SIGINT or SIGTERM saves and stops, the second
+ * ends. */
 dt_status dt_signals_install(void);
 bool dt_signal_preempt(void);
 bool dt_signal_stop(void);
