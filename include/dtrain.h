@@ -1,9 +1,9 @@
 /* dtrain from a C program: load a config, train, evaluate, predict.
  *
  * Every function that can fail returns 0 or the exit code that the dtrain command would end with (2 usage or config, 3 data,
- * 4 checkpoint, 5 input/output, 6 numeric, 7 peer lost, 8 replica mismatch, 9 memory, 10 environment, 20 interrupted,
- * 75 preempted); dtrain_error then tells what was found, what was expected and where. Under mpirun every rank makes the same
- * calls in the same order. Link with libdtrain and what `pkg-config --libs dtrain` says. */
+ * 4 checkpoint, 5 input/output, 6 numeric, 7 peer lost, 8 replica mismatch, 9 memory, 10 environment, 11 a defect of dtrain, 20
+ * interrupted, 75 preempted); dtrain_error then tells what was found, what was expected and where. Under mpirun every rank
+ * makes the same calls in the same order. Link with libdtrain and what `pkg-config --libs dtrain` says. */
 #ifndef DTRAIN_H
 #define DTRAIN_H
 

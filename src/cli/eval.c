@@ -25,6 +25,7 @@ static dt_status run_eval(dt_cli *cli) {
   dt_config_destroy(&config);
   DT_TRY(status);
   if (cli->comm->rank == 0) {
+    printf("checkpoint: %s\n", result.checkpoint);
     printf("%lld of %lld right, accuracy %.2f %%, loss %.4f\n", (long long)result.correct, (long long)result.samples,
            100 * result.accuracy, result.loss);
   }

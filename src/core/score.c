@@ -6,7 +6,8 @@
 #include "core/job.h"
 #include "core/trainer.h"
 
-static dt_status restore(dt_job *job, const char *path) {
+/* out_path (PATH_MAX bytes, rank 0) tells which checkpoint was taken; may be NULL. */
+static dt_status restore(dt_job *job, const char *path, char *out_path) {
   char own[PATH_MAX];
   DT_TRY(dt_job_checkpoint_dir(job->spec, own));
   if (path != NULL) { /* a run's folder stands for the checkpoints in it */
@@ -16,6 +17,9 @@ static dt_status restore(dt_job *job, const char *path) {
   dt_checkpoint *checkpoint;
   char *refused;
   dt_status status = dt_job_restore(job, path != NULL ? path : own, false, &checkpoint, &refused);
+  if (status == DT_OK && job->comm->rank == 0 && out_path != NULL) {
+    snprintf(out_path, PATH_MAX, "%s", dt_checkpoint_path(checkpoint));
+  }
   dt_checkpoint_close(&checkpoint);
   free(refused);
   return status;
@@ -24,7 +28,8 @@ static dt_status restore(dt_job *job, const char *path) {
 static dt_status evaluate(dt_job *job, const char *checkpoint, dt_eval_result *out) {
   dt_score score;
   dt_cut cut;
-  DT_TRY(restore(job, checkpoint));
+  char path[PATH_MAX] = "";
+  DT_TRY(restore(job, checkpoint, path));
   DT_TRY(dt_job_evaluate(job, &score, &cut));
   DT_REQUIRE(cut != DT_CUT_PREEMPT, DT_PREEMPTED, "evaluation was stopped by a signal");
   DT_REQUIRE(cut == DT_CUT_NONE, DT_INTERRUPTED, "evaluation was stopped by a signal");
@@ -34,6 +39,7 @@ static dt_status evaluate(dt_job *job, const char *checkpoint, dt_eval_result *o
                           .correct = score.correct,
                           .loss = (double)score.loss * 0x1p-20 / (double)score.samples,
                           .accuracy = (double)score.correct / (double)score.samples};
+  snprintf(out->checkpoint, sizeof out->checkpoint, "%s", path);
   return DT_OK;
 }
 
@@ -137,7 +143,7 @@ static dt_status predict_set_up(predict_state *p) {
 dt_status dt_predict(const dt_config *config, dt_comm *comm, const char *checkpoint, FILE *out) {
   predict_state p = {0};
   DT_TRY(dt_job_create(config, comm, DT_JOB_PREDICT, false, &p.job));
-  dt_status status = restore(p.job, checkpoint);
+  dt_status status = restore(p.job, checkpoint, NULL);
   if (status == DT_OK) status = dt_comm_agree(comm, predict_set_up(&p));
   if (status == DT_OK) status = predict_loop(&p, out);
   dt_loader_destroy(&p.loader);

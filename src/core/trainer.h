@@ -30,6 +30,7 @@ dt_status dt_train(const dt_config *config, dt_comm *comm, const dt_train_option
 typedef struct dt_eval_result {
   int64_t samples, correct;
   double loss, accuracy;
+  char checkpoint[4096]; /* what was scored; rank 0 knows it */
 } dt_eval_result;
 /* Scores the eval set (or train set) with a checkpoint. Collective. */
 dt_status dt_evaluate(const dt_config *config, dt_comm *comm, const char *checkpoint, bool on_train, dt_eval_result *out);
