@@ -15,6 +15,7 @@ typedef struct bench {
   dt_loader *loader;
   dt_comm *comm;
   int64_t samples_seen;
+  int in_flight; /* steps started whose outcome was not taken */
 } bench;
 
 /* Multiply-adds count as two; no input gradient is needed where nothing is trained below. */
@@ -38,14 +39,18 @@ static dt_status next_batch(void *context, const dt_batch **out) {
 
 static dt_status one_step(bench *b) {
   static const double no_flags[DT_TAIL_COUNT];
-  double tail[DT_TAIL_COUNT];
+  dt_outcome outcome;
   dt_step *step = dt_executor_run_state(b->job->executor[0])->step;
   step->samples_seen = b->samples_seen;
   step->batch_samples = dt_sampler_plan(&b->job->sampler, b->samples_seen).count;
   step->lr = dt_schedule_value(&b->job->lr, &b->job->clock, b->samples_seen);
   b->comm->diverged = true; /* until the step has ended on this rank, the others may be waiting for it */
-  DT_TRY(dt_executor_step(b->job->executor[0], next_batch, b->loader, no_flags, tail));
-  b->comm->diverged = false;
+  DT_TRY(dt_executor_step(b->job->executor[0], next_batch, b->loader, no_flags));
+  b->in_flight++;
+  for (; b->in_flight > dt_executor_lag(b->job->executor[0]); b->in_flight--) {
+    DT_TRY(dt_executor_outcome(b->job->executor[0], &outcome));
+  }
+  if (b->in_flight == 0) b->comm->diverged = false;
   b->samples_seen += step->batch_samples;
   return DT_OK;
 }

@@ -25,7 +25,8 @@ typedef struct description {
 static dt_status lower(const dt_config *config, int ranks, description *d) {
   const dt_spec *spec = dt_config_spec(config);
   int threads;
-  DT_TRY(dt_device_create(spec, 1, &threads, &d->device));
+  char missing[DT_MISSING_TEXT];
+  DT_TRY(dt_device_create(spec, 0, 1, NULL, &threads, missing, &d->device));
   DT_TRY(dt_graph_create(config, &d->graph));
   DT_TRY(dt_tree_create((int)spec->train.shards, ranks, 0, (int)spec->train.pass_shards, &d->tree));
   return dt_program_create(d->graph, spec, d->device, DT_PROGRAM_TRAIN, d->tree->pass_shards, &d->program);

@@ -64,7 +64,8 @@ typedef struct dt_reducer_ops {
 
 struct dt_reducer {
   const dt_reducer_ops *ops;
-  void *gradient;      /* nodes_max * node_elements elements, 64-byte aligned */
+  void *gradient;      /* nodes_max * node_elements elements, 64-byte aligned; in device memory for a device's own reducer */
+  bool records;        /* a device's own: begin and end only enqueue, so that a step with them can be recorded as a graph */
   double wait_seconds; /* time the caller has waited in end: exposed communication */
 };
 

@@ -1,20 +1,46 @@
 /* The contract of a device: memory, a table of kernels, and what it can fuse.
  *
  * A kernel enqueues work for one instruction of one pass and may return before it is done; dt_device_ops.sync waits. What
- * changes from step to step is read from dt_step at the time the kernel runs, through a pointer that never changes, so that a
- * GPU can capture the instructions of a step once as a graph and replay them. On the GPU each kernel goes to the stream that
- * the instruction names and events follow from the args; the cpu and reference devices run everything in order. */
+ * changes from step to step is read from dt_step and from the batch at the time the kernel runs, through memory that never
+ * moves, so that a GPU can record the instructions of a step once as a graph and replay them. The reference and cpu devices run
+ * everything at once and in order; what only a device with streams needs stands apart in dt_device_ops and is NULL for them. */
 #ifndef DT_CORE_DEVICE_H
 #define DT_CORE_DEVICE_H
 
 #include "core/program.h"
 #include "core/tensor.h"
+#include "core/tree.h"
+
+typedef struct dt_comm dt_comm;                       /* comm/comm.h */
+typedef struct dt_reducer dt_reducer;                 /* comm/comm.h */
+typedef struct dt_reducer_options dt_reducer_options; /* comm/comm.h */
+typedef struct dt_optimizer dt_optimizer;             /* core/optimizer.h */
+
+/* One random change of an image's geometry. First the image is mirrored if flip says so, then out[y][x] = in[y + dy][x + dx],
+ * 0 outside. */
+typedef struct dt_move {
+  int16_t dy, dx;
+  int32_t flip;
+} dt_move;
+
+/* A data set that a device may keep in its own memory. */
+typedef struct dt_samples {
+  const uint8_t *pixels; /* [count][C*H*W] for DT_U8 data, as on the host: [C, H, W] */
+  const float *values;   /* the same for DT_F32 data; one of the two is NULL */
+  int64_t count;
+  int64_t elements; /* of a sample */
+} dt_samples;
 
 /* A batch as the loader hands it over: the samples of one pass. Shards stand one after another, each with shard_slots places,
- * of which the first shard_count[s] are filled. */
+ * of which the first shard_count[s] are filled. Where the device holds the data set, `index` and `move` say which samples, and
+ * both pixels and values are NULL. */
 typedef struct dt_batch {
-  const uint8_t *pixels; /* [shards][shard_slots][C*H*W], for DT_U8 data */
+  const uint8_t *pixels; /* [shards][shard_slots][C*H*W], for DT_U8 data, augmented */
   const float *values;   /* the same for DT_F32 data; one of the two is NULL */
+  const void *held;      /* dt_device_ops.hold's handle; NULL when the samples are in the batch */
+  const int64_t *index;  /* [shards][shard_slots]: sample in the held data set, -1 in empty places */
+  const dt_move *move;   /* [shards][shard_slots][moves], applied in order */
+  int moves;
   const int32_t *labels; /* [shards][shard_slots] */
   const int32_t *filled; /* [shards]: samples in each shard */
   const int64_t *place;  /* [shards]: place of the shard's first sample in the global batch */
@@ -33,16 +59,23 @@ typedef struct dt_step {
   int64_t samples_seen;  /* before this step */
   int64_t batch_samples; /* of the global batch of this step */
   double lr, momentum, weight_decay;
-  double clip_norm; /* 0 = off */
-  double grad_norm; /* written by GRAD_NORM and read by UPDATE and the record */
+  double clip_norm;            /* 0 = off */
+  double flags[DT_TAIL_COUNT]; /* [DT_TAIL_STOP..DT_TAIL_FAIL] of this rank: LOSS of the first pass puts them into the tail */
+  double grad_norm;            /* written by GRAD_NORM and read by UPDATE and the record */
 } dt_step;
+
+/* What a step came to. */
+typedef struct dt_outcome {
+  double tail[DT_TAIL_COUNT]; /* sums over all ranks */
+  double grad_norm;
+} dt_outcome;
 
 /* One run of the pass section. */
 typedef struct dt_pass {
+  int index; /* among the passes of the step on this rank; 0 in EVAL and PREDICT */
   int first_shard, shard_count;
   int node;              /* gradient node that is written */
-  const dt_batch *batch; /* of these shards */
-  dt_score *score;       /* EVAL */
+  const dt_batch *batch; /* of these shards; not for devices that stage */
 } dt_pass;
 
 /* The blocks a program runs on. Flat blocks hold device->dtype elements. */
@@ -54,8 +87,6 @@ typedef struct dt_blocks {
   const float *scale, *shift; /* [C]: LOAD's normalisation, host memory */
 } dt_blocks;
 
-typedef struct dt_optimizer dt_optimizer; /* core/optimizer.h */
-
 /* A program bound to memory: what a kernel sees. */
 typedef struct dt_run {
   dt_device *device;
@@ -65,6 +96,8 @@ typedef struct dt_run {
   const dt_optimizer *optimizer; /* NULL in EVAL */
   const void *optimizer_attr;
   uint64_t seed;
+  dt_score *score; /* EVAL: what SCORE adds to, on devices that compute at once */
+  void *bound;     /* the device's own, made by dt_device_ops.bind; NULL for devices that need none */
 } dt_run;
 
 typedef dt_status dt_kernel(dt_run *run, const dt_instr *instr, const dt_pass *pass);
@@ -80,7 +113,11 @@ typedef enum dt_fusion {
 
 typedef struct dt_device_ops {
   const char *name;
-  dt_dtype dtype; /* of parameters, gradients, activations */
+  dt_dtype dtype; /* of parameters, gradients, statistics and states; activations may be narrower */
+  /* Values of [C, H, W] lie as [H, W, C], parameters of [O, I, KH, KW] as [O, KH, KW, I]. Where that makes a difference a
+   * flatten is a copy (FLATTEN), and the executor turns tensors around on their way from and to the host. */
+  bool channels_last;
+  int pass_shards; /* the most shards of a pass; 0 = any */
   bool (*fuses)(const dt_device *device, dt_fusion fusion, const dt_instr *into);
   /* Bytes of a VALUE, INDEX or SHARD buffer for so many shards of shard_slots samples. A multiple of 64. */
   size_t (*buffer_bytes)(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_slots, int shards);
@@ -94,8 +131,46 @@ typedef struct dt_device_ops {
   /* A VALUE buffer of a pass as host doubles [shards][shard_slots][shape...], and back: for predict and tests. */
   dt_status (*read_value)(dt_run *run, int buffer, const dt_pass *pass, double *out);
   dt_status (*write_value)(dt_run *run, int buffer, const dt_pass *pass, const double *in);
+  /* Zeros, in the order of the compute stream. */
+  dt_status (*clear)(dt_device *device, void *memory, size_t bytes);
   dt_status (*sync)(dt_device *device);
   void (*destroy)(dt_device **device);
+
+  /* From here on NULL for devices that compute at once and in host memory. */
+
+  /* Makes run->bound for a program whose blocks are all there: room for the inputs of `passes` passes, events, the outcome.
+   * reducer is NULL for EVAL and PREDICT; owner is the run whose parameters this one shares, NULL when they are its own. unbind
+   * frees it; safe on a run that was never bound. */
+  dt_status (*bind)(dt_run *run, const dt_reducer *reducer, const dt_run *owner, int passes);
+  void (*unbind)(dt_run *run);
+  /* Parameters or the normalisation were set: makes what the device derives from them (copies in half precision). */
+  dt_status (*refresh)(dt_run *run);
+  /* A step, or a pass of EVAL and PREDICT: stage takes over each pass's batch (copied; it is the caller's again on return),
+   * begin takes over *run->step and says whether the whole step was launched from its recording. If not, the caller issues
+   * every instruction with wait and record as dt_order says. end launches what was recorded. None of them waits for the device.
+   */
+  dt_status (*stage)(dt_run *run, const dt_pass *pass);
+  dt_status (*begin)(dt_run *run, bool *out_replayed);
+  dt_status (*end)(dt_run *run);
+  dt_status (*wait)(dt_run *run, dt_stream stream, int event);
+  dt_status (*record)(dt_run *run, dt_stream stream, int event);
+  /* The outcome of the oldest step that was not yet asked for; waits for that step only. At most two steps are on their way. */
+  dt_status (*outcome)(dt_run *run, dt_outcome *out);
+  /* EVAL: waits, and hands out what SCORE has summed since the last call. */
+  dt_status (*take_score)(dt_run *run, dt_score *out);
+  /* Copies a data set into device memory. *out is NULL when there is no room for it beside what is there and `reserve` bytes
+   * that are still to be allocated. */
+  dt_status (*hold)(dt_device *device, const dt_samples *samples, size_t reserve, void **out);
+  void (*release)(dt_device *device, void *held);
+  /* A reducer for gradients in device memory. Collective. */
+  dt_status (*reducer_create)(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);
+  /* Free and total bytes of device memory; of the model when there is no device. */
+  dt_status (*memory)(dt_device *device, size_t *free_bytes, size_t *total_bytes);
+  /* Bytes the device keeps for a program besides its blocks: staged inputs, copies in half precision. */
+  size_t (*bound_bytes)(const dt_device *device, const dt_program *program, int passes);
+  /* Prints what computes each instruction that a library computes: engine, workspace. The same text on ranks whose arithmetic
+   * is the same. */
+  void (*print_plans)(const dt_device *device, const dt_program *program, FILE *out);
 } dt_device_ops;
 
 struct dt_device {
@@ -106,15 +181,26 @@ struct dt_device {
   int threads;
   const char *kernels; /* which of the device's kernels run, for the record: "avx512" */
   const char *library; /* a library whose arithmetic takes part, with version and variant; NULL: all of it is dtrain's own */
+  const char *unit;  /* which piece of hardware, unique among all hosts: "GPU-5f2a...": two ranks on one are noticed. NULL: any
+                        number of ranks share it */
+  const char *title; /* for the table of ranks: "GPU 0 NVIDIA H200, 139.8 GiB, driver 13.0"; NULL with unit NULL */
 };
 
 typedef struct dt_device_options {
-  int threads; /* >= 1 */
-  bool spin;   /* false when ranks share cores: waiting threads sleep at once */
-  int math;    /* dt_math */
+  int threads;    /* >= 1 */
+  bool spin;      /* false when ranks share cores: waiting threads sleep at once */
+  int math;       /* dt_math */
+  int precision;  /* dt_precision, of the gpu device */
+  int transport;  /* dt_transport, of the gpu device's reducer */
+  int local_rank; /* which of the visible GPUs: local_rank modulo their number */
+  const char
+      *model; /* plan for this model of GPU without having one ("h200"); such a device computes nothing. NULL = a real one */
 } dt_device_options;
 
 dt_status dt_reference_create(const dt_device_options *options, dt_device **out);
 dt_status dt_cpu_create(const dt_device_options *options, dt_device **out);
+/* Loads the plug-in with the gpu device and creates it. DT_ENVIRONMENT, in one line, when a driver, a device or a library is
+ * missing or too old. */
+dt_status dt_gpu_create(const dt_device_options *options, dt_device **out);
 
 #endif

@@ -47,17 +47,17 @@ static void borrow_blocks(dt_executor *executor, const dt_executor *owner) {
   executor->run.blocks.state = owner->run.blocks.state;
 }
 
-static dt_status clear_node(dt_executor *executor, int node) {
-  size_t bytes = (size_t)executor->run.program->grad_elements * element_bytes(executor);
-  memset(executor->host, 0, bytes);
-  return executor->run.device->ops->upload(executor->run.device, gradient_at(executor, node, 0), executor->host, bytes);
-}
-
 /* The gaps between slices are never written and take part in sums and norms: they must hold zeros from the start. */
 static dt_status clear_gradients(dt_executor *executor) {
-  executor->run.blocks.grad = executor->reducer->gradient;
-  for (int node = 0; node < executor->tree->nodes_max; node++) DT_TRY(clear_node(executor, node));
-  return executor->run.device->ops->sync(executor->run.device);
+  const dt_run *run = &executor->run;
+  size_t bytes = (size_t)executor->tree->nodes_max * (size_t)run->program->grad_elements * element_bytes(executor);
+  DT_TRY(run->device->ops->clear(run->device, run->blocks.grad, bytes));
+  return run->device->ops->sync(run->device);
+}
+
+/* Passes whose batches a step has on its way: evaluation goes pass by pass. */
+static int passes_of(const dt_executor *executor) {
+  return executor->run.program->mode == DT_PROGRAM_TRAIN ? executor->tree->pass_count : 1;
 }
 
 static dt_status acquire(dt_executor *executor, dt_executor *share) {
@@ -70,8 +70,13 @@ static dt_status acquire(dt_executor *executor, dt_executor *share) {
   }
   size_t arena_bytes = run->program->arena_bytes;
   DT_TRY(run->device->ops->alloc(run->device, arena_bytes > 0 ? arena_bytes : 1, &run->blocks.arena));
-  DT_TRY(dt_alloc((size_t)run->program->grad_elements, element_bytes(executor), &executor->host));
-  return executor->reducer != NULL ? clear_gradients(executor) : DT_OK;
+  if (executor->reducer != NULL) {
+    run->blocks.grad = executor->reducer->gradient;
+    DT_TRY(clear_gradients(executor));
+  }
+  if (run->device->ops->bind == NULL) return DT_OK;
+  DT_TRY(dt_order_create(run->program, &executor->order));
+  return run->device->ops->bind(run, executor->reducer, share != NULL ? &share->run : NULL, passes_of(executor));
 }
 
 dt_status dt_executor_create(dt_device *device, const dt_program *program, const dt_tree *tree, dt_reducer *reducer,
@@ -82,7 +87,8 @@ dt_status dt_executor_create(dt_device *device, const dt_program *program, const
   executor->tree = tree;
   executor->reducer = reducer;
   executor->graph = program->graph;
-  executor->run = (dt_run){.device = device, .program = program, .step = &executor->step, .seed = spec->seed};
+  executor->run =
+      (dt_run){.device = device, .program = program, .step = &executor->step, .seed = spec->seed, .score = &executor->score};
   if (program->mode == DT_PROGRAM_TRAIN) {
     executor->run.optimizer = spec->optimizer.kind->impl;
     executor->run.optimizer_attr = spec->optimizer.attr;
@@ -98,7 +104,8 @@ void dt_executor_destroy(dt_executor **pointer) {
   if (executor == NULL) return;
   dt_device *device = executor->run.device;
   dt_blocks *blocks = &executor->run.blocks;
-  free(executor->host);
+  if (device->ops->unbind != NULL) device->ops->unbind(&executor->run);
+  dt_order_destroy(&executor->order);
   device->ops->free(device, blocks->arena);
   if (executor->owns_blocks) {
     for (int s = 3; s >= 0; s--) device->ops->free(device, blocks->slot[s]);
@@ -134,120 +141,160 @@ static dt_status combine(dt_executor *executor, const dt_pass_plan *plan, const 
   return DT_OK;
 }
 
-static void set_host(const dt_executor *executor, void *host, int i, double value) {
-  if (executor->run.device->ops->dtype == DT_F64) {
-    ((double *)host)[i] = value;
-  } else {
-    ((float *)host)[i] = (float)value;
-  }
-}
-
-static double get_host(const dt_executor *executor, const void *host, int i) {
-  return executor->run.device->ops->dtype == DT_F64 ? ((const double *)host)[i] : (double)((const float *)host)[i];
-}
-
-/* Flags ride on the first root of this rank; the others carry zeros, since what lies there is left from earlier steps. */
-static dt_status write_flags(dt_executor *executor, const double *flags) {
-  enum { COUNT = DT_TAIL_FAIL - DT_TAIL_STOP + 1 };
-  dt_device *device = executor->run.device;
-  const dt_tree *tree = executor->tree;
-  double host[COUNT];
-  for (int r = 0; r < tree->root_count; r++) {
-    for (int i = 0; i < COUNT; i++) set_host(executor, host, i, r == 0 ? flags[DT_TAIL_STOP + i] : 0);
-    void *to = gradient_at(executor, tree->roots[tree->root_first + r].node, executor->run.program->tail + DT_TAIL_STOP);
-    DT_TRY(device->ops->upload(device, to, host, COUNT * element_bytes(executor)));
-  }
-  return DT_OK;
-}
-
-static dt_status reduce_begin(dt_executor *executor, int bucket, const double *flags) {
-  dt_device *device = executor->run.device;
-  if (bucket == executor->run.program->bucket_count - 1) DT_TRY(write_flags(executor, flags));
-  DT_TRY(device->ops->sync(device));
-  return executor->reducer->ops->begin(executor->reducer, bucket);
-}
-
 /* --- a step --- */
 
-static dt_status run_pass(dt_executor *executor, int index, const dt_pass *pass, const double *flags) {
-  const dt_program *program = executor->run.program;
-  const dt_pass_plan *plan = &executor->tree->passes[index];
-  bool last = index + 1 == executor->tree->pass_count;
-  for (int i = 0; i < program->pass_end; i++) {
-    const dt_instr *instr = &program->instr[i];
-    if (instr->op == DT_OP_COMBINE) {
-      DT_TRY(combine(executor, plan, &program->bucket[instr->bucket]));
-    } else if (instr->op == DT_OP_REDUCE_BEGIN) {
-      if (last) DT_TRY(reduce_begin(executor, instr->bucket, flags));
-    } else {
-      DT_TRY(run_kernel(executor, instr, pass));
+static bool has_streams(const dt_executor *executor) {
+  return executor->order != NULL;
+}
+
+static dt_status wait_for(dt_executor *executor, dt_stream stream, const int *events) {
+  for (int s = 0; s < DT_STREAMS; s++) {
+    if (events[s] >= 0) DT_TRY(executor->run.device->ops->wait(&executor->run, stream, events[s]));
+  }
+  return DT_OK;
+}
+
+/* Runs one instruction between the events that order it among the streams. */
+static dt_status in_order(dt_executor *executor, int i, const dt_pass *pass) {
+  const dt_instr *instr = &executor->run.program->instr[i];
+  if (has_streams(executor)) DT_TRY(wait_for(executor, instr->stream, executor->order->wait[i]));
+  if (instr->op == DT_OP_REDUCE_BEGIN) {
+    DT_TRY(executor->reducer->ops->begin(executor->reducer, instr->bucket));
+  } else if (instr->op == DT_OP_REDUCE_END) {
+    DT_TRY(executor->reducer->ops->end(executor->reducer, instr->bucket));
+  } else if (instr->op == DT_OP_COMBINE) {
+    if (pass->index >= 0) {
+      DT_TRY(combine(executor, &executor->tree->passes[pass->index], &executor->run.program->bucket[instr->bucket]));
     }
+  } else if (pass->index >= 0) {
+    DT_TRY(run_kernel(executor, instr, pass));
+  }
+  if (!has_streams(executor) || executor->order->record[i] < 0) return DT_OK;
+  return executor->run.device->ops->record(&executor->run, instr->stream, executor->order->record[i]);
+}
+
+static dt_pass pass_of(const dt_executor *executor, int index) {
+  const dt_pass_plan *plan = &executor->tree->passes[index];
+  return (dt_pass){.index = index, .first_shard = plan->first_shard, .shard_count = plan->shard_count, .node = plan->node};
+}
+
+static dt_status run_pass(dt_executor *executor, const dt_pass *pass, bool last) {
+  const dt_program *program = executor->run.program;
+  for (int i = 0; i < program->pass_end; i++) {
+    if (program->instr[i].op == DT_OP_REDUCE_BEGIN && !last) continue;
+    DT_TRY(in_order(executor, i, pass));
   }
   return DT_OK;
 }
 
-static dt_status run_passes(dt_executor *executor, dt_batch_source *source, void *context, const double *flags) {
-  for (int p = 0; p < executor->tree->pass_count; p++) {
-    const dt_pass_plan *plan = &executor->tree->passes[p];
-    dt_pass pass = {.first_shard = plan->first_shard, .shard_count = plan->shard_count, .node = plan->node};
-    DT_TRY(source(context, &pass.batch));
-    DT_TRY(run_pass(executor, p, &pass, flags));
+/* Devices with streams have taken over the batches before; the others get each as its turn comes. */
+static dt_status run_passes(dt_executor *executor, dt_batch_source *source, void *context) {
+  int count = executor->tree->pass_count;
+  for (int p = 0; p < count; p++) {
+    dt_pass pass = pass_of(executor, p);
+    if (!has_streams(executor)) DT_TRY(source(context, &pass.batch));
+    DT_TRY(run_pass(executor, &pass, p + 1 == count));
   }
-  return DT_OK;
-}
-
-/* A rank without shards brings zeros, and its flags cannot ride: it has no root. */
-static dt_status join_without_shards(dt_executor *executor, const double *flags) {
-  DT_TRY(clear_node(executor, 0));
-  for (int b = 0; b < executor->run.program->bucket_count; b++) DT_TRY(reduce_begin(executor, b, flags));
-  return DT_OK;
+  if (count > 0) return DT_OK;
+  /* A rank without shards brings zeros, and its flags cannot ride: it has no pass and no root. */
+  static const dt_pass nothing = {.index = -1};
+  dt_run *run = &executor->run;
+  size_t bytes = (size_t)run->program->grad_elements * element_bytes(executor);
+  DT_TRY(run->device->ops->clear(run->device, run->blocks.grad, bytes));
+  return run_pass(executor, &nothing, true);
 }
 
 static dt_status run_step_section(dt_executor *executor) {
   const dt_program *program = executor->run.program;
   static const dt_pass whole = {.node = 0}; /* node 0 holds the sum over all shards */
-  for (int i = program->pass_end; i < program->count; i++) {
-    const dt_instr *instr = &program->instr[i];
-    if (instr->op == DT_OP_REDUCE_END) {
-      DT_TRY(executor->reducer->ops->end(executor->reducer, instr->bucket));
-    } else {
-      DT_TRY(run_kernel(executor, instr, &whole));
-    }
-  }
-  return DT_OK;
+  for (int i = program->pass_end; i < program->count; i++) DT_TRY(in_order(executor, i, &whole));
+  return has_streams(executor) ? wait_for(executor, DT_STREAM_COMPUTE, executor->order->join) : DT_OK;
 }
 
-static dt_status read_tail(dt_executor *executor, double *tail) {
+static dt_status read_outcome(dt_executor *executor) {
   dt_device *device = executor->run.device;
+  double wide[DT_TAIL_COUNT];
+  float narrow[DT_TAIL_COUNT];
+  bool is_wide = device->ops->dtype == DT_F64;
+  void *host = is_wide ? (void *)wide : (void *)narrow;
   const void *from = gradient_at(executor, 0, executor->run.program->tail);
-  DT_TRY(device->ops->download(device, executor->host, from, DT_TAIL_COUNT * element_bytes(executor)));
-  DT_TRY(device->ops->sync(device));
-  for (int i = 0; i < DT_TAIL_COUNT; i++) tail[i] = get_host(executor, executor->host, i);
+  DT_TRY(device->ops->download(device, host, from, DT_TAIL_COUNT * element_bytes(executor)));
+  for (int i = 0; i < DT_TAIL_COUNT; i++) executor->outcome.tail[i] = is_wide ? wide[i] : (double)narrow[i];
+  executor->outcome.grad_norm = executor->step.grad_norm;
   return DT_OK;
 }
 
-static dt_status run_step(dt_executor *executor, dt_batch_source *source, void *context, const double *flags, double *tail) {
-  if (executor->tree->pass_count > 0) {
-    DT_TRY(run_passes(executor, source, context, flags));
-  } else {
-    DT_TRY(join_without_shards(executor, flags));
-  }
+static dt_status run_at_once(dt_executor *executor, dt_batch_source *source, void *context) {
+  DT_TRY(run_passes(executor, source, context));
   DT_TRY(run_step_section(executor));
-  return read_tail(executor, tail);
+  return read_outcome(executor);
 }
 
-dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void *context, const double *flags, double *tail) {
+static dt_status run_on_streams(dt_executor *executor, dt_batch_source *source, void *context) {
+  const dt_device_ops *ops = executor->run.device->ops;
+  bool replayed = false;
+  for (int p = 0; p < executor->tree->pass_count; p++) {
+    dt_pass pass = pass_of(executor, p);
+    DT_TRY(source(context, &pass.batch));
+    DT_TRY(ops->stage(&executor->run, &pass));
+  }
+  DT_TRY(ops->begin(&executor->run, &replayed));
+  if (!replayed) {
+    DT_TRY(run_passes(executor, NULL, NULL));
+    DT_TRY(run_step_section(executor));
+  }
+  return ops->end(&executor->run);
+}
+
+dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void *context, const double *flags) {
   unsigned long allocations = dt_alloc_count();
-  dt_status status = run_step(executor, source, context, flags, tail);
+  memcpy(executor->step.flags, flags, sizeof executor->step.flags);
+  dt_status status = (has_streams(executor) ? run_on_streams : run_at_once)(executor, source, context);
   DT_ASSERT(dt_alloc_count() == allocations);
   return status;
 }
 
-dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch *batch, dt_score *score) {
-  const dt_program *program = executor->run.program;
-  const dt_pass_plan *plan = &executor->tree->passes[pass_index];
-  DT_ASSERT(program->mode != DT_PROGRAM_TRAIN);
-  dt_pass pass = {.first_shard = plan->first_shard, .shard_count = plan->shard_count, .batch = batch, .score = score};
-  for (int i = 0; i < program->count; i++) DT_TRY(run_kernel(executor, &program->instr[i], &pass));
-  return executor->run.device->ops->sync(executor->run.device);
+dt_status dt_executor_outcome(dt_executor *executor, dt_outcome *out) {
+  if (has_streams(executor)) return executor->run.device->ops->outcome(&executor->run, out);
+  *out = executor->outcome;
+  return DT_OK;
+}
+
+int dt_executor_lag(const dt_executor *executor) {
+  return has_streams(executor) ? 1 : 0;
+}
+
+/* --- evaluation --- */
+
+static dt_status run_all(dt_executor *executor, const dt_pass *pass) {
+  for (int i = 0; i < executor->run.program->count; i++) DT_TRY(in_order(executor, i, pass));
+  return DT_OK;
+}
+
+dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch *batch) {
+  const dt_device_ops *ops = executor->run.device->ops;
+  DT_ASSERT(executor->run.program->mode != DT_PROGRAM_TRAIN);
+  dt_pass pass = pass_of(executor, pass_index);
+  bool replayed = false;
+  pass.index = 0;
+  pass.batch = batch;
+  if (!has_streams(executor)) return run_all(executor, &pass);
+  DT_TRY(ops->stage(&executor->run, &pass));
+  DT_TRY(ops->begin(&executor->run, &replayed));
+  if (!replayed) DT_TRY(run_all(executor, &pass));
+  return ops->end(&executor->run);
+}
+
+dt_status dt_executor_score(dt_executor *executor, dt_score *out) {
+  if (has_streams(executor)) return executor->run.device->ops->take_score(&executor->run, out);
+  *out = executor->score;
+  executor->score = (dt_score){0};
+  return DT_OK;
+}
+
+dt_status dt_executor_set_normalisation(dt_executor *executor, const float *scale, const float *shift) {
+  dt_run *run = &executor->run;
+  run->blocks.scale = scale;
+  run->blocks.shift = shift;
+  return run->device->ops->refresh != NULL ? run->device->ops->refresh(run) : DT_OK;
 }

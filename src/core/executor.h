@@ -20,12 +20,21 @@ void dt_executor_destroy(dt_executor **executor);
 
 dt_run *dt_executor_run_state(dt_executor *executor); /* blocks and step, for checkpoints and tests */
 
-/* One training step: every pass, reductions overlapped with backward, updates. flags and tail are indexed by dt_tail
- * ([DT_TAIL_COUNT] both): flags[DT_TAIL_STOP..DT_TAIL_FAIL] of this rank ride on the last bucket, and on return tail holds the
- * sums over all ranks. The flags of a rank without shards reach nobody. Collective. */
-dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void *context, const double *flags, double *tail);
-/* One pass of an EVAL or PREDICT program; score may be NULL for PREDICT. Not collective. */
-dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch *batch, dt_score *score);
+/* Starts one training step: every pass, reductions overlapped with backward, updates. flags is indexed by dt_tail
+ * ([DT_TAIL_COUNT]): flags[DT_TAIL_STOP..DT_TAIL_FAIL] of this rank ride on the last bucket. The flags of a rank without shards
+ * reach nobody. Collective. */
+dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void *context, const double *flags);
+/* Waits for the oldest step whose outcome was not yet taken. The same on every rank. */
+dt_status dt_executor_outcome(dt_executor *executor, dt_outcome *out);
+/* Steps that may be started before the outcome of the first of them must be taken, less one: 0 where a step is over when
+ * dt_executor_step returns, 1 on a device that works on its own while the next step is prepared. */
+int dt_executor_lag(const dt_executor *executor);
+/* One pass of an EVAL or PREDICT program. Not collective. */
+dt_status dt_executor_pass(dt_executor *executor, int pass_index, const dt_batch *batch);
+/* EVAL: the sums over all passes since the last call. */
+dt_status dt_executor_score(dt_executor *executor, dt_score *out);
+/* Sets LOAD's normalisation, [channels] each; kept, must outlive the executor. */
+dt_status dt_executor_set_normalisation(dt_executor *executor, const float *scale, const float *shift);
 
 /* Draws initial parameters (Philox keyed by the parameter's index in the program; equal on every device up to its precision)
  * and sets states to their start. */

@@ -3,6 +3,7 @@
 #define DT_CORE_EXECUTOR_INTERNAL_H
 
 #include "core/executor.h"
+#include "core/order.h"
 #include "core/region.h"
 
 /* The replica on the host: mirrors of the flat blocks, and their pieces by name. */
@@ -10,6 +11,7 @@ typedef struct dt_replica {
   void *param, *state, *slot[4];
   dt_tensor_ref *model, *optimizer;
   int model_count, optimizer_count;
+  void *scratch; /* a parameter, while its dimensions are turned around */
   dt_region names;
 } dt_replica;
 
@@ -21,7 +23,9 @@ struct dt_executor {
   const dt_graph *graph;
   bool owns_blocks; /* parameters, states and slots */
   dt_replica replica;
-  void *host; /* grad_elements zeros, and room for the tail */
+  dt_order *order;    /* of devices with streams; else NULL */
+  dt_outcome outcome; /* of the last step, on devices without */
+  dt_score score;     /* EVAL, likewise */
 };
 
 static inline int dt_executor_slots(const dt_executor *executor) {

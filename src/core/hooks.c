@@ -32,16 +32,16 @@ static dt_status log_run(dt_trainer *t) {
   double now = dt_clock_seconds(), seconds = now - t->lap_at, samples = (double)(t->trained_samples - t->lap_samples);
   double data_wait = dt_loader_wait_seconds(t->loader), reduce_wait = job->reducer->wait_seconds;
   double steps = samples / (double)job->spec->train.global_batch;
-  double count = t->tail[DT_TAIL_SAMPLES];
+  double count = t->outcome.tail[DT_TAIL_SAMPLES];
   dt_record_step line = {.step = t->step,
                          .samples_seen = t->samples_seen,
                          .total_samples = job->clock.total_samples,
                          .epoch = t->samples_before / job->clock.epoch_samples + 1,
-                         .loss = t->tail[DT_TAIL_LOSS] / count,
-                         .accuracy = t->tail[DT_TAIL_CORRECT] / count,
+                         .loss = t->outcome.tail[DT_TAIL_LOSS] / count,
+                         .accuracy = t->outcome.tail[DT_TAIL_CORRECT] / count,
                          .lr = step->lr,
                          .momentum = step->momentum,
-                         .grad_norm = step->grad_norm,
+                         .grad_norm = t->outcome.grad_norm,
                          .samples_per_second = seconds > 0 ? samples / seconds : 0,
                          .data_wait = steps > 0 ? (data_wait - t->lap_data_wait) / steps : 0,
                          .exposed_communication = steps > 0 ? (reduce_wait - t->lap_reduce_wait) / steps : 0};
@@ -62,9 +62,9 @@ static bool evaluate_due(const dt_trainer *t) {
 
 /* Whether a signal has come; one that came in an evaluation counts as if it had come in the step before. */
 static bool called_off(dt_trainer *t, dt_cut cut) {
-  if (cut == DT_CUT_STOP) t->tail[DT_TAIL_STOP] = 1;
-  if (cut == DT_CUT_PREEMPT) t->tail[DT_TAIL_PREEMPT] = 1;
-  return t->tail[DT_TAIL_STOP] > 0 || t->tail[DT_TAIL_PREEMPT] > 0;
+  if (cut == DT_CUT_STOP) t->outcome.tail[DT_TAIL_STOP] = 1;
+  if (cut == DT_CUT_PREEMPT) t->outcome.tail[DT_TAIL_PREEMPT] = 1;
+  return t->outcome.tail[DT_TAIL_STOP] > 0 || t->outcome.tail[DT_TAIL_PREEMPT] > 0;
 }
 
 dt_status dt_trainer_evaluate(dt_trainer *t) {
@@ -143,7 +143,7 @@ cleanup:
 /* --- checkpoint --- */
 
 static bool checkpoint_due(const dt_trainer *t) {
-  return crossed(t, t->job->spec->checkpoint.every) || t->tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached ||
+  return crossed(t, t->job->spec->checkpoint.every) || t->outcome.tail[DT_TAIL_SAVE] > 0 || t->ending || t->target_reached ||
          t->evaluation_due;
 }
 
@@ -208,11 +208,19 @@ const dt_hook dt_hooks[] = {
     {NULL},
 };
 
+static bool any_due(const dt_trainer *t) {
+  for (const dt_hook *hook = dt_hooks; hook->name != NULL; hook++) {
+    if (hook->due(t)) return true;
+  }
+  return false;
+}
+
 dt_status dt_hooks_run(dt_trainer *t) {
   double start = dt_clock_seconds();
   t->evaluation_due = false;
   t->trained_samples += t->batch_samples;
   t->train_seconds += start - t->resumed_at;
+  if (any_due(t)) DT_TRY(dt_trainer_settle(t));
   for (const dt_hook *hook = dt_hooks; hook->name != NULL; hook++) {
     if (hook->due(t)) DT_TRY(hook->run(t));
   }

@@ -20,7 +20,11 @@ typedef struct dt_trainer {
   int64_t samples_seen, samples_before; /* after and before the last step */
   int64_t step, first_step;
   int64_t batch_samples; /* of the last step */
-  double tail[DT_TAIL_COUNT];
+  dt_outcome outcome;    /* of the last step whose outcome is known; dt_trainer_settle makes that the last one */
+  struct {
+    int64_t step, samples_before, samples;
+  } flight[2]; /* steps started whose outcome is not known, oldest first */
+  int in_flight;
   double momentum, weight_decay; /* as the optimizer is configured */
   double best_accuracy;          /* -1 before the first evaluation */
   dt_status failed;              /* of this rank alone, between steps: the next step's flags tell the others */
@@ -44,6 +48,8 @@ typedef struct dt_hook {
 
 extern const dt_hook dt_hooks[]; /* in the order they run; name NULL ends */
 
+/* Waits for every step that was started, and checks what they came to. Collective. */
+dt_status dt_trainer_settle(dt_trainer *t);
 /* Runs what is due after a step. Collective. */
 dt_status dt_hooks_run(dt_trainer *t);
 /* Evaluates the state as it is; a signal calls it off, and t->evaluation_due says so. Collective. */

@@ -13,15 +13,27 @@ int dt_cores_available(void) {
   return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
 }
 
-dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads, dt_device **out) {
+dt_status dt_device_create(const dt_spec *spec, int local_rank, int local_size, const char *model, int *out_threads,
+                           char *missing, dt_device **out) {
   int cores = dt_cores_available();
   int threads = spec->threads > 0 ? (int)spec->threads : cores / local_size;
   if (threads < 1) threads = 1;
   *out_threads = threads;
-  dt_device_options options = {.threads = threads, .spin = threads * local_size <= cores, .math = spec->math};
-  DT_REQUIRE(spec->device != DT_DEVICE_GPU, DT_ENVIRONMENT,
-             "device: found gpu, expected cpu or reference: this build has no gpu device; use --device auto or cpu");
+  dt_device_options options = {.threads = threads,
+                               .spin = threads * local_size <= cores,
+                               .math = spec->math,
+                               .precision = spec->precision,
+                               .transport = spec->comm.transport,
+                               .local_rank = local_rank,
+                               .model = model};
+  missing[0] = '\0';
+  if (spec->device == DT_DEVICE_GPU) return dt_gpu_create(&options, out);
   if (spec->device == DT_DEVICE_REFERENCE) return dt_reference_create(&options, out);
+  if (spec->device == DT_DEVICE_AUTO) {
+    if (dt_gpu_create(&options, out) == DT_OK) return DT_OK;
+    snprintf(missing, DT_MISSING_TEXT, "%s", dt_error_text());
+    dt_error_clear();
+  }
   return dt_cpu_create(&options, out);
 }
 
@@ -50,7 +62,7 @@ static dt_status make_normalisation(dt_job *job) {
 }
 
 /* LOAD computes value * scale + shift; a constant channel (std 0) is only centred. DT_U8 values count in 255ths. */
-static void apply_normalisation(dt_job *job) {
+static dt_status apply_normalisation(dt_job *job) {
   const dt_dataset *data = job->train != NULL ? job->train : job->eval;
   double unit = data->dtype == DT_U8 ? 255 : 1;
   for (int c = 0; c < job->channels; c++) {
@@ -59,11 +71,9 @@ static void apply_normalisation(dt_job *job) {
     job->shift[c] = (float)(-job->mean[c] / std);
   }
   for (int i = 0; i < 2; i++) {
-    if (job->executor[i] == NULL) continue;
-    dt_run *run = dt_executor_run_state(job->executor[i]);
-    run->blocks.scale = job->scale;
-    run->blocks.shift = job->shift;
+    if (job->executor[i] != NULL) DT_TRY(dt_executor_set_normalisation(job->executor[i], job->scale, job->shift));
   }
+  return DT_OK;
 }
 
 static dt_status load_data(dt_job *job, bool on_train) {
@@ -126,8 +136,7 @@ static dt_status make_executors(dt_job *job) {
   }
   dt_executor *owner = job->executor[job->executor[0] != NULL ? 0 : 1];
   DT_TRY(dt_executor_init_params(owner));
-  apply_normalisation(job);
-  return DT_OK;
+  return apply_normalisation(job);
 }
 
 /* What ranks must have in common before the first step, as text whose first differing line tells what is wrong. */
@@ -165,7 +174,8 @@ dt_status dt_job_agree_config(dt_comm *comm, dt_status loaded, const dt_config *
 
 static dt_status set_up_alone(dt_job *job, bool on_train) {
   DT_TRY(dt_config_print_text(job->config, &job->config_text));
-  DT_TRY(dt_device_create(job->spec, job->comm->local_size, &job->threads, &job->device));
+  DT_TRY(dt_device_create(job->spec, job->comm->local_rank, job->comm->local_size, NULL, &job->threads, job->missing,
+                          &job->device));
   DT_TRY(dt_graph_create(job->config, &job->graph));
   DT_TRY(load_data(job, on_train));
   DT_TRY(make_normalisation(job));
@@ -278,8 +288,9 @@ dt_status dt_job_restore(dt_job *job, const char *path, bool with_optimizer, dt_
   DT_TRY_GOTO(failed, dt_comm_agree(job->comm, status));
   DT_TRY_GOTO(failed, share_tensors(job->comm, job->model, job->model_count));
   if (with_optimizer) DT_TRY_GOTO(failed, share_tensors(job->comm, job->optimizer, job->optimizer_count));
-  apply_normalisation(job);
-  DT_TRY_GOTO(failed, dt_comm_agree(job->comm, dt_executor_upload(job->executor[job->executor[0] != NULL ? 0 : 1])));
+  status = dt_executor_upload(job->executor[job->executor[0] != NULL ? 0 : 1]);
+  if (status == DT_OK) status = apply_normalisation(job);
+  DT_TRY_GOTO(failed, dt_comm_agree(job->comm, status));
   return DT_OK;
 failed:
   dt_checkpoint_close(out_checkpoint);
@@ -301,11 +312,11 @@ static dt_status control(dt_job *job, dt_status own, dt_cut *out_cut) {
   return DT_OK;
 }
 
-static dt_status evaluate_step(dt_job *job, dt_loader *loader, dt_score *score) {
+static dt_status evaluate_step(dt_job *job, dt_loader *loader) {
   for (int p = 0; p < job->tree->pass_count; p++) {
     const dt_batch *batch;
     DT_TRY(dt_loader_next(loader, &batch));
-    DT_TRY(dt_executor_pass(job->executor[1], p, batch, score));
+    DT_TRY(dt_executor_pass(job->executor[1], p, batch));
   }
   return DT_OK;
 }
@@ -318,9 +329,10 @@ dt_status dt_job_evaluate(dt_job *job, dt_score *out, dt_cut *out_cut) {
   dt_status status = DT_OK;
   *out_cut = DT_CUT_NONE;
   for (int64_t s = 0; s < steps && status == DT_OK && *out_cut == DT_CUT_NONE; s++) {
-    if (own == DT_OK) own = evaluate_step(job, loader, &score);
+    if (own == DT_OK) own = evaluate_step(job, loader);
     if ((s + 1) % CONTROL_EVERY == 0 || s + 1 == steps) status = control(job, own, out_cut);
   }
+  if (own == DT_OK) own = dt_executor_score(job->executor[1], &score);
   dt_loader_destroy(&loader);
   DT_TRY(status);
   DT_TRY(dt_comm_agree(job->comm, own));

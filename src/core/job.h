@@ -11,6 +11,8 @@
 
 typedef enum dt_job_kind { DT_JOB_TRAIN, DT_JOB_EVAL, DT_JOB_PREDICT } dt_job_kind;
 
+enum { DT_MISSING_TEXT = 512 };
+
 typedef struct dt_job {
   dt_job_kind kind;
   const dt_config *config;
@@ -18,6 +20,7 @@ typedef struct dt_job {
   dt_comm *comm;
   int threads;
   dt_device *device;
+  char missing[DT_MISSING_TEXT]; /* why an automatic choice fell on the cpu */
   dt_graph *graph;
   dt_tree *tree;
   dt_dataset *train, *eval; /* eval jobs load only what they score */
@@ -37,8 +40,11 @@ typedef struct dt_job {
 
 /* Cores this process may use; ranks of one host share them. */
 int dt_cores_available(void);
-/* The device a spec asks for, with threads shared out among the ranks of this host. Not collective. Returns new. */
-dt_status dt_device_create(const dt_spec *spec, int local_size, int *out_threads, dt_device **out);
+/* The device a spec asks for, with threads shared out among the ranks of this host. model: dt_device_options.model. Where the
+ * spec leaves the choice, a gpu if there is one, else the cpu, and `missing` (DT_MISSING_TEXT bytes) says what a gpu lacked; ""
+ * otherwise. Not collective. Returns new. */
+dt_status dt_device_create(const dt_spec *spec, int local_rank, int local_size, const char *model, int *out_threads,
+                           char *missing, dt_device **out);
 
 /* Whether every rank has loaded its config, and the same one. `loaded` is what loading gave this rank; config may be NULL when
  * it failed. Collective; an error is everyone's. */

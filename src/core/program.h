@@ -62,6 +62,8 @@ typedef enum dt_arg {
   X(ADD, "add", DT_BIT(X) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(Y))                                             \
   X(CONCAT, "concat", DT_BIT(X), DT_BIT(Y))                                                                       \
   X(SLICE, "slice", DT_BIT(DY) | DT_BIT(ADDEND) | DT_BIT(MASK), DT_BIT(DX))                                       \
+  X(FLATTEN, "flatten", DT_BIT(X), DT_BIT(Y))                                                                     \
+  X(UNFLATTEN, "unflatten", DT_BIT(DY), DT_BIT(DX))                                                               \
   X(SOFTMAX, "softmax", DT_BIT(X), DT_BIT(Y))                                                                     \
   X(LOSS, "loss", DT_BIT(X), DT_BIT(DX) | DT_BIT(STAT))                                                           \
   X(SCORE, "score", DT_BIT(X), 0)                                                                                 \
@@ -98,8 +100,11 @@ typedef enum dt_op {
  *   DROPOUT      y = keep ? x / (1-p) : 0; keep = u >= p with u = dt_rng_float(dt_rng(seed, DROPOUT, samples_seen,
  *                attr.dropout.layer << 32 | place in the global batch, e / 4).word[e % 4]), e = element in [C, H, W] order
  *   ADD          y = act(x + addend) [* act'(mask)];  CONCAT copies x to channels [first, ..) of y; SLICE is its adjoint
- *   LOSS         dx = softmax(x) - onehot(label), 0 in empty places; stat = the tail's sums (loss, correct, samples)
- *   SCORE        evaluation: adds to pass.score (correct, loss); writes nothing else
+ *   FLATTEN      y = x in the order [C, H, W]; UNFLATTEN the adjoint. Only on devices that keep channels last; elsewhere a
+ *                flatten is a view
+ *   LOSS         dx = softmax(x) - onehot(label), 0 in empty places; stat = the tail: sums of loss, correct and samples, the
+ *                samples whose loss is not finite, and step.flags in the first pass, zeros in others
+ *   SCORE        evaluation: adds to the score (correct, loss); writes nothing else
  *   COMBINE b    the merges due after this pass (dt_pass_plan), for bucket b's elements
  *   REDUCE_*  b  the reduction of bucket b over ranks, in the last pass
  *   GRAD_NORM    the global norm of the mean gradient (before clipping), into step.grad_norm

@@ -1,6 +1,7 @@
 /* A replica is what training changes: parameters, running statistics and optimizer slots. Here it is given its first values,
  * copied between device and host, and hashed. */
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #include "core/executor_internal.h"
@@ -54,6 +55,11 @@ dt_status dt_replica_create(dt_executor *executor) {
   DT_TRY(dt_alloc(1, param_bytes(executor), &replica->param));
   DT_TRY(dt_alloc(1, state_bytes(executor), &replica->state));
   for (int s = 0; s < slots; s++) DT_TRY(dt_alloc(1, param_bytes(executor), &replica->slot[s]));
+  int64_t largest = 0;
+  for (int p = 0; p < program->param_count; p++) {
+    if (program->param[p].count > largest) largest = program->param[p].count;
+  }
+  DT_TRY(dt_alloc((size_t)largest, element_bytes(executor), &replica->scratch));
   DT_TRY(dt_alloc((size_t)(program->param_count + program->state_count), sizeof *replica->model, &replica->model));
   DT_TRY(dt_alloc((size_t)(program->param_count * slots), sizeof *replica->optimizer, &replica->optimizer));
   for (int n = 0; n < executor->graph->count; n++) DT_TRY(add_node_refs(executor, n));
@@ -65,6 +71,7 @@ void dt_replica_destroy(dt_executor *executor) {
   free(replica->param);
   free(replica->state);
   for (int s = 0; s < 4; s++) free(replica->slot[s]);
+  free(replica->scratch);
   free(replica->model);
   free(replica->optimizer);
   dt_region_free(&replica->names);
@@ -118,14 +125,57 @@ dt_status dt_executor_init_params(dt_executor *executor) {
 
 /* --- device and host --- */
 
+/* [O, I, KH, KW] on the host, [O, KH, KW, I] on a device with channels last: of every O, a matrix is transposed. */
+static void turn_param(const dt_executor *executor, const dt_param *param, void *block, bool to_device) {
+  const int64_t *dim = param->shape.dim;
+  size_t bytes = element_bytes(executor);
+  int64_t rows = to_device ? dim[1] : dim[2] * dim[3], columns = to_device ? dim[2] * dim[3] : dim[1];
+  char *value = (char *)block + (size_t)param->offset * bytes, *turned = executor->replica.scratch;
+  for (int64_t o = 0; o < dim[0]; o++) {
+    for (int64_t r = 0; r < rows; r++) {
+      for (int64_t c = 0; c < columns; c++) {
+        memcpy(turned + (size_t)((o * columns + c) * rows + r) * bytes, value + (size_t)((o * rows + r) * columns + c) * bytes,
+               bytes);
+      }
+    }
+  }
+  memcpy(value, turned, (size_t)param->count * bytes);
+}
+
+static void turn(const dt_executor *executor, void *block, bool to_device) {
+  const dt_program *program = executor->run.program;
+  if (!executor->run.device->ops->channels_last) return;
+  for (int p = 0; p < program->param_count; p++) {
+    if (program->param[p].shape.ndim == 4) turn_param(executor, &program->param[p], block, to_device);
+  }
+}
+
+static dt_status download_params(const dt_executor *executor, void *to, const void *from) {
+  dt_device *device = executor->run.device;
+  DT_TRY(device->ops->download(device, to, from, param_bytes(executor)));
+  DT_TRY(device->ops->sync(device));
+  turn(executor, to, false);
+  return DT_OK;
+}
+
+/* The host's copy stays as it was. */
+static dt_status upload_params(const dt_executor *executor, void *to, void *from) {
+  dt_device *device = executor->run.device;
+  turn(executor, from, true);
+  DT_TRY(device->ops->upload(device, to, from, param_bytes(executor)));
+  DT_TRY(device->ops->sync(device));
+  turn(executor, from, false);
+  return DT_OK;
+}
+
 static dt_status download(const dt_executor *executor) {
   dt_device *device = executor->run.device;
   const dt_blocks *blocks = &executor->run.blocks;
   const dt_replica *replica = &executor->replica;
-  DT_TRY(device->ops->download(device, replica->param, blocks->param, param_bytes(executor)));
+  DT_TRY(download_params(executor, replica->param, blocks->param));
   DT_TRY(device->ops->download(device, replica->state, blocks->state, state_bytes(executor)));
   for (int s = 0; s < dt_executor_slots(executor); s++) {
-    DT_TRY(device->ops->download(device, replica->slot[s], blocks->slot[s], param_bytes(executor)));
+    DT_TRY(download_params(executor, replica->slot[s], blocks->slot[s]));
   }
   return device->ops->sync(device);
 }
@@ -146,12 +196,13 @@ dt_status dt_executor_upload(dt_executor *executor) {
   dt_device *device = executor->run.device;
   dt_blocks *blocks = &executor->run.blocks;
   const dt_replica *replica = &executor->replica;
-  DT_TRY(device->ops->upload(device, blocks->param, replica->param, param_bytes(executor)));
+  DT_TRY(upload_params(executor, blocks->param, replica->param));
   DT_TRY(device->ops->upload(device, blocks->state, replica->state, state_bytes(executor)));
   for (int s = 0; s < dt_executor_slots(executor); s++) {
-    DT_TRY(device->ops->upload(device, blocks->slot[s], replica->slot[s], param_bytes(executor)));
+    DT_TRY(upload_params(executor, blocks->slot[s], replica->slot[s]));
   }
-  return device->ops->sync(device);
+  DT_TRY(device->ops->sync(device));
+  return device->ops->refresh != NULL ? device->ops->refresh(&executor->run) : DT_OK;
 }
 
 dt_status dt_executor_hash(dt_executor *executor, uint64_t *out) {

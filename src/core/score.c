@@ -92,7 +92,7 @@ static dt_status label_step(predict_state *p, int64_t first) {
     const dt_pass_plan *plan = &job->tree->passes[n];
     dt_pass pass = {.first_shard = plan->first_shard, .shard_count = plan->shard_count};
     DT_TRY(dt_loader_next(p->loader, &batch));
-    DT_TRY(dt_executor_pass(job->executor[1], n, batch, NULL));
+    DT_TRY(dt_executor_pass(job->executor[1], n, batch));
     pass.batch = batch;
     DT_TRY(job->device->ops->read_value(dt_executor_run_state(job->executor[1]), program->logits, &pass, p->probability));
     for (int s = 0; s < plan->shard_count; s++, out += program->shard_slots) label_shard(p, batch, s, first, out);

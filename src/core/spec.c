@@ -27,7 +27,10 @@ static const char *const device_names[] = {
 static const char *const math_names[] = {[DT_MATH_OWN] = "own", [DT_MATH_BLAS] = "blas", NULL};
 static const char *const reduce_names[] = {[DT_REDUCE_ORDERED] = "ordered", [DT_REDUCE_FAST] = "fast", NULL};
 static const char *const transport_names[] = {
-    [DT_TRANSPORT_AUTO] = "auto", [DT_TRANSPORT_SHARED] = "shared", [DT_TRANSPORT_MESSAGES] = "messages", NULL};
+    [DT_TRANSPORT_AUTO] = "auto", [DT_TRANSPORT_SHARED] = "shared", [DT_TRANSPORT_MESSAGES] = "messages",
+    [DT_TRANSPORT_NCCL] = "nccl", [DT_TRANSPORT_STAGED] = "staged", NULL};
+static const char *const precision_names[] = {
+    [DT_FP32] = "fp32", [DT_TF32] = "tf32", [DT_BF16] = "bf16", [DT_FP16] = "fp16", NULL};
 static const char *const last_batch_names[] = {[DT_LAST_SHORT] = "short", [DT_LAST_DROP] = "drop", NULL};
 static const char *const scaling_names[] = {
     [DT_SCALE_NONE] = "none", [DT_SCALE_LINEAR] = "linear", [DT_SCALE_SQRT] = "sqrt", NULL};
@@ -319,7 +322,9 @@ static const dt_option comm_options[] = {
      .choices = transport_names,
      .neutral = true,
      .offset = IN(comm, transport),
-     .doc = "How ranks exchange gradients: through memory that they share, or by messages; auto: shared where all can."},
+     .doc =
+         "How ranks exchange gradients. On CPUs: through memory that they share, or by messages; auto: shared where all can. "
+         "On GPUs: nccl, or staged through host memory, which lets several ranks share one GPU; auto: nccl."},
     {.name = "bucket_bytes",
      .type = DT_OPT_INT,
      .unit = "bytes",
@@ -411,6 +416,14 @@ const dt_option dt_spec_options[] = {
      .choices = math_names,
      .offset = AT(math),
      .doc = "Whose kernels multiply large matrices; blas may give other bits on another machine."},
+    {.name = "precision",
+     .type = DT_OPT_ENUM,
+     .fallback = "fp32",
+     .choices = precision_names,
+     .offset = AT(precision),
+     .doc = "What a gpu multiplies in: fp32; tf32, fp32 with 10 bits of fraction in products; bf16 or fp16 activations and "
+            "products, fp16 with a dynamic loss scale. Parameters and sums are fp32 always. Elsewhere fp32, or double on the "
+            "reference device."},
     {.name = "data", .type = DT_OPT_MAP, .fields = data_options, .offset = AT(data), .doc = "The samples."},
     {.name = "model", .type = DT_OPT_MAP, .fields = model_options, .offset = AT(model), .doc = "The network."},
     {.name = "train", .type = DT_OPT_MAP, .fields = train_options, .offset = AT(train), .doc = "The training."},

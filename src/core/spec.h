@@ -11,7 +11,14 @@
 typedef enum dt_device_choice { DT_DEVICE_AUTO, DT_DEVICE_GPU, DT_DEVICE_CPU, DT_DEVICE_REFERENCE } dt_device_choice;
 typedef enum dt_math { DT_MATH_OWN, DT_MATH_BLAS } dt_math;
 typedef enum dt_reduce_mode { DT_REDUCE_ORDERED, DT_REDUCE_FAST } dt_reduce_mode;
-typedef enum dt_transport { DT_TRANSPORT_AUTO, DT_TRANSPORT_SHARED, DT_TRANSPORT_MESSAGES } dt_transport;
+typedef enum dt_transport {
+  DT_TRANSPORT_AUTO,
+  DT_TRANSPORT_SHARED,
+  DT_TRANSPORT_MESSAGES,
+  DT_TRANSPORT_NCCL,
+  DT_TRANSPORT_STAGED
+} dt_transport;
+typedef enum dt_precision { DT_FP32, DT_TF32, DT_BF16, DT_FP16 } dt_precision;
 typedef enum dt_last_batch { DT_LAST_SHORT, DT_LAST_DROP } dt_last_batch;
 typedef enum dt_scaling_rule { DT_SCALE_NONE, DT_SCALE_LINEAR, DT_SCALE_SQRT } dt_scaling_rule;
 
@@ -31,6 +38,7 @@ typedef struct dt_spec {
   int device;      /* dt_device_choice */
   int64_t threads; /* 0 = auto */
   int math;        /* dt_math */
+  int precision;   /* dt_precision: what a gpu multiplies in; parameters are fp32 everywhere */
   struct {
     const char *dir;
     dt_choice train, eval; /* kinds: dt_format_kinds */

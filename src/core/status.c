@@ -27,13 +27,18 @@ const char *dt_status_name(dt_status status) {
   return table[status].name;
 }
 
-dt_status dt_error_set(dt_status status, const char *file, int line, const char *format, ...) {
+dt_status dt_error_set_args(dt_status status, const char *file, int line, const char *format, va_list args) {
   if (error_text[0] != '\0') return status;
+  vsnprintf(error_text, sizeof error_text, format, args);
+  snprintf(error_origin, sizeof error_origin, "%s:%d", file, line);
+  return status;
+}
+
+dt_status dt_error_set(dt_status status, const char *file, int line, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(error_text, sizeof error_text, format, args);
+  dt_error_set_args(status, file, line, format, args);
   va_end(args);
-  snprintf(error_origin, sizeof error_origin, "%s:%d", file, line);
   return status;
 }
 

@@ -5,6 +5,7 @@
 #ifndef DT_CORE_STATUS_H
 #define DT_CORE_STATUS_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -40,6 +41,8 @@ const char *dt_status_name(dt_status status);
  * during tear-down must not hide the cause. */
 dt_status dt_error_set(dt_status status, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+dt_status dt_error_set_args(dt_status status, const char *file, int line, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
 /* Text of the thread's first error, "" when there is none. May hold several lines (all errors of a config file). */
 const char *dt_error_text(void);
 /* Where in the source the error was raised, for the log. */

@@ -151,13 +151,34 @@ static void set_step(dt_trainer *t, int64_t batch_samples) {
 }
 
 static dt_status check_finite(dt_trainer *t) {
-  double norm = dt_executor_run_state(t->job->executor[0])->step->grad_norm;
-  DT_REQUIRE(isfinite(t->tail[DT_TAIL_LOSS]) && isfinite(norm), DT_NUMERIC,
+  const double *tail = t->outcome.tail;
+  int64_t before = t->flight[0].samples_before, samples = t->flight[0].samples;
+  DT_REQUIRE(isfinite(tail[DT_TAIL_LOSS]) && isfinite(t->outcome.grad_norm), DT_NUMERIC,
              "step %lld (samples %lld to %lld): found loss %g (%g samples not finite) and gradient norm %g, expected finite "
              "numbers; the last checkpoint is "
              "%s; a smaller schedule.lr, a warm-up or train.clip_norm may help",
-             (long long)t->step + 1, (long long)t->samples_seen, (long long)(t->samples_seen + t->batch_samples) - 1,
-             t->tail[DT_TAIL_LOSS] / (double)t->batch_samples, t->tail[DT_TAIL_NONFINITE], norm, t->result->checkpoint);
+             (long long)t->flight[0].step, (long long)before, (long long)(before + samples) - 1,
+             tail[DT_TAIL_LOSS] / (double)samples, tail[DT_TAIL_NONFINITE], t->outcome.grad_norm, t->result->checkpoint);
+  return DT_OK;
+}
+
+/* Takes the outcome of the oldest step in flight. */
+static dt_status take_outcome(dt_trainer *t) {
+  dt_job *job = t->job;
+  DT_TRY(dt_executor_outcome(job->executor[0], &t->outcome));
+  if (t->outcome.tail[DT_TAIL_FAIL] > 0) {
+    job->comm->diverged = false; /* every rank has seen the flag */
+    return dt_comm_agree(job->comm, t->failed);
+  }
+  DT_TRY(check_finite(t));
+  t->flight[0] = t->flight[1];
+  t->in_flight--;
+  return DT_OK;
+}
+
+dt_status dt_trainer_settle(dt_trainer *t) {
+  while (t->in_flight > 0) DT_TRY(take_outcome(t));
+  t->job->comm->diverged = false;
   return DT_OK;
 }
 
@@ -167,11 +188,13 @@ static dt_status run_step(dt_trainer *t) {
   t->batch_samples = dt_sampler_plan(&job->sampler, t->samples_seen).count;
   set_step(t, t->batch_samples);
   raise_flags(t, flags);
-  job->comm->diverged = true; /* until the step has ended on this rank, the others may be waiting for it */
-  DT_TRY(dt_executor_step(job->executor[0], next_batch, t->loader, flags, t->tail));
-  job->comm->diverged = false;
-  if (t->tail[DT_TAIL_FAIL] > 0) return dt_comm_agree(job->comm, t->failed);
-  DT_TRY(check_finite(t));
+  job->comm->diverged = true; /* until all started steps have ended on this rank, the others may be waiting for it */
+  DT_TRY(dt_executor_step(job->executor[0], next_batch, t->loader, flags));
+  t->flight[t->in_flight].step = t->step + 1;
+  t->flight[t->in_flight].samples_before = t->samples_seen;
+  t->flight[t->in_flight++].samples = t->batch_samples;
+  while (t->in_flight > dt_executor_lag(job->executor[0])) DT_TRY(take_outcome(t));
+  if (t->in_flight == 0) job->comm->diverged = false;
   t->samples_before = t->samples_seen;
   t->samples_seen += t->batch_samples;
   t->step++;
@@ -179,7 +202,7 @@ static dt_status run_step(dt_trainer *t) {
 }
 
 static bool wants_end(const dt_trainer *t) {
-  return t->tail[DT_TAIL_STOP] > 0 || t->tail[DT_TAIL_PREEMPT] > 0 || t->target_reached ||
+  return t->outcome.tail[DT_TAIL_STOP] > 0 || t->outcome.tail[DT_TAIL_PREEMPT] > 0 || t->target_reached ||
          t->samples_seen >= t->job->clock.total_samples ||
          (t->options->stop_after_steps > 0 && t->step - t->first_step >= t->options->stop_after_steps);
 }
@@ -261,10 +284,10 @@ static dt_status open_run(dt_trainer *t) {
 }
 
 static dt_status finish(dt_trainer *t, dt_status status) {
-  if (status == DT_OK && t->tail[DT_TAIL_PREEMPT] > 0) {
+  if (status == DT_OK && t->outcome.tail[DT_TAIL_PREEMPT] > 0) {
     status = dt_error_set(DT_PREEMPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on",
                           t->result->checkpoint);
-  } else if (status == DT_OK && t->tail[DT_TAIL_STOP] > 0) {
+  } else if (status == DT_OK && t->outcome.tail[DT_TAIL_STOP] > 0) {
     status = dt_error_set(DT_INTERRUPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on",
                           t->result->checkpoint);
   }

@@ -130,6 +130,11 @@ static dt_status cpu_write_value(dt_run *run, int buffer, const dt_pass *pass, c
   return DT_OK;
 }
 
+static dt_status cpu_clear(dt_device *device, void *memory, size_t bytes) {
+  memset(memory, 0, bytes);
+  return DT_OK;
+}
+
 static dt_status cpu_sync(dt_device *device) {
   return DT_OK;
 }
@@ -218,6 +223,7 @@ static const dt_device_ops cpu_ops = {
     .download = cpu_copy,
     .read_value = cpu_read_value,
     .write_value = cpu_write_value,
+    .clear = cpu_clear,
     .sync = cpu_sync,
     .destroy = cpu_destroy,
 };

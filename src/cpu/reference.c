@@ -88,6 +88,11 @@ static dt_status reference_write_value(dt_run *run, int buffer, const dt_pass *p
   return DT_OK;
 }
 
+static dt_status reference_clear(dt_device *device, void *memory, size_t bytes) {
+  memset(memory, 0, bytes);
+  return DT_OK;
+}
+
 static dt_status reference_sync(dt_device *device) {
   return DT_OK;
 }
@@ -109,6 +114,7 @@ static const dt_device_ops reference_ops = {
     .download = reference_copy,
     .read_value = reference_read_value,
     .write_value = reference_write_value,
+    .clear = reference_clear,
     .sync = reference_sync,
     .destroy = reference_destroy,
 };

@@ -79,12 +79,13 @@ dt_status dt_reference_loss(dt_run *run, const dt_instr *instr, const dt_pass *p
     }
   }
   dt_reference_fold(tails, pass->shard_count, DT_TAIL_COUNT);
+  for (int i = DT_TAIL_STOP; i <= DT_TAIL_FAIL && pass->index == 0; i++) tails[i] = run->step->flags[i];
   memcpy(dt_reference_block(run, instr, pass, DT_ARG_STAT), tails, DT_TAIL_COUNT * sizeof(double));
   return dt_reference_map(run, instr, pass, DT_ARG_DX, loss_gradient);
 }
 
 static void score_sample(const dt_reference_sample *at) {
-  dt_score *score = at->pass->score;
+  dt_score *score = at->run->score;
   double loss = loss_of(at);
   score->samples++;
   score->correct += is_correct(at) ? 1 : 0;

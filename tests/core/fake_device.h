@@ -47,6 +47,11 @@ static dt_status fake_copy(dt_device *device, void *to, const void *from, size_t
   return DT_OK;
 }
 
+static dt_status fake_clear(dt_device *device, void *memory, size_t bytes) {
+  memset(memory, 0, bytes);
+  return DT_OK;
+}
+
 static dt_status fake_sync(dt_device *device) {
   return DT_OK;
 }
@@ -66,6 +71,7 @@ static const dt_device_ops fake_ops = {
     .free = fake_free,
     .upload = fake_copy,
     .download = fake_copy,
+    .clear = fake_clear,
     .sync = fake_sync,
 };
 

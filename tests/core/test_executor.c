@@ -128,20 +128,23 @@ static void flags_arrive_once(void **state) {
   net_options options = small_net(1, dt_cpu_create);
   net_open(&n, &options);
   NET_OK(dt_executor_init_params(n.trainer));
-  double flags[DT_TAIL_COUNT] = {0}, tail[DT_TAIL_COUNT];
+  double flags[DT_TAIL_COUNT] = {0};
+  dt_outcome result;
   dt_executor_run_state(n.trainer)->step->batch_samples = 1;
   flags[DT_TAIL_STOP] = 1;
   flags[DT_TAIL_FAIL] = 3;
   for (int step = 0; step < 3; step++) {
-    NET_OK(dt_executor_step(n.trainer, one_empty_batch, &n, flags, tail));
-    assert_float_equal(tail[DT_TAIL_STOP], 1, 0);
-    assert_float_equal(tail[DT_TAIL_SAVE], 0, 0);
-    assert_float_equal(tail[DT_TAIL_FAIL], 3, 0);
-    assert_float_equal(tail[DT_TAIL_SAMPLES], 0, 0);
+    NET_OK(dt_executor_step(n.trainer, one_empty_batch, &n, flags));
+    NET_OK(dt_executor_outcome(n.trainer, &result));
+    assert_float_equal(result.tail[DT_TAIL_STOP], 1, 0);
+    assert_float_equal(result.tail[DT_TAIL_SAVE], 0, 0);
+    assert_float_equal(result.tail[DT_TAIL_FAIL], 3, 0);
+    assert_float_equal(result.tail[DT_TAIL_SAMPLES], 0, 0);
   }
   memset(flags, 0, sizeof flags);
-  NET_OK(dt_executor_step(n.trainer, one_empty_batch, &n, flags, tail));
-  assert_float_equal(tail[DT_TAIL_STOP], 0, 0);
+  NET_OK(dt_executor_step(n.trainer, one_empty_batch, &n, flags));
+  NET_OK(dt_executor_outcome(n.trainer, &result));
+  assert_float_equal(result.tail[DT_TAIL_STOP], 0, 0);
   net_close(&n);
 }
 
@@ -153,8 +156,8 @@ static void a_failing_source_ends_the_step(void **state) {
   net n;
   net_options options = small_net(0, dt_cpu_create);
   net_open(&n, &options);
-  double flags[DT_TAIL_COUNT] = {0}, tail[DT_TAIL_COUNT];
-  assert_int_equal(dt_executor_step(n.trainer, failing_source, NULL, flags, tail), DT_DATA);
+  double flags[DT_TAIL_COUNT] = {0};
+  assert_int_equal(dt_executor_step(n.trainer, failing_source, NULL, flags), DT_DATA);
   assert_string_equal(dt_error_text(), "no more data");
   dt_error_clear();
   net_close(&n);

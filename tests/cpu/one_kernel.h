@@ -45,14 +45,14 @@ static inline bool one_create(one_kernel *k, dt_op op, const char *isa, int thre
   k->program = (dt_program){.buffer = k->buffer, .shards = shards, .pass_shards = shards, .shard_slots = slots};
   k->instr.op = op;
   for (int i = 0; i < DT_ARG_COUNT; i++) k->instr.arg[i] = -1;
-  k->pass = (dt_pass){.shard_count = shards, .batch = &k->batch, .score = &k->score};
+  k->pass = (dt_pass){.shard_count = shards, .batch = &k->batch};
   k->labels = calloc((size_t)(shards * slots), sizeof *k->labels);
   k->batch = (dt_batch){.filled = k->filled, .place = k->place, .labels = k->labels};
   for (int s = 0; s < shards; s++) {
     k->filled[s] = slots;
     k->place[s] = s * slots;
   }
-  k->run = (dt_run){.device = k->device, .program = &k->program, .step = &k->step};
+  k->run = (dt_run){.device = k->device, .program = &k->program, .step = &k->step, .score = &k->score};
   return true;
 }
 

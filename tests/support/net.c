@@ -234,7 +234,10 @@ void net_step(net *n, const char *tag, int64_t samples, int64_t samples_seen, do
   step->momentum = optimizer->momentum(n->spec->optimizer.attr);
   step->weight_decay = optimizer->weight_decay(n->spec->optimizer.attr);
   step->clip_norm = n->options.clip_norm;
-  NET_OK(dt_executor_step(n->trainer, net_next_batch, n, flags, tail));
+  dt_outcome outcome;
+  NET_OK(dt_executor_step(n->trainer, net_next_batch, n, flags));
+  NET_OK(dt_executor_outcome(n->trainer, &outcome));
+  memcpy(tail, outcome.tail, sizeof outcome.tail);
 }
 
 /* Copies the logits of a pass's samples to their places in the batch: out [samples][classes]. */
@@ -251,12 +254,12 @@ static void net_take_logits(net *n, const dt_pass *pass, double *out) {
 void net_evaluate(net *n, const char *tag, int64_t samples, double *logits, dt_score *score) {
   n->tag = tag;
   n->samples = samples;
-  *score = (dt_score){0};
   for (int i = 0; i < n->tree->pass_count; i++) {
     const dt_pass_plan *plan = &n->tree->passes[i];
     net_put_pass(n, plan);
-    NET_OK(dt_executor_pass(n->scorer, i, &n->batch, score));
+    NET_OK(dt_executor_pass(n->scorer, i, &n->batch));
     dt_pass pass = {.first_shard = plan->first_shard, .shard_count = plan->shard_count, .batch = &n->batch};
     net_take_logits(n, &pass, logits);
   }
+  NET_OK(dt_executor_score(n->scorer, score));
 }

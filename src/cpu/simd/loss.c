@@ -130,7 +130,9 @@ dt_status DT_SIMD(dt_cpu_loss)(dt_run *run, const dt_instr *instr, const dt_pass
   classes c = classes_of(run, instr, pass, DT_ARG_DX);
   c.tails = dt_cpu_arg(run, instr, pass, DT_ARG_WORK);
   dt_pool_run(run_pool(run), pass_blocks(run, pass), loss_task, &c);
-  sum_tails(&c, pass->shard_count, dt_cpu_arg(run, instr, pass, DT_ARG_STAT));
+  float *tail = dt_cpu_arg(run, instr, pass, DT_ARG_STAT);
+  sum_tails(&c, pass->shard_count, tail);
+  for (int i = DT_TAIL_STOP; i <= DT_TAIL_FAIL && pass->index == 0; i++) tail[i] = (float)run->step->flags[i];
   return DT_OK;
 }
 
@@ -156,7 +158,7 @@ dt_status DT_SIMD(dt_cpu_score)(dt_run *run, const dt_instr *instr, const dt_pas
   for (int index = 0; index < pass_blocks(run, pass); index++) {
     block_loss b;
     measure_block(&c, index, &b, NULL);
-    for (int i = 0; i < b.filled; i++) score_sample(pass->score, b.loss[i], b.best[i] == (float)b.label[i]);
+    for (int i = 0; i < b.filled; i++) score_sample(run->score, b.loss[i], b.best[i] == (float)b.label[i]);
   }
   return DT_OK;
 }

@@ -1,0 +1,65 @@
+/* Finds and loads the plug-in with the gpu device. */
+#include "core/plugin.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_NAME "libdtrain_gpu.so"
+
+/* Where the plug-in may lie, seen from the folder of the program: beside it (a build), or as installed. */
+static const char *const places[] = {"", "../lib/dtrain/", "../lib64/dtrain/", "../lib/" DTRAIN_MULTIARCH "/dtrain/"};
+
+/* The folder of the running program with a slash at its end. */
+static bool program_folder(char *folder) {
+  ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
+  if (length <= 0) return false;
+  folder[length] = '\0';
+  char *slash = strrchr(folder, '/');
+  if (slash == NULL) return false;
+  slash[1] = '\0';
+  return true;
+}
+
+/* DTRAIN_GPU_PLUGIN names a plug-in outright; tests load their emulated GPU so. */
+static dt_status find_plugin(char *path) {
+  char folder[PATH_MAX];
+  const char *named = getenv("DTRAIN_GPU_PLUGIN");
+  if (named != NULL) {
+    DT_REQUIRE(snprintf(path, PATH_MAX, "%s", named) < PATH_MAX && access(path, R_OK) == 0, DT_ENVIRONMENT,
+               "DTRAIN_GPU_PLUGIN: found %s, expected a file that can be read", named);
+    return DT_OK;
+  }
+  DT_REQUIRE(program_folder(folder), DT_ENVIRONMENT, "the folder of the program can't be found in /proc/self/exe");
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    if (snprintf(path, PATH_MAX, "%s%s" FILE_NAME, folder, places[i]) < PATH_MAX && access(path, R_OK) == 0) return DT_OK;
+  }
+  DT_RAISE(DT_ENVIRONMENT, "no " FILE_NAME " beside the program: this dtrain was built without the CUDA Toolkit");
+}
+
+static const dt_host host = {.error_set = dt_error_set_args, .alloc = dt_alloc};
+
+/* The plug-in stays loaded: devices have its functions. */
+static dt_status load(const char *path, const dt_plugin **out) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  DT_REQUIRE(library != NULL, DT_ENVIRONMENT, "%s can't be loaded: %s", path, dlerror());
+  dt_plugin_entry *entry = (dt_plugin_entry *)(uintptr_t)dlsym(library, DT_PLUGIN_SYMBOL);
+  DT_REQUIRE(entry != NULL, DT_ENVIRONMENT, "%s is no plug-in of dtrain: it has no " DT_PLUGIN_SYMBOL, path);
+  *out = entry();
+  DT_REQUIRE((*out)->device_bytes == DT_PLUGIN_BYTES && strcmp((*out)->build, DT_PLUGIN_BUILD) == 0, DT_ENVIRONMENT,
+             "%s was built from dtrain %s, this program from %s; build both from one tree", path, (*out)->build,
+             DT_PLUGIN_BUILD);
+  return DT_OK;
+}
+
+dt_status dt_gpu_create(const dt_device_options *options, dt_device **out) {
+  char path[PATH_MAX];
+  const dt_plugin *plugin = NULL;
+  *out = NULL;
+  DT_TRY(find_plugin(path));
+  DT_TRY(load(path, &plugin));
+  return plugin->create(&host, options, out);
+}

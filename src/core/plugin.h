@@ -1,0 +1,29 @@
+/* The contract between the program and the plug-in with the gpu device, libdtrain_gpu.so: it is loaded when a gpu is asked for,
+ * so that one program starts on machines with and without CUDA. The two are built from one tree and check that they are. */
+#ifndef DT_CORE_PLUGIN_H
+#define DT_CORE_PLUGIN_H
+
+#include <stdarg.h>
+
+#include "core/device.h"
+
+/* What the plug-in uses of the program: errors and allocations are counted in one place. */
+typedef struct dt_host {
+  dt_status (*error_set)(dt_status status, const char *file, int line, const char *format, va_list args);
+  dt_status (*alloc)(size_t count, size_t bytes, void *out_pointer);
+} dt_host;
+
+typedef struct dt_plugin {
+  const char *build; /* DT_PLUGIN_BUILD of the tree it was built from */
+  size_t
+      device_bytes; /* sizeof(dt_device_ops) + sizeof(dt_program) + sizeof(dt_instr) + sizeof(dt_run): equal, or not one tree */
+  dt_status (*create)(const dt_host *host, const dt_device_options *options, dt_device **out);
+} dt_plugin;
+
+enum { DT_PLUGIN_BYTES = sizeof(dt_device_ops) + sizeof(dt_program) + sizeof(dt_instr) + sizeof(dt_run) };
+
+/* The one symbol of the plug-in: `const dt_plugin *dt_gpu_plugin(void)`. */
+#define DT_PLUGIN_SYMBOL "dt_gpu_plugin"
+typedef const dt_plugin *dt_plugin_entry(void);
+
+#endif

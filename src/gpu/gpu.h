@@ -1,0 +1,166 @@
+/* Inside the gpu device. Every operation is one file with its kernels and one row in device.c's table.
+ *
+ * Rules of the room
+ * 1. A pass is one shard: pass->shard_count is 1, a VALUE buffer holds shard_slots samples, [samples][H][W][C] (images) or
+ *    [samples][D], in the run's value type; the first filled[0] of them count.
+ * 2. A kernel function enqueues on the instruction's stream and returns. It neither waits nor allocates nor reads what changes
+ *    from step to step on the host: that is in device memory (dt_gpu_input). So a step can be recorded as a graph.
+ * 3. Sums are taken in an order that depends on shapes alone, never on the model of GPU: fixed pieces, fixed trees, no float
+ *    atomics.
+ * 4. Only what lies in device memory is handed to a kernel; scalars and small structs go by value.
+ * 5. What stands in empty places (at filled[0] and beyond) is finite, and gradients there are zero. */
+#ifndef DT_GPU_GPU_H
+#define DT_GPU_GPU_H
+
+#ifdef __cplusplus
+#ifndef _Noreturn
+#define _Noreturn [[noreturn]]
+#endif
+extern "C" {
+#endif
+
+#include "core/device.h"
+#include "core/optimizer.h"
+#include "core/plugin.h"
+
+#ifdef __cplusplus
+}
+#endif
+
+#include <cuda_runtime.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Element type of activations, their gradients and the copies of parameters that products read. */
+typedef enum dt_gpu_type { DT_GPU_F32, DT_GPU_BF16, DT_GPU_F16 } dt_gpu_type;
+
+typedef struct dt_gpu_libraries dt_gpu_libraries; /* conv.c and linear.c: handles and plans; libraries.h */
+
+typedef struct dt_gpu {
+  dt_device base;
+  int precision; /* dt_precision */
+  dt_gpu_type type;
+  int index;     /* of the CUDA device; -1 for a model without a device */
+  bool emulated; /* the tests' stand-in for a GPU */
+  int multiprocessors;
+  char unit[96], title[160], kernels[96], library[160];
+  cudaStream_t stream[3]; /* by dt_stream */
+  dt_gpu_libraries *libraries;
+} dt_gpu;
+
+static inline dt_gpu *dt_gpu_of(const dt_run *run) {
+  return (dt_gpu *)run->device;
+}
+static inline size_t dt_gpu_type_bytes(dt_gpu_type type) {
+  return type == DT_GPU_F32 ? 4 : 2;
+}
+
+/* A batch and the step as kernels see them: device memory, at the same place in every step. */
+typedef struct dt_gpu_input {
+  dt_step *step;         /* GRAD_NORM writes grad_norm in it */
+  const int32_t *filled; /* [1] */
+  const int64_t *place;  /* [1] place of the first sample in the global batch */
+  const int32_t *labels; /* [shard_slots] */
+  const uint8_t *pixels; /* [shard_slots][C][H][W]; NULL unless the samples travel with the batch */
+  const float *values;   /* likewise */
+  const void *held;      /* the data set in device memory, uint8 or float as the batch says; NULL when samples travel */
+  bool held_values;      /* held is float */
+  const int64_t *index;  /* [shard_slots], with held */
+  const dt_move *move;   /* [shard_slots][moves], with held */
+  int moves;
+} dt_gpu_input;
+dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_pass *pass);
+
+/* Device memory of an argument; NULL when absent. PARAM: the fp32 master. GRAD: of the node that the pass writes. */
+void *dt_gpu_arg(const dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg arg);
+/* A parameter in the value type: the master itself in fp32, else its copy. */
+const void *dt_gpu_param(const dt_run *run, const dt_instr *instr, dt_arg arg);
+/* Copy of the parameter block in the value type, NULL in fp32; the optimizer's kernel writes it beside the master. */
+void *dt_gpu_low_params(const dt_run *run);
+/* [C] each, in device memory. */
+const float *dt_gpu_scale(const dt_run *run);
+const float *dt_gpu_shift(const dt_run *run);
+/* The state of loss scaling, fp16 only, else NULL: [0] the scale that LOSS multiplies gradients with and UPDATE divides them
+ * by, [1] steps since it last changed, [2] 1 when this step's update is skipped. */
+float *dt_gpu_loss_scale(const dt_run *run);
+/* EVAL: what SCORE adds to, by integer atomics. Device memory. */
+dt_score *dt_gpu_scores(const dt_run *run);
+
+/* Dimensions of an argument's values: [samples][height][width][channels]; a vector is 1 x 1 with D channels. The shape is that
+ * of the memory's own buffer, not of a view, so that the order of elements is known. */
+typedef struct dt_gpu_image {
+  int64_t samples; /* shard_slots */
+  int64_t height, width, channels;
+} dt_gpu_image;
+dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, dt_arg arg);
+static inline int64_t dt_gpu_image_count(const dt_gpu_image *image) {
+  return image->samples * image->height * image->width * image->channels;
+}
+int64_t dt_gpu_count(const dt_program *program, const dt_instr *instr, dt_arg arg); /* elements a sample; 0 when absent */
+
+static inline cudaStream_t dt_gpu_stream(const dt_run *run, const dt_instr *instr) {
+  return dt_gpu_of(run)->stream[instr->stream];
+}
+
+/* Scratch an instruction needs, by op; a row beside its kernel's. */
+typedef size_t dt_gpu_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr);
+
+/* Raises what a call of the CUDA runtime returned: out of memory is DT_MEMORY, all else DT_ENVIRONMENT with the call's name,
+ * the error's name and text. */
+dt_status dt_gpu_check(cudaError_t code, const char *call, const char *file, int line);
+#define DT_CUDA(call) DT_TRY(dt_gpu_check((call), #call, __FILE__, __LINE__))
+
+/* into += from, elementwise, on the compute stream: dt_device.add. */
+dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, int64_t count);
+/* out = fold over roots in the tree's order, elementwise: source[i] is root i's slice, in device memory; out may be source[0].
+ * source_count is at most DT_GPU_FOLD_MAX. */
+enum { DT_GPU_FOLD_MAX = 64 };
+dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *source, int source_count, int64_t count,
+                      float *out, cudaStream_t stream);
+/* to = from in the value type (BF16 or F16). */
+dt_status dt_gpu_narrow(dt_gpu_type type, const float *from, int64_t count, void *to, cudaStream_t stream);
+/* to = from widened, times factor[0] when factor is not NULL (device memory). */
+dt_status dt_gpu_widen(dt_gpu_type type, const void *from, int64_t count, float *to, cudaStream_t stream);
+/* y = act(y) in place. */
+dt_status dt_gpu_apply_act(dt_gpu_type type, dt_act act, void *y, int64_t count, cudaStream_t stream);
+/* db[c] = sum over rows of dy[row][c], in double or a fixed tree of floats. work: dt_gpu_column_work bytes. */
+size_t dt_gpu_column_work(int64_t rows, int64_t columns);
+dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int64_t columns, void *work, float *db,
+                             cudaStream_t stream);
+
+/* One declaration an operation: kernels and work, as in device.c's table. */
+#define DT_GPU_KERNELS(X)                                                                                                  \
+  X(load)                                                                                                                  \
+  X(conv_fwd) X(conv_dgrad) X(conv_wgrad) X(linear_fwd) X(linear_dgrad) X(linear_wgrad) X(pool_fwd) X(pool_bwd) X(act_fwd) \
+      X(act_bwd) X(bn_fwd) X(bn_eval) X(bn_bwd) X(dropout_fwd) X(dropout_bwd) X(add) X(concat) X(slice) X(flatten)         \
+          X(unflatten) X(softmax) X(loss) X(score) X(grad_norm) X(update) X(bn_update)
+#define X(name) dt_status dt_gpu_##name(dt_run *run, const dt_instr *instr, const dt_pass *pass);
+DT_GPU_KERNELS(X)
+#undef X
+dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
+
+/* conv.c, linear.c: opens cuDNN and cuBLASLt (handles only with a device), and closes them. */
+dt_status dt_gpu_libraries_open(dt_gpu *gpu, const char *model);
+void dt_gpu_libraries_close(dt_gpu *gpu);
+void dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out);
+/* Models of GPU that plans can be made for without one: memory in bytes, and the properties as cuDNN reads them. */
+typedef struct dt_gpu_model {
+  const char *name, *title;
+  int compute_capability, multiprocessors; /* 900 */
+  size_t memory_bytes;
+  const char *json;
+} dt_gpu_model;
+/* NULL when there is none of that name. */
+const dt_gpu_model *dt_gpu_model_find(const char *name);
+extern const dt_gpu_model dt_gpu_models[]; /* name NULL ends */
+
+/* reducer.c: gradients in device memory, reduced by NCCL, or staged through host memory and the communicator's own reducer. */
+dt_status dt_gpu_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,110 @@
+/* What the files with kernels share: launching, and arithmetic in float over the three value types. Nothing here is beyond the
+ * C++ that a host compiler knows, so that the tests can compile the kernels for the host. */
+#ifndef DT_GPU_KERNEL_CUH
+#define DT_GPU_KERNEL_CUH
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "gpu/gpu.h"
+
+static inline __device__ float dt_to_float(float x) {
+  return x;
+}
+static inline __device__ float dt_to_float(__nv_bfloat16 x) {
+  return __bfloat162float(x);
+}
+static inline __device__ float dt_to_float(__half x) {
+  return __half2float(x);
+}
+template <class T>
+static inline __device__ T dt_from_float(float x);
+template <>
+inline __device__ float dt_from_float<float>(float x) {
+  return x;
+}
+template <>
+inline __device__ __nv_bfloat16 dt_from_float<__nv_bfloat16>(float x) {
+  return __float2bfloat16(x);
+}
+template <>
+inline __device__ __half dt_from_float<__half>(float x) {
+  return __float2half(x);
+}
+
+/* act(x), and its derivative in terms of the output y. A NaN stays one. */
+static inline __device__ float dt_act_value(dt_act act, float x) {
+  switch (act) {
+    case DT_ACT_RELU:
+      return x < 0 ? 0 : x;
+    case DT_ACT_SIGMOID:
+      return 1 / (1 + expf(-x));
+    case DT_ACT_TANH:
+      return tanhf(x);
+    default:
+      return x;
+  }
+}
+static inline __device__ float dt_act_slope(dt_act act, float y) {
+  switch (act) {
+    case DT_ACT_RELU:
+      return y > 0 ? 1 : 0;
+    case DT_ACT_SIGMOID:
+      return y * (1 - y);
+    case DT_ACT_TANH:
+      return 1 - y * y;
+    default:
+      return 1;
+  }
+}
+
+enum { DT_BLOCK = 256 };
+
+/* The element this thread starts with, and the distance to its next one, when a grid walks over all elements. */
+static inline __device__ int64_t dt_thread_index() {
+  return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+}
+static inline __device__ int64_t dt_thread_count() {
+  return (int64_t)gridDim.x * blockDim.x;
+}
+/* Blocks for an elementwise kernel: the elements of a block do not depend on the model of GPU. */
+static inline dim3 dt_grid(int64_t count, int64_t per_thread = 1) {
+  int64_t blocks = (count + DT_BLOCK * per_thread - 1) / (DT_BLOCK * per_thread);
+  return dim3((unsigned)(blocks < 1 ? 1 : blocks > (1 << 20) ? 1 << 20 : blocks));
+}
+
+template <class... P, class... A>
+static dt_status dt_launch(const char *name, const char *file, int line, void (*kernel)(P...), dim3 grid, dim3 block,
+                           cudaStream_t stream, A... argument) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.stream = stream;
+  return dt_gpu_check(cudaLaunchKernelEx(&config, kernel, static_cast<P>(argument)...), name, file, line);
+}
+/* DT_LAUNCH(kernel<T>, grid, block, stream, arguments...); a name with a comma stands in parentheses. */
+#define DT_LAUNCH(kernel, ...) DT_TRY(dt_launch(#kernel, __FILE__, __LINE__, kernel, __VA_ARGS__))
+
+/* Runs `body` with T as the run's value type. */
+#define DT_WITH_TYPE(type, ...)        \
+  do {                                 \
+    switch (type) {                    \
+      case DT_GPU_F32: {               \
+        using T = float;               \
+        __VA_ARGS__;                   \
+        break;                         \
+      }                                \
+      case DT_GPU_BF16: {              \
+        using T = __nv_bfloat16;       \
+        __VA_ARGS__;                   \
+        break;                         \
+      }                                \
+      case DT_GPU_F16: {               \
+        using T = __half;              \
+        __VA_ARGS__;                   \
+        break;                         \
+      }                                \
+    }                                  \
+  } while (0)
+
+#endif
