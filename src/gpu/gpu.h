@@ -131,11 +131,12 @@ dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int
                              cudaStream_t stream);
 
 /* One declaration an operation: kernels and work, as in device.c's table. */
-#define DT_GPU_KERNELS(X)                                                                                                  \
-  X(load)                                                                                                                  \
-  X(conv_fwd) X(conv_dgrad) X(conv_wgrad) X(linear_fwd) X(linear_dgrad) X(linear_wgrad) X(pool_fwd) X(pool_bwd) X(act_fwd) \
-      X(act_bwd) X(bn_fwd) X(bn_eval) X(bn_bwd) X(dropout_fwd) X(dropout_bwd) X(add) X(concat) X(slice) X(flatten)         \
-          X(unflatten) X(softmax) X(loss) X(score) X(grad_norm) X(update) X(bn_update)
+#define DT_GPU_KERNELS(X)                                                                                                 \
+  X(load)                                                                                                                 \
+  X(conv_fwd)                                                                                                             \
+  X(conv_dgrad) X(conv_wgrad) X(linear_fwd) X(linear_dgrad) X(linear_wgrad) X(pool_fwd) X(pool_bwd) X(act_fwd) X(act_bwd) \
+      X(bn_fwd) X(bn_eval) X(bn_bwd) X(dropout_fwd) X(dropout_bwd) X(add) X(concat) X(slice) X(flatten) X(unflatten)      \
+          X(softmax) X(loss) X(score) X(grad_norm) X(update) X(bn_update)
 #define X(name) dt_status dt_gpu_##name(dt_run *run, const dt_instr *instr, const dt_pass *pass);
 DT_GPU_KERNELS(X)
 #undef X
