@@ -95,6 +95,11 @@ dt_instr *dt_builder_emit(dt_builder *b, const dt_node *node, dt_op op) {
   return &b->spare;
 }
 
+bool dt_builder_is_ordered(const dt_builder *b, const dt_shape *shape) {
+  bool turned = b->device->ops->channels_last && shape->ndim == 3;
+  return !turned || shape->dim[0] == 1 || shape->dim[1] * shape->dim[2] == 1;
+}
+
 dt_program_mode dt_builder_mode(const dt_builder *b) {
   return b->mode;
 }

@@ -51,6 +51,8 @@ int dt_builder_new_gradient(dt_builder *b, const dt_node *node, int i); /* VALUE
 int dt_builder_new_index(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
 int dt_builder_new_shard(dt_builder *b, const dt_node *node, const char *suffix, const dt_shape *shape);
 int dt_builder_new_alias(dt_builder *b, const dt_node *node, int of, const dt_shape *shape);
+/* Whether the device keeps a value of that shape in the order of its dimensions, so that it may be seen in another shape. */
+bool dt_builder_is_ordered(const dt_builder *b, const dt_shape *shape);
 /* Appends an instruction to the pass section (or, for BN_UPDATE, to the step section) and returns it, args absent. The
  * pointer is good until the next emit. */
 dt_instr *dt_builder_emit(dt_builder *b, const dt_node *node, dt_op op);

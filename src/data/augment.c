@@ -24,19 +24,7 @@ static void move_plane(const uint8_t *from, int64_t height, int64_t width, int64
   }
 }
 
-/* Shift, and the random crop of the padded image, which shows the same pixels. */
-static void shift_apply(const void *attr, const dt_shape *shape, uint8_t *sample, uint8_t *scratch, dt_rng_block random) {
-  const int64_t limit = ((const augment_attr *)attr)->pixels;
-  const int64_t height = shape->dim[1], width = shape->dim[2], plane = height * width;
-  const int64_t dy = draw_offset(random.word[0], limit), dx = draw_offset(random.word[1], limit);
-  if (dy == 0 && dx == 0) return;
-  memcpy(scratch, sample, (size_t)(shape->dim[0] * plane));
-  for (int64_t c = 0; c < shape->dim[0]; c++) move_plane(scratch + c * plane, height, width, dy, dx, sample + c * plane);
-}
-
-static void flip_apply(const void *attr, const dt_shape *shape, uint8_t *sample, uint8_t *scratch, dt_rng_block random) {
-  if (random.word[0] >> 31 == 0) return;
-  const int64_t rows = shape->dim[0] * shape->dim[1], width = shape->dim[2];
+static void mirror_rows(uint8_t *sample, int64_t rows, int64_t width) {
   for (int64_t y = 0; y < rows; y++) {
     uint8_t *row = sample + y * width;
     for (int64_t left = 0, right = width - 1; left < right; left++, right--) {
@@ -45,6 +33,26 @@ static void flip_apply(const void *attr, const dt_shape *shape, uint8_t *sample,
       row[right] = swapped;
     }
   }
+}
+
+void dt_move_apply(dt_move move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch) {
+  const int64_t channels = shape->dim[0], height = shape->dim[1], width = shape->dim[2], plane = height * width;
+  if (move.flip) mirror_rows(sample, channels * height, width);
+  if (move.dy == 0 && move.dx == 0) return;
+  memcpy(scratch, sample, (size_t)(channels * plane));
+  for (int64_t c = 0; c < channels; c++) {
+    move_plane(scratch + c * plane, height, width, move.dy, move.dx, sample + c * plane);
+  }
+}
+
+/* Shift, and the random crop of the padded image, which shows the same pixels. */
+static dt_move shift_draw(const void *attr, dt_rng_block random) {
+  const int64_t limit = ((const augment_attr *)attr)->pixels;
+  return (dt_move){.dy = (int16_t)draw_offset(random.word[0], limit), .dx = (int16_t)draw_offset(random.word[1], limit)};
+}
+
+static dt_move flip_draw(const void *attr, dt_rng_block random) {
+  return (dt_move){.flip = (int32_t)(random.word[0] >> 31)};
 }
 
 static const dt_option shift_options[] = {
@@ -70,7 +78,7 @@ static const dt_option crop_options[] = {
     {.name = NULL},
 };
 
-static const dt_augment shift = {.apply = shift_apply}, flip = {.apply = flip_apply};
+static const dt_augment shift = {.draw = shift_draw}, flip = {.draw = flip_draw};
 
 static const dt_kind shift_kind = {
     .name = "shift",

@@ -20,6 +20,7 @@ typedef struct dt_dataset {
   int32_t *labels;    /* [count]; NULL when the files hold none */
   uint64_t hash;      /* XXH3 over shape, samples and labels: ranks must agree on it; recorded in run.json */
   const char *source; /* files it came from, for messages and the record */
+  void *held;         /* its copy in a device's memory (dt_device_ops.hold), made and released by the job; NULL = none */
 } dt_dataset;
 
 /* A format: attr is the kind's struct. dir is data.dir with variables expanded, "" when absent; source and samples are filled
@@ -39,12 +40,14 @@ dt_status dt_dataset_check(const dt_dataset *dataset, const dt_shape *input, int
  * shape.dim[0]. A constant channel gets the deviation 1, so that dividing by it is safe. */
 void dt_dataset_statistics(const dt_dataset *dataset, double *mean, double *std);
 
-/* An augmentation of one DT_U8 image [C, H, W] in place: `random` is the block of this sample for this place in the list of
- * augmentations; scratch holds one sample. */
+/* An augmentation of DT_U8 images: the move that `random`, the block of a sample for this place in the list of augmentations,
+ * stands for. The same moves are made by the loader, or by the device where it holds the data set. */
 typedef struct dt_augment {
-  void (*apply)(const void *attr, const dt_shape *shape, uint8_t *sample, uint8_t *scratch, dt_rng_block random);
+  dt_move (*draw)(const void *attr, dt_rng_block random);
 } dt_augment;
 extern const dt_kind *const dt_augment_kinds[]; /* shift, flip, crop */
+/* Moves an image [C, H, W] in place; scratch holds one. */
+void dt_move_apply(dt_move move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch);
 
 /* Where a step stands in the stream of samples. */
 typedef struct dt_step_plan {
@@ -73,8 +76,9 @@ typedef struct dt_loader dt_loader;
  * DT_F32 data set is to be augmented, or no full batch exists and short ones are dropped; DT_ENVIRONMENT. Returns new. */
 dt_status dt_loader_create(const dt_dataset *dataset, const dt_choices *augment, const dt_sampler *sampler, const dt_tree *tree,
                            int64_t samples_seen, int64_t end_samples, int prefetch, int threads, dt_loader **out);
-/* The next pass's batch (passes of a step in order, then the next step's); valid until the next call. Empty places hold zeros.
- * Blocks. DT_INTERNAL beyond the end. */
+/* The next pass's batch: samples, or, where a device holds the data set, which they are and how they are moved (passes of a
+ * step in order, then the next step's); valid until the next call. Empty places hold zeros. Blocks. DT_INTERNAL beyond the end.
+ */
 dt_status dt_loader_next(dt_loader *loader, const dt_batch **out);
 /* Seconds the caller has waited in dt_loader_next since creation. */
 double dt_loader_wait_seconds(const dt_loader *loader);

@@ -22,6 +22,8 @@ typedef struct slot {
   dt_batch batch;
   uint8_t *pixels;
   float *values;
+  int64_t *index; /* with move, in place of pixels or values where a device holds the data set */
+  dt_move *move;
   int32_t *labels, *filled;
   int64_t *place;
   int64_t ready; /* pass number + 1 once filled */
@@ -61,29 +63,39 @@ struct dt_loader {
   bool stop;
 };
 
-/* Copies a sample and augments it; labels that the data set lacks are 0. */
+/* The i-th move of a sample. */
+static dt_move draw_move(const dt_loader *loader, int64_t epoch, int64_t index, int i) {
+  const dt_choice *choice = &loader->augment->item[i];
+  const dt_augment *augment = choice->kind->impl;
+  return augment->draw(choice->attr,
+                       dt_rng(loader->sampler.seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i));
+}
+
+/* Copies a sample and augments it, or says how; labels that the data set lacks are 0. */
 static void load_sample(const dt_loader *loader, int64_t epoch, int64_t index, uint8_t *scratch, slot *to, int64_t at) {
   const dt_dataset *dataset = loader->dataset;
   const int64_t elements = loader->elements;
+  const int moves = loader->augment->count;
   to->labels[at] = dataset->labels != NULL ? dataset->labels[index] : 0;
+  if (to->index != NULL) {
+    to->index[at] = index;
+    for (int i = 0; i < moves; i++) to->move[at * moves + i] = draw_move(loader, epoch, index, i);
+    return;
+  }
   if (to->values != NULL) {
     memcpy(to->values + at * elements, dataset->values + index * elements, (size_t)elements * sizeof *to->values);
     return;
   }
   uint8_t *sample = to->pixels + at * elements;
   memcpy(sample, dataset->pixels + index * elements, (size_t)elements);
-  for (int i = 0; i < loader->augment->count; i++) {
-    const dt_choice *choice = &loader->augment->item[i];
-    const dt_augment *augment = choice->kind->impl;
-    augment->apply(choice->attr, &dataset->shape, sample, scratch,
-                   dt_rng(loader->sampler.seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i));
-  }
+  for (int i = 0; i < moves; i++) dt_move_apply(draw_move(loader, epoch, index, i), &dataset->shape, sample, scratch);
 }
 
-/* Zeros the places [first, end) of a slot. */
+/* Zeros the places [first, end) of a slot; an index of -1 stands for a sample of zeros. */
 static void clear_places(const dt_loader *loader, slot *to, int64_t first, int64_t end) {
   const size_t elements = (size_t)((end - first) * loader->elements);
   memset(to->labels + first, 0, (size_t)(end - first) * sizeof *to->labels);
+  for (int64_t i = first; to->index != NULL && i < end; i++) to->index[i] = -1;
   if (to->pixels != NULL) memset(to->pixels + first * loader->elements, 0, elements);
   if (to->values != NULL) memset(to->values + first * loader->elements, 0, elements * sizeof *to->values);
 }
@@ -184,7 +196,10 @@ static dt_status check_request(const dt_dataset *dataset, const dt_choices *augm
 static dt_status create_slot(const dt_loader *loader, slot *to) {
   const int shards = loader->tree->pass_shards;
   const size_t places = (size_t)(shards * loader->shard_slots), elements = places * (size_t)loader->elements;
-  if (loader->dataset->dtype == DT_U8) {
+  if (loader->dataset->held != NULL) {
+    DT_TRY(dt_alloc(places, sizeof *to->index, &to->index));
+    DT_TRY(dt_alloc(places * (size_t)loader->augment->count, sizeof *to->move, &to->move));
+  } else if (loader->dataset->dtype == DT_U8) {
     DT_TRY(dt_alloc(elements, 1, &to->pixels));
   } else {
     DT_TRY(dt_alloc(elements, sizeof *to->values, &to->values));
@@ -192,14 +207,23 @@ static dt_status create_slot(const dt_loader *loader, slot *to) {
   DT_TRY(dt_alloc(places, sizeof *to->labels, &to->labels));
   DT_TRY(dt_alloc((size_t)shards, sizeof *to->filled, &to->filled));
   DT_TRY(dt_alloc((size_t)shards, sizeof *to->place, &to->place));
-  to->batch =
-      (dt_batch){.pixels = to->pixels, .values = to->values, .labels = to->labels, .filled = to->filled, .place = to->place};
+  to->batch = (dt_batch){.pixels = to->pixels,
+                         .values = to->values,
+                         .held = loader->dataset->held,
+                         .index = to->index,
+                         .move = to->move,
+                         .moves = loader->augment->count,
+                         .labels = to->labels,
+                         .filled = to->filled,
+                         .place = to->place};
   return DT_OK;
 }
 
 static void destroy_slot(slot *used) {
   free(used->pixels);
   free(used->values);
+  free(used->index);
+  free(used->move);
   free(used->labels);
   free(used->filled);
   free(used->place);

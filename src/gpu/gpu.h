@@ -130,16 +130,11 @@ size_t dt_gpu_column_work(int64_t rows, int64_t columns);
 dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int64_t columns, void *work, float *db,
                              cudaStream_t stream);
 
-/* One declaration an operation: kernels and work, as in device.c's table. */
-#define DT_GPU_KERNELS(X)                                                                                                 \
-  X(load)                                                                                                                 \
-  X(conv_fwd)                                                                                                             \
-  X(conv_dgrad) X(conv_wgrad) X(linear_fwd) X(linear_dgrad) X(linear_wgrad) X(pool_fwd) X(pool_bwd) X(act_fwd) X(act_bwd) \
-      X(bn_fwd) X(bn_eval) X(bn_bwd) X(dropout_fwd) X(dropout_bwd) X(add) X(concat) X(slice) X(flatten) X(unflatten)      \
-          X(softmax) X(loss) X(score) X(grad_norm) X(update) X(bn_update)
-#define X(name) dt_status dt_gpu_##name(dt_run *run, const dt_instr *instr, const dt_pass *pass);
-DT_GPU_KERNELS(X)
-#undef X
+/* The kernels, as in device.c's table. */
+dt_kernel dt_gpu_load, dt_gpu_conv_fwd, dt_gpu_conv_dgrad, dt_gpu_conv_wgrad, dt_gpu_linear_fwd, dt_gpu_linear_dgrad,
+    dt_gpu_linear_wgrad, dt_gpu_pool_fwd, dt_gpu_pool_bwd, dt_gpu_act_fwd, dt_gpu_act_bwd, dt_gpu_bn_fwd, dt_gpu_bn_eval,
+    dt_gpu_bn_bwd, dt_gpu_dropout_fwd, dt_gpu_dropout_bwd, dt_gpu_add, dt_gpu_concat, dt_gpu_slice, dt_gpu_flatten,
+    dt_gpu_unflatten, dt_gpu_softmax, dt_gpu_loss, dt_gpu_score, dt_gpu_grad_norm, dt_gpu_update, dt_gpu_bn_update;
 dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
 
 /* conv.c, linear.c: opens cuDNN and cuBLASLt (handles only with a device), and closes them. */

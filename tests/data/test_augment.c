@@ -17,7 +17,7 @@ static void apply(const dt_choice *choice, uint8_t *image, dt_rng_block random) 
   uint8_t scratch[ELEMENTS];
   memset(scratch, 0xAA, sizeof scratch);
   const dt_augment *functions = choice->kind->impl;
-  functions->apply(choice->attr, &shape, image, scratch, random);
+  dt_move_apply(functions->draw(choice->attr, random), &shape, image, scratch);
 }
 
 static bool is_moved(const uint8_t *image, int dy, int dx) {

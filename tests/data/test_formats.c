@@ -84,7 +84,7 @@ static void test_augmentations(void **state) {
   assert_int_equal(augment->count, 5);
   for (int i = 0; i < 5; i++) {
     if (pixels[i] >= 0) assert_int_equal(*(int64_t *)augment->item[i].attr, pixels[i]);
-    assert_non_null(((const dt_augment *)augment->item[i].kind->impl)->apply);
+    assert_non_null(((const dt_augment *)augment->item[i].kind->impl)->draw);
   }
   dt_config_destroy(&config);
   assert_int_equal(parse("{idx: x}", "[shift]", &config), DT_USAGE);

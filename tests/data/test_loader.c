@@ -52,7 +52,7 @@ static void expected_pixels(const fixture *f, const dt_choices *augment, int64_t
   for (int i = 0; i < augment->count; i++) {
     const dt_augment *functions = augment->item[i].kind->impl;
     const dt_rng_block random = dt_rng(f->sampler.seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i);
-    functions->apply(augment->item[i].attr, &f->bytes.shape, out, scratch, random);
+    dt_move_apply(functions->draw(augment->item[i].attr, random), &f->bytes.shape, out, scratch);
   }
 }
 

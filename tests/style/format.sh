@@ -3,5 +3,5 @@
 root=$1 tool=$2
 [[ -n $tool && $("$tool" --version) == *'version 14.'* ]] || { echo 'SKIP: style.format, clang-format 14 is not installed'; exit 77; }
 cd "$root" || exit 1
-find src include tests -name '*.[ch]' ! -path 'src/cpu/simd/*' -print0 | xargs -0 "$tool" --dry-run --Werror 2>&1 | head -n 20
+find src include tests -regex '.*\.\(c\|h\|cu\|cuh\|cpp\)' ! -path 'src/cpu/simd/*' -print0 | xargs -0 "$tool" --dry-run --Werror 2>&1 | head -n 20
 exit "${PIPESTATUS[1]}"
