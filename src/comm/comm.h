@@ -60,6 +60,9 @@ typedef struct dt_reducer_ops {
   /* Waits: afterwards node 0 of every rank holds the sum over all shards. Collective. */
   dt_status (*end)(dt_reducer *reducer, int bucket);
   void (*destroy)(dt_reducer **reducer);
+  /* Called now and then by who waits for a step that begin and end were recorded in, and has waited for so many seconds:
+   * DT_PEER when a rank is lost, or the step has not ended by the reducer's deadline. Does not wait. NULL: end tells it all. */
+  dt_status (*poll)(dt_reducer *reducer, double waited_seconds);
 } dt_reducer_ops;
 
 struct dt_reducer {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "comm/comm.h"
+
 #define FILE_NAME "libdtrain_gpu.so"
 
 /* Where the plug-in may lie, seen from the folder of the program: beside it (a build), or as installed. */
@@ -40,7 +42,7 @@ static dt_status find_plugin(char *path) {
   DT_RAISE(DT_ENVIRONMENT, "no " FILE_NAME " beside the program: this dtrain was built without the CUDA Toolkit");
 }
 
-static const dt_host host = {.error_set = dt_error_set_args, .alloc = dt_alloc};
+static const dt_host host = {.error_set = dt_error_set_args, .alloc = dt_alloc, .agree = dt_comm_agree};
 
 /* The plug-in stays loaded: devices have its functions. */
 static dt_status load(const char *path, const dt_plugin **out) {
