@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
   if (!usage_only) status = dt_signals_install();
   if (!usage_only && status == DT_OK && cli.command->parallel) status = dt_comm_create(&argc, &argv, &cli.comm);
   if (!usage_only && status == DT_OK) status = cli.command->run(&cli);
-  if (status == DT_OK && fflush(stdout) != 0) {
+  if (status == DT_OK && (fflush(stdout) != 0 || ferror(stdout))) {
     status = dt_error_set(DT_IO, __FILE__, __LINE__, "standard output can't be written");
   }
   if (status != DT_OK) report(cli.comm, status);

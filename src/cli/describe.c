@@ -5,11 +5,12 @@
 #include "cli/cli.h"
 #include "core/describe.h"
 #include "core/job.h"
-#include "core/optimizer.h"
 
 static const dt_cli_option options[] = {
     {"resolved", NULL, "prints the config with every value and where it came from"},
     {"program", NULL, "prints the step program, one instruction a line"},
+    {"gpu", "MODEL", "plans for this model of GPU without having one: a100, h100, h200, b200; implies --device gpu"},
+    {"plans", NULL, "prints the library engine and workspace of each instruction that a gpu leaves to one"},
     {"ranks", "N", "as rank 0 of N ranks would run it (default 1)"},
     {"reference", NULL, "prints the reference of all config keys; takes no CONFIG"},
     {NULL},
@@ -19,31 +20,47 @@ typedef struct description {
   dt_device *device;
   dt_graph *graph;
   dt_tree *tree;
-  dt_program *program;
+  dt_program *train, *eval;
 } description;
 
-static dt_status lower(const dt_config *config, int ranks, description *d) {
-  const dt_spec *spec = dt_config_spec(config);
+static dt_status lower(const dt_config *config, int ranks, const char *model, description *d) {
+  dt_spec spec = *dt_config_spec(config);
   int threads;
   char missing[DT_MISSING_TEXT];
-  DT_TRY(dt_device_create(spec, 0, 1, NULL, &threads, missing, &d->device));
+  if (model != NULL) spec.device = DT_DEVICE_GPU;
+  DT_TRY(dt_device_create(&spec, 0, 1, model, &threads, missing, &d->device));
   DT_TRY(dt_graph_create(config, &d->graph));
-  DT_TRY(dt_tree_create((int)spec->train.shards, ranks, 0, (int)spec->train.pass_shards, &d->tree));
-  return dt_program_create(d->graph, spec, d->device, DT_PROGRAM_TRAIN, d->tree->pass_shards, &d->program);
+  DT_TRY(dt_tree_create((int)spec.train.shards, ranks, 0, dt_job_pass_shards(&spec, d->device), &d->tree));
+  DT_TRY(dt_program_create(d->graph, &spec, d->device, DT_PROGRAM_TRAIN, d->tree->pass_shards, &d->train));
+  if (spec.data.eval.kind == NULL) return DT_OK;
+  return dt_program_create(d->graph, &spec, d->device, DT_PROGRAM_EVAL, d->tree->pass_shards, &d->eval);
 }
 
 static void print_tables(const dt_config *config, const description *d) {
   const dt_spec *spec = dt_config_spec(config);
-  const dt_optimizer *optimizer = spec->optimizer.kind->impl;
-  dt_describe_layers(d->graph, d->program, d->device, stdout);
+  dt_describe_layers(d->graph, d->train, d->device, stdout);
   printf("\n");
-  dt_describe_memory(d->program, d->device, d->tree->nodes_max, optimizer->slots, stdout);
+  dt_describe_memory(d->device, spec, d->tree, d->train, d->eval, stdout);
   printf("\n");
   dt_describe_schedule(spec, stdout);
 }
 
+static void print_plans(const description *d) {
+  const dt_device_ops *ops = d->device->ops;
+  if (ops->print_plans == NULL) {
+    printf("the %s device computes everything itself\n", ops->name);
+    return;
+  }
+  printf("%s, %s\ntraining\n", d->device->kernels, d->device->library);
+  ops->print_plans(d->device, d->train, stdout);
+  if (d->eval == NULL) return;
+  printf("evaluation\n");
+  ops->print_plans(d->device, d->eval, stdout);
+}
+
 static void dismantle(description *d) {
-  dt_program_destroy(&d->program);
+  dt_program_destroy(&d->eval);
+  dt_program_destroy(&d->train);
   dt_tree_destroy(&d->tree);
   dt_graph_destroy(&d->graph);
   if (d->device != NULL) d->device->ops->destroy(&d->device);
@@ -52,10 +69,12 @@ static void dismantle(description *d) {
 static dt_status describe(const dt_cli *cli, const dt_config *config, int ranks) {
   if (dt_cli_value(cli, "resolved") != NULL) return dt_config_print(config, true, stdout);
   description d = {0};
-  dt_status status = lower(config, ranks, &d);
-  if (status == DT_OK && dt_cli_value(cli, "program") != NULL) {
-    dt_program_print(d.program, true, stdout);
-    printf("hash %016llx\n", (unsigned long long)dt_program_hash(d.program));
+  dt_status status = lower(config, ranks, dt_cli_value(cli, "gpu"), &d);
+  if (status == DT_OK && dt_cli_value(cli, "plans") != NULL) {
+    print_plans(&d);
+  } else if (status == DT_OK && dt_cli_value(cli, "program") != NULL) {
+    dt_program_print(d.train, true, stdout);
+    printf("hash %016llx\n", (unsigned long long)dt_program_hash(d.train));
   } else if (status == DT_OK) {
     print_tables(config, &d);
   }

@@ -70,21 +70,21 @@ static dt_status make_pass_section(const dt_builder *b, dt_instr_list *list) {
   return DT_OK;
 }
 
-/* Without clipping a bucket is updated as soon as it has arrived, while others are still on their way, and the norm is only
- * recorded; with clipping every update needs the norm of all of them. */
-static dt_status make_step_section(const dt_builder *b, bool clip, dt_instr_list *list) {
+/* A bucket is updated as soon as it has arrived, while others are still on their way, and the norm is only recorded; with
+ * clipping, or a loss scale that may make gradients overflow, every update needs the norm of all of them. */
+static dt_status make_step_section(const dt_builder *b, bool norm_first, dt_instr_list *list) {
   int buckets = b->program->bucket_count;
   for (int k = 0; k < buckets; k++) {
     DT_TRY(append_bucket_op(list, DT_OP_REDUCE_END, k, DT_STREAM_COMM));
-    if (!clip) DT_TRY(append_bucket_op(list, DT_OP_UPDATE, k, DT_STREAM_COMPUTE));
+    if (!norm_first) DT_TRY(append_bucket_op(list, DT_OP_UPDATE, k, DT_STREAM_COMPUTE));
   }
   DT_TRY(append_bucket_op(list, DT_OP_GRAD_NORM, -1, DT_STREAM_COMPUTE));
-  for (int k = 0; clip && k < buckets; k++) DT_TRY(append_bucket_op(list, DT_OP_UPDATE, k, DT_STREAM_COMPUTE));
+  for (int k = 0; norm_first && k < buckets; k++) DT_TRY(append_bucket_op(list, DT_OP_UPDATE, k, DT_STREAM_COMPUTE));
   for (int i = 0; i < b->step.count; i++) DT_TRY(dt_instr_list_append(list, &b->step.item[i]));
   return DT_OK;
 }
 
-static dt_status schedule_training(dt_builder *b, int64_t bucket_bytes, bool clip, dt_instr_list *list) {
+static dt_status schedule_training(dt_builder *b, int64_t bucket_bytes, bool norm_first, dt_instr_list *list) {
   dt_program *program = b->program;
   int *ready = NULL;
   int64_t bucket_elements = bucket_bytes / (int64_t)dt_dtype_bytes(b->device->ops->dtype);
@@ -94,14 +94,14 @@ static dt_status schedule_training(dt_builder *b, int64_t bucket_bytes, bool cli
   free(ready);
   DT_TRY(status);
   DT_TRY(make_pass_section(b, list));
-  return make_step_section(b, clip, list);
+  return make_step_section(b, norm_first, list);
 }
 
-dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, bool clip) {
+dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, bool norm_first) {
   dt_instr_list list = {0};
   dt_status status;
   if (b->mode == DT_PROGRAM_TRAIN) {
-    status = schedule_training(b, bucket_bytes, clip, &list);
+    status = schedule_training(b, bucket_bytes, norm_first, &list);
   } else {
     list = b->pass;
     b->pass = (dt_instr_list){0};

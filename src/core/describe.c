@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "core/layer.h"
+#include "core/memory.h"
+#include "core/optimizer.h"
 #include "core/schedule.h"
 
 /* --- numbers for people --- */
@@ -69,10 +71,17 @@ static bool ends_forward(dt_op op) {
   return op == DT_OP_LOSS || op == DT_OP_SCORE || op == DT_OP_SOFTMAX;
 }
 
+/* Of an activation. */
+static int64_t element_bytes(const dt_device *device) {
+  enum { SLOTS = 1024 };
+  dt_shape one = {.ndim = 1, .dim = {1}};
+  return (int64_t)device->ops->buffer_bytes(device, DT_BUF_VALUE, &one, SLOTS, 1) / SLOTS;
+}
+
 static int64_t sample_bytes(const dt_program *program, const dt_device *device, int id) {
   if (id < 0) return 0;
   const dt_buffer *buffer = &program->buffer[id];
-  if (buffer->kind == DT_BUF_VALUE) return dt_shape_count(&buffer->shape) * (int64_t)dt_dtype_bytes(device->ops->dtype);
+  if (buffer->kind == DT_BUF_VALUE) return dt_shape_count(&buffer->shape) * element_bytes(device);
   return buffer->kind == DT_BUF_INDEX ? dt_shape_count(&buffer->shape) : 0;
 }
 
@@ -162,24 +171,30 @@ static void print_memory(const char *what, const char *how, double bytes, FILE *
   fprintf(out, "%-20s  %-44s  %20s  %10s\n", what, how, grouped((int64_t)bytes, exact), bytes_text(bytes, rounded));
 }
 
-void dt_describe_memory(const dt_program *program, const dt_device *device, int nodes, int slots, FILE *out) {
-  double element = (double)dt_dtype_bytes(device->ops->dtype);
-  double params = (double)program->param_elements * element, states = (double)program->state_elements * element;
-  double gradients = (double)program->grad_elements * nodes * element;
+void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *tree, const dt_program *train,
+                        const dt_program *eval, FILE *out) {
+  dt_memory m = dt_memory_of(device, spec, tree, train, eval);
+  int slots = ((const dt_optimizer *)spec->optimizer.kind->impl)->slots, nodes = tree->nodes_max;
   char how[128], count[NUMBER_TEXT], naive[NUMBER_TEXT];
   fprintf(out, "%-20s  %-44s  %20s\n", "memory of a rank", "", "bytes");
-  snprintf(how, sizeof how, "%s elements of %s", grouped(program->param_elements, count), dt_dtype_name(device->ops->dtype));
-  print_memory("parameters", how, params, out);
-  snprintf(how, sizeof how, "%s elements x %d %s of the tree", grouped(program->grad_elements, count), nodes,
+  snprintf(how, sizeof how, "%s elements of %s", grouped(train->param_elements, count), dt_dtype_name(device->ops->dtype));
+  print_memory("parameters", how, (double)m.params, out);
+  snprintf(how, sizeof how, "%s elements x %d %s of the tree", grouped(train->grad_elements, count), nodes,
            nodes == 1 ? "node" : "nodes");
-  print_memory("gradients", how, gradients, out);
+  print_memory("gradients", how, (double)m.gradients, out);
   snprintf(how, sizeof how, "%d %s for each parameter", slots, slots == 1 ? "slot" : "slots");
-  print_memory("optimizer", how, params * slots, out);
-  print_memory("running statistics", "", states, out);
-  snprintf(how, sizeof how, "%d x %" PRId64 " samples; without sharing %s", program->pass_shards, program->shard_slots,
-           bytes_text((double)program->arena_naive_bytes, naive));
-  print_memory("activations", how, (double)program->arena_bytes, out);
-  print_memory("total", "", params * (1 + slots) + gradients + states + (double)program->arena_bytes, out);
+  print_memory("optimizer", how, (double)m.slots, out);
+  print_memory("running statistics", "", (double)m.states, out);
+  snprintf(how, sizeof how, "%d x %" PRId64 " samples; without sharing %s", train->pass_shards, train->shard_slots,
+           bytes_text((double)train->arena_naive_bytes, naive));
+  print_memory("activations", how, (double)m.activations, out);
+  print_memory("evaluation", "its activations", (double)m.evaluation, out);
+  if (m.device > 0) print_memory("device", "inputs on their way, parameters in half", (double)m.device, out);
+  print_memory("total", "", (double)m.total, out);
+  size_t room, all;
+  if (device->ops->memory == NULL || device->ops->memory(device, &room, &all) != DT_OK) return;
+  snprintf(how, sizeof how, "%s", device->title != NULL ? device->title : device->ops->name);
+  print_memory("of", how, (double)all, out);
 }
 
 /* --- schedule --- */

@@ -9,8 +9,9 @@
  * two; only convolutions and linear layers are counted), and the bytes of activations that one sample leaves for backward. A
  * layer that was fused into another leaves none. */
 void dt_describe_layers(const dt_graph *graph, const dt_program *program, const dt_device *device, FILE *out);
-/* The memory of one rank to the byte; nodes is the number of gradient nodes, slots that of the optimizer. */
-void dt_describe_memory(const dt_program *program, const dt_device *device, int nodes, int slots, FILE *out);
+/* The memory of one rank to the byte, data set and libraries left out. */
+void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *tree, const dt_program *train,
+                        const dt_program *eval, FILE *out);
 /* The learning rate over the whole training, drawn in text. Data are not read, so where the config counts in epochs the curve
  * takes an epoch for 100 global batches. */
 void dt_describe_schedule(const dt_spec *spec, FILE *out);

@@ -192,11 +192,17 @@ static dt_status build(dt_graph_builder *b) {
   return dt_graph_add(b, &spec->model.loss, "loss", node, &node);
 }
 
+static void add_loss_scale(dt_node *loss) {
+  loss->state[loss->state_count++] = (dt_param_decl){
+      .role = DT_LOSS_SCALE_ROLE, .shape = {.ndim = 1, .dim = {DT_LOSS_SCALE_COUNT}}, .init = DT_INIT_LOSS_SCALE};
+}
+
 dt_status dt_graph_create(const dt_config *config, dt_graph **out) {
   owned_graph *owned;
   DT_TRY(dt_alloc(1, sizeof *owned, &owned));
   dt_graph_builder b = {.config = config, .owned = owned};
   dt_status status = build(&b);
+  if (status == DT_OK && dt_config_spec(config)->precision == DT_FP16) add_loss_scale(&b.node[b.count - 1]);
   owned->graph = (dt_graph){.node = b.node, .count = b.count};
   *out = &owned->graph;
   if (status != DT_OK) dt_graph_destroy(out);

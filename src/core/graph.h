@@ -10,7 +10,19 @@
 
 enum { DT_NODE_INPUTS = 8, DT_NODE_PARAMS = 4, DT_NODE_STATES = 2 };
 
-typedef enum dt_init_rule { DT_INIT_ZERO, DT_INIT_ONE, DT_INIT_KAIMING_UNIFORM } dt_init_rule;
+typedef enum dt_init_rule { DT_INIT_ZERO, DT_INIT_ONE, DT_INIT_KAIMING_UNIFORM, DT_INIT_LOSS_SCALE } dt_init_rule;
+
+/* The state of loss scaling (fp16), of the loss node: gradients are computed times a scale that grows while they stay finite.
+ */
+#define DT_LOSS_SCALE_ROLE "loss_scale"
+enum {
+  DT_LOSS_SCALE_NEXT,  /* the scale of the next step */
+  DT_LOSS_SCALE_STEPS, /* steps since it last changed */
+  DT_LOSS_SCALE_SKIP,  /* 1 when this step's update is skipped */
+  DT_LOSS_SCALE_USED,  /* the scale of this step's gradients */
+  DT_LOSS_SCALE_COUNT
+};
+static const float dt_loss_scale_first = 65536;
 
 /* A trained parameter or a state tensor (running statistics) of a node. */
 typedef struct dt_param_decl {

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/memory.h"
+#include "core/plugin.h"
 #include "core/trainer.h"
+#include "core/units.h"
 
 int dt_cores_available(void) {
   cpu_set_t set;
@@ -29,7 +32,7 @@ dt_status dt_device_create(const dt_spec *spec, int local_rank, int local_size, 
   missing[0] = '\0';
   if (spec->device == DT_DEVICE_GPU) return dt_gpu_create(&options, out);
   if (spec->device == DT_DEVICE_REFERENCE) return dt_reference_create(&options, out);
-  if (spec->device == DT_DEVICE_AUTO) {
+  if (spec->device == DT_DEVICE_AUTO && dt_plugin_exists()) {
     if (dt_gpu_create(&options, out) == DT_OK) return DT_OK;
     snprintf(missing, DT_MISSING_TEXT, "%s", dt_error_text());
     dt_error_clear();
@@ -115,10 +118,15 @@ static dt_status make_clock(dt_job *job) {
   return DT_OK;
 }
 
+int dt_job_pass_shards(const dt_spec *spec, const dt_device *device) {
+  int wanted = (int)spec->train.pass_shards, most = device->ops->pass_shards;
+  return most > 0 && (wanted == 0 || wanted > most) ? most : wanted;
+}
+
 static dt_status make_programs(dt_job *job) {
   const dt_spec *spec = job->spec;
   int shards = (int)spec->train.shards;
-  DT_TRY(dt_tree_create(shards, job->comm->size, job->comm->rank, (int)spec->train.pass_shards, &job->tree));
+  DT_TRY(dt_tree_create(shards, job->comm->size, job->comm->rank, dt_job_pass_shards(spec, job->device), &job->tree));
   if (job->kind == DT_JOB_TRAIN) {
     DT_TRY(dt_program_create(job->graph, spec, job->device, DT_PROGRAM_TRAIN, job->tree->pass_shards, &job->program[0]));
   }
@@ -144,13 +152,17 @@ static dt_status print_common(const dt_job *job, char **out_text) {
   size_t bytes = 0;
   FILE *memory = open_memstream(out_text, &bytes);
   DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the agreement");
-  fprintf(memory, "dtrain: %s\ndevice: %s\n", DTRAIN_VERSION, job->device->ops->name);
+  const dt_device *device = job->device;
+  fprintf(memory, "dtrain: %s\ndevice: %s\n", DTRAIN_VERSION, device->ops->name);
+  if (device->unit != NULL) fprintf(memory, "device: %s, %s\n", device->kernels, device->library);
   if (job->train != NULL)
     fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
   if (job->eval != NULL)
     fprintf(memory, "data.eval: %s, hash %016llx\n", job->eval->source, (unsigned long long)job->eval->hash);
   for (int i = 0; i < 2; i++) {
-    if (job->program[i] != NULL) dt_program_print(job->program[i], false, memory);
+    if (job->program[i] == NULL) continue;
+    dt_program_print(job->program[i], false, memory);
+    if (device->ops->print_plans != NULL) device->ops->print_plans(device, job->program[i], memory);
   }
   DT_REQUIRE(fclose(memory) == 0, DT_MEMORY, "no memory for the agreement");
   return DT_OK;
@@ -195,6 +207,48 @@ dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, 
                           (int)spec->data.prefetch * passes, (int)spec->data.threads, out);
 }
 
+/* Data sets go into the device's memory, where there is room beside what is yet to be allocated. */
+static dt_status hold_data(dt_job *job) {
+  const dt_device_ops *ops = job->device->ops;
+  dt_dataset *sets[] = {job->train, job->eval};
+  if (ops->hold == NULL || !job->spec->data.resident) return DT_OK;
+  for (int i = 0; i < 2; i++) {
+    if (sets[i] == NULL) continue;
+    dt_samples samples = {.pixels = sets[i]->pixels,
+                          .values = sets[i]->values,
+                          .count = sets[i]->count,
+                          .elements = dt_shape_count(&sets[i]->shape)};
+    DT_TRY(ops->hold(job->device, &samples, 0, &sets[i]->held));
+  }
+  return DT_OK;
+}
+
+/* What needs memory of the device, after it was found that all of it fits: the replica and its passes before the data. */
+static dt_status set_up_device(dt_job *job) {
+  DT_TRY(make_executors(job));
+  return hold_data(job);
+}
+
+static dt_status make_reducer(dt_job *job) {
+  dt_reducer_options options = {.tree = job->tree,
+                                .mode = job->spec->comm.reduce,
+                                .transport = job->spec->comm.transport,
+                                .dtype = job->device->ops->dtype,
+                                .bucket = job->program[0]->bucket,
+                                .bucket_count = job->program[0]->bucket_count,
+                                .node_elements = job->program[0]->grad_elements};
+  if (job->device->ops->reducer_create != NULL) {
+    return job->device->ops->reducer_create(job->device, job->comm, &options, &job->reducer);
+  }
+  return job->comm->ops->reducer_create(job->comm, &options, &job->reducer);
+}
+
+/* Several ranks on one GPU: where gradients are staged through the host, or NCCL was told that it may. */
+static bool may_share_units(const dt_spec *spec) {
+  const char *allowed = getenv("NCCL_MULTI_RANK_GPU_ENABLE");
+  return spec->comm.transport == DT_TRANSPORT_STAGED || (allowed != NULL && strcmp(allowed, "1") == 0);
+}
+
 dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out) {
   dt_job *job = NULL;
   dt_status status = dt_alloc(1, sizeof *job, &job);
@@ -203,18 +257,12 @@ dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind
     status = set_up_alone(job, on_train);
   }
   DT_TRY_GOTO(failed, dt_comm_agree(comm, status));
+  DT_TRY_GOTO(failed, dt_units_agree(comm, job->device, may_share_units(job->spec), &job->units));
   DT_TRY_GOTO(failed, agree_on_everything(job));
-  if (kind == DT_JOB_TRAIN) {
-    dt_reducer_options options = {.tree = job->tree,
-                                  .mode = job->spec->comm.reduce,
-                                  .transport = job->spec->comm.transport,
-                                  .dtype = job->device->ops->dtype,
-                                  .bucket = job->program[0]->bucket,
-                                  .bucket_count = job->program[0]->bucket_count,
-                                  .node_elements = job->program[0]->grad_elements};
-    DT_TRY_GOTO(failed, dt_comm_agree(comm, comm->ops->reducer_create(comm, &options, &job->reducer)));
-  }
-  DT_TRY_GOTO(failed, dt_comm_agree(comm, make_executors(job)));
+  DT_TRY_GOTO(failed, dt_comm_agree(comm, dt_memory_check(job->device, job->spec, job->graph, job->tree, job->program[0],
+                                                          job->program[1])));
+  if (kind == DT_JOB_TRAIN) DT_TRY_GOTO(failed, dt_comm_agree(comm, make_reducer(job)));
+  DT_TRY_GOTO(failed, dt_comm_agree(comm, set_up_device(job)));
   *out = job;
   return DT_OK;
 failed:
@@ -231,11 +279,14 @@ void dt_job_destroy(dt_job **pointer) {
   if (job->reducer != NULL) job->reducer->ops->destroy(&job->reducer);
   dt_program_destroy(&job->program[1]);
   dt_program_destroy(&job->program[0]);
+  if (job->eval != NULL && job->eval->held != NULL) job->device->ops->release(job->device, job->eval->held);
+  if (job->train != NULL && job->train->held != NULL) job->device->ops->release(job->device, job->train->held);
   dt_dataset_destroy(&job->eval);
   dt_dataset_destroy(&job->train);
   dt_tree_destroy(&job->tree);
   dt_graph_destroy(&job->graph);
   if (job->device != NULL) job->device->ops->destroy(&job->device);
+  free(job->units);
   free(job->model);
   free(job->config_text);
   free(job->shift);

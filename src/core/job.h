@@ -21,6 +21,7 @@ typedef struct dt_job {
   int threads;
   dt_device *device;
   char missing[DT_MISSING_TEXT]; /* why an automatic choice fell on the cpu */
+  char *units;                   /* the table of ranks and their hardware, on rank 0; NULL = none */
   dt_graph *graph;
   dt_tree *tree;
   dt_dataset *train, *eval; /* eval jobs load only what they score */
@@ -40,6 +41,8 @@ typedef struct dt_job {
 
 /* Cores this process may use; ranks of one host share them. */
 int dt_cores_available(void);
+/* The most shards that a pass may have, by the spec and the device; 0 = any. */
+int dt_job_pass_shards(const dt_spec *spec, const dt_device *device);
 /* The device a spec asks for, with threads shared out among the ranks of this host. model: dt_device_options.model. Where the
  * spec leaves the choice, a gpu if there is one, else the cpu, and `missing` (DT_MISSING_TEXT bytes) says what a gpu lacked; ""
  * otherwise. Not collective. Returns new. */

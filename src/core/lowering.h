@@ -58,8 +58,9 @@ static inline int dt_buffer_root(const dt_program *program, int buffer) {
 dt_status dt_fuse(dt_builder *b);
 
 /* Cuts the gradient block into buckets, and makes the program's final list: the pass section with COMBINE and REDUCE_BEGIN
- * where each bucket is complete, then the step section. clip: the norm is needed before the first update. */
-dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, bool clip);
+ * where each bucket is complete, then the step section. norm_first: the norm is needed before the first update (clipping, loss
+ * scaling). */
+dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, bool norm_first);
 
 /* Sizes from the device, lifetimes, and places in the arena. */
 dt_status dt_plan_memory(dt_builder *b);

@@ -42,6 +42,13 @@ static dt_status find_plugin(char *path) {
   DT_RAISE(DT_ENVIRONMENT, "no " FILE_NAME " beside the program: this dtrain was built without the CUDA Toolkit");
 }
 
+bool dt_plugin_exists(void) {
+  char path[PATH_MAX];
+  bool exists = find_plugin(path) == DT_OK;
+  if (!exists) dt_error_clear();
+  return exists;
+}
+
 static const dt_host host = {.error_set = dt_error_set_args, .alloc = dt_alloc, .agree = dt_comm_agree};
 
 /* The plug-in stays loaded: devices have its functions. */

@@ -23,6 +23,9 @@ typedef struct dt_plugin {
 
 enum { DT_PLUGIN_BYTES = sizeof(dt_device_ops) + sizeof(dt_program) + sizeof(dt_instr) + sizeof(dt_run) };
 
+/* Whether there is a plug-in to load: builds without the CUDA Toolkit have none. */
+bool dt_plugin_exists(void);
+
 /* The one symbol of the plug-in: `const dt_plugin *dt_gpu_plugin(void)`. */
 #define DT_PLUGIN_SYMBOL "dt_gpu_plugin"
 typedef const dt_plugin *dt_plugin_entry(void);

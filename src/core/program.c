@@ -67,7 +67,7 @@ static dt_status lower(dt_builder *b, const dt_spec *spec) {
   DT_TRY(emit_forward(b));
   if (b->mode == DT_PROGRAM_TRAIN) DT_TRY(emit_backward(b));
   DT_TRY(dt_fuse(b));
-  DT_TRY(dt_schedule_buckets(b, spec->comm.bucket_bytes, spec->train.clip_norm > 0));
+  DT_TRY(dt_schedule_buckets(b, spec->comm.bucket_bytes, spec->train.clip_norm > 0 || spec->precision == DT_FP16));
   return dt_plan_memory(b);
 }
 

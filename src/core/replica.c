@@ -86,6 +86,8 @@ static float first_value(uint64_t seed, const dt_param_decl *decl, int index, in
       return 0;
     case DT_INIT_ONE:
       return 1;
+    case DT_INIT_LOSS_SCALE:
+      return element == DT_LOSS_SCALE_NEXT || element == DT_LOSS_SCALE_USED ? dt_loss_scale_first : 0;
     case DT_INIT_KAIMING_UNIFORM:
       break;
   }

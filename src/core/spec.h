@@ -45,6 +45,7 @@ typedef struct dt_spec {
     dt_choices augment;    /* kinds: dt_augment_kinds, applied in order to training samples */
     dt_reals mean, std;    /* per channel, in units of pixel / 255; empty = measured on the training set */
     bool shuffle;
+    bool resident;    /* a gpu keeps the data set in its memory where it fits */
     int last_batch;   /* dt_last_batch */
     int64_t prefetch; /* batches read ahead */
     int64_t threads;  /* prefetch threads */

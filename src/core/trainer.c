@@ -252,6 +252,8 @@ static dt_status start_record(dt_trainer *t) {
                 job->spec->name, facts.ranks, facts.ranks == 1 ? "" : "s", facts.threads, facts.threads == 1 ? "" : "s",
                 facts.device_name, (long long)facts.parameters, (long long)job->train->count, facts.shards,
                 (long long)job->spec->train.global_batch);
+  if (job->missing[0] != '\0') dt_record_say(t->record, "no gpu, so the cpu: %s", job->missing);
+  if (job->units != NULL) dt_record_say(t->record, "%s", job->units);
   if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
     dt_record_say(t->record, "schedule.scaling: peak learning rate %g", job->lr.peak);
   }

@@ -86,25 +86,25 @@ static dt_status dt_launch(const char *name, const char *file, int line, void (*
 #define DT_LAUNCH(kernel, ...) DT_TRY(dt_launch(#kernel, __FILE__, __LINE__, kernel, __VA_ARGS__))
 
 /* Runs `body` with T as the run's value type. */
-#define DT_WITH_TYPE(type, ...)        \
-  do {                                 \
-    switch (type) {                    \
-      case DT_GPU_F32: {               \
-        using T = float;               \
-        __VA_ARGS__;                   \
-        break;                         \
-      }                                \
-      case DT_GPU_BF16: {              \
-        using T = __nv_bfloat16;       \
-        __VA_ARGS__;                   \
-        break;                         \
-      }                                \
-      case DT_GPU_F16: {               \
-        using T = __half;              \
-        __VA_ARGS__;                   \
-        break;                         \
-      }                                \
-    }                                  \
+#define DT_WITH_TYPE(type, ...)  \
+  do {                           \
+    switch (type) {              \
+      case DT_GPU_F32: {         \
+        using T = float;         \
+        __VA_ARGS__;             \
+        break;                   \
+      }                          \
+      case DT_GPU_BF16: {        \
+        using T = __nv_bfloat16; \
+        __VA_ARGS__;             \
+        break;                   \
+      }                          \
+      case DT_GPU_F16: {         \
+        using T = __half;        \
+        __VA_ARGS__;             \
+        break;                   \
+      }                          \
+    }                            \
   } while (0)
 
 #endif

@@ -28,10 +28,11 @@ static void net_parse(net *n) {
                        "  eval: {idx: {images: none, labels: none}}\n"
                        "model: {input: [%s], layers: %s, loss: cross_entropy}\n"
                        "train: {global_batch: %lld, shards: %d, clip_norm: %s, length: 1 steps}\n"
+                       "precision: %s\n"
                        "optimizer: %s\n"
                        "schedule: {lr: 0.1}\n",
                        o->input, o->layers, (long long)o->global_batch, o->shards, clip,
-                       o->optimizer != NULL ? o->optimizer : "{sgd: {}}");
+                       o->precision != NULL ? o->precision : "fp32", o->optimizer != NULL ? o->optimizer : "{sgd: {}}");
   assert_true(bytes > 0);
   NET_OK(dt_config_parse("test.yaml", text, (size_t)bytes, NULL, 0, &n->config));
   free(text);
@@ -48,7 +49,11 @@ static void net_make_reducer(net *n) {
       .node_elements = n->train->grad_elements,
   };
   NET_OK(dt_comm_self_create(&n->comm));
-  NET_OK(n->comm->ops->reducer_create(n->comm, &options, &n->reducer));
+  if (n->device->ops->reducer_create != NULL) {
+    NET_OK(n->device->ops->reducer_create(n->device, n->comm, &options, &n->reducer));
+  } else {
+    NET_OK(n->comm->ops->reducer_create(n->comm, &options, &n->reducer));
+  }
 }
 
 /* Elements of an input sample, and its channels. */
@@ -80,27 +85,22 @@ static void net_make_batch(net *n) {
   };
 }
 
-static void net_bind(net *n, dt_executor *executor) {
-  dt_run *run = dt_executor_run_state(executor);
-  run->blocks.scale = n->scale;
-  run->blocks.shift = n->shift;
-}
-
 void net_open(net *n, const net_options *options) {
   *n = (net){.options = *options};
-  dt_device_options device = {.threads = options->threads > 0 ? options->threads : 1};
   net_parse(n);
+  dt_device_options device = {.threads = options->threads > 0 ? options->threads : 1, .precision = n->spec->precision};
   NET_OK(options->device(&device, &n->device));
   NET_OK(dt_graph_create(n->config, &n->graph));
-  NET_OK(dt_tree_create(options->shards, 1, 0, options->pass_shards, &n->tree));
+  int most = n->device->ops->pass_shards;
+  NET_OK(dt_tree_create(options->shards, 1, 0, most > 0 ? most : options->pass_shards, &n->tree));
   NET_OK(dt_program_create(n->graph, n->spec, n->device, DT_PROGRAM_TRAIN, n->tree->pass_shards, &n->train));
   NET_OK(dt_program_create(n->graph, n->spec, n->device, DT_PROGRAM_EVAL, n->tree->pass_shards, &n->eval));
   net_make_reducer(n);
   NET_OK(dt_executor_create(n->device, n->train, n->tree, n->reducer, n->spec, NULL, &n->trainer));
   NET_OK(dt_executor_create(n->device, n->eval, n->tree, NULL, n->spec, n->trainer, &n->scorer));
   net_make_batch(n);
-  net_bind(n, n->trainer);
-  net_bind(n, n->scorer);
+  NET_OK(dt_executor_set_normalisation(n->trainer, n->scale, n->shift));
+  NET_OK(dt_executor_set_normalisation(n->scorer, n->scale, n->shift));
 }
 
 void net_close(net *n) {
@@ -124,25 +124,55 @@ static char *net_block_address(const net *n, net_block block, int64_t offset) {
   return base[block] + (size_t)offset * dt_dtype_bytes(n->device->ops->dtype);
 }
 
+/* Where element e of a parameter lies in it on the device: [O, I, KH, KW] as [O, KH, KW, I] where channels come last. */
+static int64_t net_place(const net *n, const dt_param *param, int64_t e) {
+  if (!n->device->ops->channels_last || param->shape.ndim != 4) return e;
+  int64_t inputs = param->shape.dim[1], window = param->shape.dim[2] * param->shape.dim[3];
+  int64_t o = e / (inputs * window), i = e / window % inputs, k = e % window;
+  return (o * window + k) * inputs + i;
+}
+
+/* Brings whole parameters among the `count` elements from `offset` on into the device's order, or back. */
+static void net_turn(const net *n, net_block block, int64_t offset, int64_t count, double *value, bool to_device) {
+  for (int p = 0; block != NET_STATE && p < n->train->param_count; p++) {
+    const dt_param *param = &n->train->param[p];
+    if (param->offset < offset || param->offset + param->count > offset + count) continue;
+    double *at = value + param->offset - offset, *copy = net_memory((size_t)param->count * sizeof(double));
+    memcpy(copy, at, (size_t)param->count * sizeof(double));
+    for (int64_t e = 0; e < param->count; e++) {
+      int64_t place = net_place(n, param, e);
+      at[to_device ? place : e] = copy[to_device ? e : place];
+    }
+    free(copy);
+  }
+}
+
 void net_read(const net *n, net_block block, int64_t offset, int64_t count, double *out) {
   size_t bytes = (size_t)count * dt_dtype_bytes(n->device->ops->dtype);
   void *raw = net_memory(bytes);
   NET_OK(n->device->ops->download(n->device, raw, net_block_address(n, block, offset), bytes));
   for (int64_t i = 0; i < count; i++) out[i] = n->device->ops->dtype == DT_F32 ? ((float *)raw)[i] : ((double *)raw)[i];
+  net_turn(n, block, offset, count, out, false);
   free(raw);
 }
 
 void net_write(const net *n, net_block block, int64_t offset, int64_t count, const double *in) {
   size_t bytes = (size_t)count * dt_dtype_bytes(n->device->ops->dtype);
   void *raw = net_memory(bytes);
+  double *turned = net_memory((size_t)count * sizeof(double));
+  memcpy(turned, in, (size_t)count * sizeof(double));
+  net_turn(n, block, offset, count, turned, true);
   for (int64_t i = 0; i < count; i++) {
     if (n->device->ops->dtype == DT_F32) {
-      ((float *)raw)[i] = (float)in[i];
+      ((float *)raw)[i] = (float)turned[i];
     } else {
-      ((double *)raw)[i] = in[i];
+      ((double *)raw)[i] = turned[i];
     }
   }
+  dt_run *run = dt_executor_run_state(n->trainer);
   NET_OK(n->device->ops->upload(n->device, net_block_address(n, block, offset), raw, bytes));
+  if (n->device->ops->refresh != NULL) NET_OK(n->device->ops->refresh(run));
+  free(turned);
   free(raw);
 }
 

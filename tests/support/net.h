@@ -15,6 +15,7 @@ typedef struct net_options {
   bool pixels; /* bytes come in, not floats */
   dt_status (*device)(const dt_device_options *options, dt_device **out);
   int threads;
+  const char *precision; /* NULL = fp32 */
 } net_options;
 
 typedef struct net {

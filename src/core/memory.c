@@ -1,0 +1,74 @@
+#include "core/memory.h"
+
+#include "core/optimizer.h"
+
+static size_t bound_bytes(const dt_device *device, const dt_program *program, int passes) {
+  return device->ops->bound_bytes != NULL && program != NULL ? device->ops->bound_bytes(device, program, passes) : 0;
+}
+
+dt_memory dt_memory_of(const dt_device *device, const dt_spec *spec, const dt_tree *tree, const dt_program *train,
+                       const dt_program *eval) {
+  const dt_program *any = train != NULL ? train : eval;
+  size_t element = dt_dtype_bytes(device->ops->dtype);
+  dt_memory m = {.params = (size_t)any->param_elements * element, .states = (size_t)any->state_elements * element};
+  if (train != NULL) {
+    m.slots = m.params * (size_t)((const dt_optimizer *)spec->optimizer.kind->impl)->slots;
+    m.gradients = (size_t)tree->nodes_max * (size_t)train->grad_elements * element;
+    m.activations = train->arena_bytes;
+  }
+  if (eval != NULL) m.evaluation = eval->arena_bytes;
+  m.device = bound_bytes(device, train, tree->pass_count) + bound_bytes(device, eval, 1);
+  m.total = m.params + m.slots + m.states + m.gradients + m.activations + m.evaluation + m.device;
+  return m;
+}
+
+/* Bytes that a training with this global batch would take; 0 when it cannot be planned. */
+static size_t bytes_with_batch(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
+                               int64_t batch) {
+  dt_spec smaller = *spec;
+  dt_program *train = NULL, *eval = NULL;
+  size_t total = 0;
+  smaller.train.global_batch = batch;
+  if (dt_program_create(graph, &smaller, device, DT_PROGRAM_TRAIN, tree->pass_shards, &train) == DT_OK &&
+      dt_program_create(graph, &smaller, device, DT_PROGRAM_EVAL, tree->pass_shards, &eval) == DT_OK) {
+    total = dt_memory_of(device, &smaller, tree, train, eval).total;
+  }
+  dt_program_destroy(&eval);
+  dt_program_destroy(&train);
+  return total;
+}
+
+/* The largest multiple of the number of shards; 0 when not even one sample a shard fits. */
+static int64_t find_largest_batch(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
+                                  size_t room) {
+  int64_t shards = spec->train.shards, fits = 0, too_large = (spec->train.global_batch + shards - 1) / shards;
+  while (too_large - fits > 1) {
+    int64_t middle = fits + (too_large - fits) / 2;
+    size_t total = bytes_with_batch(device, spec, graph, tree, middle * shards);
+    if (total > 0 && total <= room) {
+      fits = middle;
+    } else {
+      too_large = middle;
+    }
+  }
+  return fits * shards;
+}
+
+dt_status dt_memory_check(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
+                          const dt_program *train, const dt_program *eval) {
+  size_t room, all;
+  if (device->ops->memory == NULL) return DT_OK;
+  DT_TRY(device->ops->memory(device, &room, &all));
+  dt_memory need = dt_memory_of(device, spec, tree, train, eval);
+  if (need.total <= room) return DT_OK;
+  int64_t batch = train != NULL ? find_largest_batch(device, spec, graph, tree, room) : 0;
+  if (batch > 0) {
+    DT_RAISE(
+        DT_MEMORY,
+        "train.global_batch: found %lld, which needs %zu bytes of this device's memory; %zu of %zu are free; expected %lld at "
+        "most, or more ranks, or precision bf16",
+        (long long)spec->train.global_batch, need.total, room, all, (long long)batch);
+  }
+  DT_RAISE(DT_MEMORY, "the network needs %zu bytes of this device's memory, whatever the batch; %zu of %zu are free",
+           need.total, room, all);
+}

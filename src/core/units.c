@@ -1,0 +1,57 @@
+#include "core/units.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct unit {
+  char host[64], id[96], title[160];
+} unit;
+
+static void fill(unit *u, const dt_device *device) {
+  gethostname(u->host, sizeof u->host - 1);
+  snprintf(u->id, sizeof u->id, "%s", device->unit);
+  snprintf(u->title, sizeof u->title, "%s", device->title);
+}
+
+static dt_status refuse_doubles(const unit *u, int size) {
+  for (int a = 0; a < size; a++) {
+    for (int b = a + 1; b < size; b++) {
+      DT_REQUIRE(strcmp(u[a].id, u[b].id) != 0, DT_ENVIRONMENT,
+                 "ranks %d and %d share %s on %s (%s): found %d ranks, expected one a GPU; start fewer ranks, look at "
+                 "CUDA_VISIBLE_DEVICES, or let them share it with comm.transport: staged",
+                 a, b, u[a].title, u[a].host, u[a].id, size);
+    }
+  }
+  return DT_OK;
+}
+
+static dt_status print_table(const unit *u, int size, char **out) {
+  size_t bytes;
+  FILE *memory = open_memstream(out, &bytes);
+  DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the table of ranks");
+  for (int r = 0; r < size; r++) {
+    fprintf(memory, "%srank %d: %s, %s, %s", r > 0 ? "\n" : "", r, u[r].host, u[r].title, u[r].id);
+  }
+  DT_REQUIRE(fclose(memory) == 0, DT_MEMORY, "no memory for the table of ranks");
+  return DT_OK;
+}
+
+dt_status dt_units_agree(dt_comm *comm, const dt_device *device, bool shared, char **out_table) {
+  unit own, *all = NULL;
+  *out_table = NULL;
+  int64_t with_unit = device->unit != NULL;
+  DT_TRY(comm->ops->allreduce_i64(comm, &with_unit, 1, DT_SUM));
+  if (with_unit < comm->size) return DT_OK; /* devices of other kinds are noticed when ranks agree on their set-up */
+  memset(&own, 0, sizeof own);
+  fill(&own, device);
+  dt_status status = dt_comm_agree(comm, dt_alloc((size_t)comm->size, sizeof *all, &all));
+  if (status == DT_OK) status = comm->ops->gather(comm, &own, sizeof own, all, 0);
+  if (status == DT_OK) {
+    dt_status found = comm->rank == 0 && !shared ? refuse_doubles(all, comm->size) : DT_OK;
+    if (found == DT_OK && comm->rank == 0) found = print_table(all, comm->size, out_table);
+    status = dt_comm_agree(comm, found);
+  }
+  free(all);
+  return status;
+}
