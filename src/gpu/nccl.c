@@ -1,0 +1,221 @@
+/* The communicator.
+ *
+ * Invariants
+ * 1. No call waits without a deadline: the communicator is made non-blocking, and its state is polled.
+ * 2. Ranks fail together: each part of the set-up is agreed on over the host communicator before the next begins.
+ * 3. A rank that knows a cause speaks before those that only hear its echo (a remote error, a wait that ends): the echo waits
+ *    ECHO_SECONDS, in which the other ends the job.
+ * 4. Abort and destroy may hang inside NCCL: they run on a thread that can be left behind. */
+#include "gpu/nccl.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/clock.h"
+#include "gpu/reducer.h"
+
+#define TIMEOUT_VARIABLE "DTRAIN_NCCL_TIMEOUT"
+enum { TIMEOUT_SECONDS = 120, CLOSE_SECONDS = 5, ECHO_SECONDS = 3, POLL_NS = 200000 };
+
+struct dt_nccl {
+  ncclComm_t comm;
+  int device; /* of CUDA */
+  int rank, size;
+  double timeout;    /* seconds */
+  bool failed;       /* only abort can end it */
+  double echo_since; /* clock at which a remote error was first seen; 0 = none */
+};
+
+ncclComm_t dt_nccl_comm(const dt_nccl *nccl) {
+  return nccl->comm;
+}
+
+/* --- errors --- */
+
+/* Which status an error of NCCL becomes, told from its code, else from a part of its text. */
+static const struct {
+  const char *part;
+  dt_status status;
+} causes[] = {
+    {"Duplicate GPU", DT_ENVIRONMENT},
+    {"out of memory", DT_MEMORY},
+};
+
+#define DUPLICATE_REMEDY                                                                              \
+  "; give each rank a GPU of its own, or set comm.transport: staged, or use NCCL 2.30 or newer with " \
+  "NCCL_MULTI_RANK_GPU_ENABLE=1"
+
+static dt_status raise(dt_nccl *nccl, ncclResult_t code, const char *call, const char *file, int line) {
+  const char *text = ncclGetLastError(nccl->comm);
+  dt_status status = code == ncclRemoteError ? DT_PEER : DT_ENVIRONMENT;
+  const char *remedy = "";
+  if (text == NULL) text = "";
+  for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
+    if (strstr(text, causes[i].part) == NULL) continue;
+    status = causes[i].status;
+    if (i == 0) remedy = DUPLICATE_REMEDY;
+    break;
+  }
+  nccl->failed = true;
+  int length = (int)strcspn(text, "\n");
+  return dt_error_set(status, file, line, "NCCL: %.*s failed: %s%s%.*s%s", (int)strcspn(call, "("), call,
+                      ncclGetErrorString(code), length > 0 ? ": " : "", length, text, remedy);
+}
+
+dt_status dt_nccl_check(dt_nccl *nccl, ncclResult_t code, const char *call, const char *file, int line) {
+  if (code == ncclSuccess || code == ncclInProgress) return DT_OK;
+  return raise(nccl, code, call, file, line);
+}
+
+static dt_status raise_late(dt_nccl *nccl, const char *what, int line) {
+  nccl->failed = true;
+  return dt_error_set(DT_PEER, __FILE__, line,
+                      "%s has not ended for %g s: a rank is lost or behind (" TIMEOUT_VARIABLE " sets the limit in seconds)",
+                      what, nccl->timeout);
+}
+
+/* --- waiting --- */
+
+static void pause_briefly(void) {
+  nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+}
+
+/* The state of the communicator, or the code of asking for it. */
+static ncclResult_t state_of(const dt_nccl *nccl) {
+  ncclResult_t state = ncclSuccess;
+  ncclResult_t code = ncclCommGetAsyncError(nccl->comm, &state);
+  return code != ncclSuccess ? code : state;
+}
+
+dt_status dt_nccl_settle(dt_nccl *nccl, const char *what) {
+  double start = dt_clock_seconds();
+  ncclResult_t state;
+  while ((state = state_of(nccl)) == ncclInProgress) {
+    if (dt_clock_seconds() - start > nccl->timeout) return raise_late(nccl, what, __LINE__);
+    pause_briefly();
+  }
+  return dt_nccl_check(nccl, state, what, __FILE__, __LINE__);
+}
+
+dt_status dt_nccl_poll(dt_nccl *nccl, double waited_seconds) {
+  ncclResult_t state = state_of(nccl);
+  double now = dt_clock_seconds();
+  if (state == ncclRemoteError) {
+    if (nccl->echo_since == 0) nccl->echo_since = now;
+    if (now - nccl->echo_since < ECHO_SECONDS) return DT_OK;
+  }
+  DT_TRY(dt_nccl_check(nccl, state, "a step", __FILE__, __LINE__));
+  /* All ranks wait for the same step: one line is enough. */
+  double limit = nccl->timeout + (nccl->rank == 0 ? 0 : ECHO_SECONDS);
+  if (waited_seconds > limit) return raise_late(nccl, "a step", __LINE__);
+  return DT_OK;
+}
+
+/* --- set-up --- */
+
+static dt_status read_timeout(double *out) {
+  const char *text = getenv(TIMEOUT_VARIABLE);
+  *out = TIMEOUT_SECONDS;
+  if (text == NULL) return DT_OK;
+  char *end = NULL;
+  *out = strtod(text, &end);
+  DT_REQUIRE(end != text && *end == '\0' && isfinite(*out) && *out > 0, DT_ENVIRONMENT,
+             TIMEOUT_VARIABLE ": found '%s', expected a number of seconds above 0", text);
+  return DT_OK;
+}
+
+/* NCCL keeps its binary interface within a major version and adds to it with minor ones. */
+static dt_status check_version(dt_nccl *nccl) {
+  int found = 0;
+  DT_NCCL(nccl, ncclGetVersion(&found));
+  int major = found / 10000, minor = found / 100 % 100;
+  DT_REQUIRE(major == NCCL_MAJOR && minor >= NCCL_MINOR, DT_ENVIRONMENT,
+             "NCCL: found version %d.%d.%d, expected %d.%d or a newer %d.x, which this dtrain was built with; LD_LIBRARY_PATH "
+             "says which one is loaded",
+             major, minor, found % 100, NCCL_MAJOR, NCCL_MINOR, NCCL_MAJOR);
+  return DT_OK;
+}
+
+static dt_status prepare(const dt_gpu *gpu, const dt_comm *comm, dt_nccl **out, ncclUniqueId *id) {
+  dt_nccl *nccl = NULL;
+  DT_TRY(dt_alloc(1, sizeof *nccl, &nccl));
+  *out = nccl;
+  nccl->device = gpu->index;
+  nccl->rank = comm->rank;
+  nccl->size = comm->size;
+  DT_TRY(read_timeout(&nccl->timeout));
+  DT_TRY(check_version(nccl));
+  if (comm->rank == 0) DT_NCCL(nccl, ncclGetUniqueId(id));
+  return DT_OK;
+}
+
+static dt_status join(dt_nccl *nccl, ncclUniqueId id) {
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  DT_NCCL(nccl, ncclCommInitRankConfig(&nccl->comm, nccl->size, id, nccl->rank, &config));
+  return dt_nccl_settle(nccl, "ncclCommInitRankConfig");
+}
+
+/* Ranks that only know of each other's silence leave the word to those that know a cause. */
+static dt_status agree_on_cause(dt_comm *comm, dt_status status) {
+  DT_TRY(dt_comm_agree(comm, status == DT_PEER ? DT_OK : status));
+  return dt_comm_agree(comm, status);
+}
+
+dt_status dt_nccl_open(const dt_gpu *gpu, dt_comm *comm, dt_nccl **out) {
+  dt_status status = DT_OK;
+  ncclUniqueId id;
+  memset(&id, 0, sizeof id);
+  *out = NULL;
+  DT_TRY_GOTO(fail, dt_comm_agree(comm, prepare(gpu, comm, out, &id)));
+  DT_TRY_GOTO(fail, comm->ops->bcast(comm, &id, sizeof id, 0));
+  status = join(*out, id);
+  /* What has failed here is taken down before the ranks agree, so that it fails on those that wait for it. */
+  if (status != DT_OK) dt_nccl_close(out);
+  DT_TRY_GOTO(fail, agree_on_cause(comm, status));
+  return DT_OK;
+fail:
+  if (*out != NULL) (*out)->failed = true; /* the others do not join in */
+  dt_nccl_close(out);
+  return status;
+}
+
+/* --- tear-down --- */
+
+static void *end_communicator(void *context) {
+  dt_nccl *nccl = context;
+  cudaSetDevice(nccl->device);
+  if (nccl->failed) {
+    ncclCommAbort(nccl->comm);
+    return NULL;
+  }
+  ncclCommFinalize(nccl->comm);
+  while (state_of(nccl) == ncclInProgress) pause_briefly();
+  ncclCommDestroy(nccl->comm);
+  return NULL;
+}
+
+static bool end_in_time(dt_nccl *nccl) {
+  pthread_t thread;
+  struct timespec until;
+  if (nccl->comm == NULL) return true;
+  if (pthread_create(&thread, NULL, end_communicator, nccl) != 0) return false;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_sec += CLOSE_SECONDS;
+  if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0) return true;
+  pthread_detach(thread);
+  return false;
+}
+
+bool dt_nccl_close(dt_nccl **pointer) {
+  dt_nccl *nccl = *pointer;
+  if (nccl == NULL) return true;
+  *pointer = NULL;
+  bool ended = end_in_time(nccl);
+  if (ended) free(nccl);
+  return ended;
+}

@@ -1,0 +1,74 @@
+/* The reducer that goes through host memory.
+ *
+ * begin copies this rank's roots of a bucket to the host, waits for them and hands them to the communicator's own reducer,
+ * whose gradient block has the same nodes; end waits for the sum and enqueues the copy of node 0 back to the device. What is
+ * summed and in which order is the host reducer's, so the bits are those of the cpu.
+ *
+ * The host's elements of a bucket are read by end's copy until the next begin of that bucket has waited for the stream. */
+#include <stdlib.h>
+
+#include "core/spec.h"
+#include "gpu/reducer.h"
+
+typedef struct staged_reducer {
+  dt_gpu_reducer gpu;
+  dt_reducer *host;
+} staged_reducer;
+
+static float *host_gradient(const staged_reducer *r, int node, int64_t element) {
+  return (float *)r->host->gradient + node * r->gpu.options.node_elements + element;
+}
+
+static dt_status staged_begin(dt_reducer *reducer, int bucket) {
+  staged_reducer *r = (staged_reducer *)reducer;
+  const dt_tree *tree = r->gpu.options.tree;
+  const dt_bucket *b = &r->gpu.options.bucket[bucket];
+  size_t bytes = (size_t)b->count * sizeof(float);
+  cudaStream_t stream = dt_gpu_comm_stream(&r->gpu);
+  for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
+    int node = tree->roots[i].node;
+    DT_CUDA(cudaMemcpyAsync(host_gradient(r, node, b->first), dt_gpu_gradient(&r->gpu, node, b->first), bytes,
+                            cudaMemcpyDeviceToHost, stream));
+  }
+  DT_CUDA(cudaStreamSynchronize(stream));
+  return r->host->ops->begin(r->host, bucket);
+}
+
+static dt_status staged_end(dt_reducer *reducer, int bucket) {
+  staged_reducer *r = (staged_reducer *)reducer;
+  const dt_bucket *b = &r->gpu.options.bucket[bucket];
+  DT_TRY(r->host->ops->end(r->host, bucket));
+  reducer->wait_seconds = r->host->wait_seconds;
+  DT_CUDA(cudaMemcpyAsync(dt_gpu_gradient(&r->gpu, 0, b->first), host_gradient(r, 0, b->first),
+                          (size_t)b->count * sizeof(float), cudaMemcpyHostToDevice, dt_gpu_comm_stream(&r->gpu)));
+  return DT_OK;
+}
+
+/* The stream may still read the host's block. */
+static void staged_destroy(dt_reducer **reducer) {
+  staged_reducer *r = (staged_reducer *)*reducer;
+  if (r == NULL) return;
+  cudaStreamSynchronize(dt_gpu_comm_stream(&r->gpu));
+  if (r->host != NULL) r->host->ops->destroy(&r->host);
+  dt_gpu_reducer_free(&r->gpu);
+  *reducer = NULL;
+}
+
+static const dt_reducer_ops staged_ops = {.begin = staged_begin, .end = staged_end, .destroy = staged_destroy};
+
+static dt_status start(dt_device *device, dt_comm *comm, const dt_reducer_options *options, staged_reducer **out) {
+  DT_TRY(dt_alloc(1, sizeof **out, out));
+  return dt_gpu_reducer_start(&(*out)->gpu, &staged_ops, false, device, comm, options);
+}
+
+dt_status dt_staged_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {
+  staged_reducer *r = NULL;
+  dt_reducer_options host = *options;
+  if (host.transport == DT_TRANSPORT_STAGED) host.transport = DT_TRANSPORT_AUTO;
+  /* When one rank has no memory, none may go into making the host's reducer. */
+  dt_status status = dt_comm_agree(comm, start(device, comm, options, &r));
+  if (status == DT_OK) status = comm->ops->reducer_create(comm, &host, &r->host);
+  if (r != NULL) *out = &r->gpu.base;
+  if (status != DT_OK) staged_destroy(out);
+  return status;
+}
