@@ -9,10 +9,11 @@
 
 /* What a number is for; part of the key, so that two uses never share a stream. */
 typedef enum dt_rng_purpose {
-  DT_RNG_INIT = 1, /* a = parameter index, b = element / 4 */
-  DT_RNG_SHUFFLE,  /* a = epoch, b = half of a position, c = round of the Feistel network: see dt_permute */
-  DT_RNG_AUGMENT,  /* a = epoch, b = sample index in the data set, c = place in the list of augmentations */
-  DT_RNG_DROPOUT,  /* a = samples seen, b = (dropout layer << 32 | sample's place in the global batch), c = element / 4 */
+  DT_RNG_INIT = 1,  /* a = parameter index, b = element / 4 */
+  DT_RNG_SHUFFLE,   /* a = epoch, b = half of a position, c = round of the Feistel network: see dt_permute */
+  DT_RNG_AUGMENT,   /* a = epoch, b = sample index in the data set, c = place in the list of augmentations */
+  DT_RNG_DROPOUT,   /* a = samples seen, b = (dropout layer << 32 | sample's place in the global batch), c = element / 4 */
+  DT_RNG_SYNTHETIC, /* a = sample, b = 0: its bytes, c = byte / 16; b = 1: its label */
 } dt_rng_purpose;
 
 typedef struct dt_rng_block {

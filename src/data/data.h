@@ -28,7 +28,7 @@ typedef struct dt_dataset {
 typedef struct dt_format {
   dt_status (*load)(const void *attr, const char *dir, dt_dataset **out);
 } dt_format;
-extern const dt_kind *const dt_format_kinds[]; /* idx, cifar10 */
+extern const dt_kind *const dt_format_kinds[]; /* idx, cifar10, synthetic */
 
 /* dir is data.dir as written, "" when absent: a leading $NAME is expanded. Same errors as a format's. Returns new. */
 dt_status dt_dataset_load(const dt_choice *format, const char *dir, dt_dataset **out);

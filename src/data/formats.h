@@ -4,6 +4,6 @@
 
 #include "core/options.h"
 
-extern const dt_kind dt_format_idx, dt_format_cifar10;
+extern const dt_kind dt_format_idx, dt_format_cifar10, dt_format_synthetic;
 
 #endif

@@ -1,0 +1,100 @@
+/* The synthetic data set: the bytes are those of the published Philox, and bad shapes are refused. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/data.h"
+#include "support/unit.h"
+
+static dt_status parse(const char *train, dt_config **out) {
+  char text[1024];
+  snprintf(text, sizeof text,
+           "name: synthetic\ndata:\n  train: {synthetic: %s}\nmodel:\n  input: [3, 5, 7]\n  layers: [linear: 4]\n"
+           "train: {global_batch: 8, epochs: 1}\noptimizer: sgd\nschedule: {lr: 0.1}\n",
+           train);
+  dt_error_clear();
+  return dt_config_parse("c.yaml", text, strlen(text), NULL, 0, out);
+}
+
+static dt_dataset *load(const char *train) {
+  dt_config *config = NULL;
+  if (parse(train, &config) != DT_OK) fail_msg("%s", dt_error_text());
+  dt_dataset *dataset = NULL;
+  const dt_spec *spec = dt_config_spec(config);
+  assert_int_equal(dt_dataset_load(&spec->data.train, spec->data.dir, &dataset), DT_OK);
+  dt_config_destroy(&config);
+  return dataset;
+}
+
+/* Rebuilt from the generator itself, whose known answers test_rng.c has. */
+static void test_bytes(void **state) {
+  dt_dataset *dataset = load("{shape: [3, 5, 7], classes: 4, samples: 33, seed: 9}");
+  const uint64_t key = dt_rng_key(9, DT_RNG_SYNTHETIC);
+  const uint32_t key_words[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
+  assert_int_equal(dataset->count, 33);
+  assert_int_equal(dataset->classes, 4);
+  assert_int_equal(dataset->dtype, DT_U8);
+  assert_int_equal(dt_shape_count(&dataset->shape), 105);
+  for (uint32_t sample = 0; sample < 33; sample++) {
+    for (uint32_t i = 0; i < 105; i++) {
+      const uint32_t counter[4] = {i / 16, 0, sample, 0};
+      const dt_rng_block block = dt_philox(counter, key_words);
+      assert_int_equal(dataset->pixels[sample * 105 + i], block.word[i % 16 / 4] >> 8 * (i % 4) & 255);
+    }
+  }
+  dt_dataset_destroy(&dataset);
+}
+
+/* Every label occurs, none lies outside, and a chi-square of the counts is what chance gives (3 degrees of freedom). */
+static void test_labels(void **state) {
+  dt_dataset *dataset = load("{shape: [1, 1, 1], classes: 4, samples: 4000}");
+  double count[4] = {0}, chi = 0;
+  for (int64_t i = 0; i < dataset->count; i++) {
+    assert_in_range(dataset->labels[i], 0, 3);
+    count[dataset->labels[i]]++;
+  }
+  for (int c = 0; c < 4; c++) chi += (count[c] - 1000) * (count[c] - 1000) / 1000;
+  assert_true(chi < 16.3);
+  dt_dataset_destroy(&dataset);
+}
+
+static void test_seeds_and_defaults(void **state) {
+  dt_dataset *a = load("[3, 5, 7]"), *b = load("{shape: [3, 5, 7], seed: 1}"), *c = load("{shape: [3, 5, 7], seed: 2}");
+  assert_int_equal(a->count, 512);
+  assert_int_equal(a->classes, 10);
+  assert_true(a->hash == b->hash);
+  assert_true(a->hash != c->hash);
+  assert_string_equal(c->source, "synthetic, seed 2");
+  dt_dataset_destroy(&a);
+  dt_dataset_destroy(&b);
+  dt_dataset_destroy(&c);
+}
+
+static void test_refusals(void **state) {
+  static const struct {
+    const char *train, *fragment;
+  } bad[] = {
+      {"{shape: [3, 5]}", "found a shape of 2 dimensions, expected [channels, height, width]"},
+      {"{shape: 12}", "found a shape of 1 dimensions"},
+      {"{shape: [65536, 65536, 65536], samples: 2}", "expected at most 34359738368 bytes in all"},
+      {"{shape: [3, 0, 7]}", "shape"},
+      {"{shape: [3, 5, 7], samples: 0}", "samples"},
+      {"{classes: 3}", "shape"},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    dt_config *config = NULL;
+    assert_int_equal(parse(bad[i].train, &config), DT_USAGE);
+    if (strstr(dt_error_text(), bad[i].fragment) == NULL)
+      fail_msg("%s: \"%s\" lacks \"%s\"", bad[i].train, dt_error_text(), bad[i].fragment);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_bytes),
+      cmocka_unit_test(test_labels),
+      cmocka_unit_test(test_seeds_and_defaults),
+      cmocka_unit_test(test_refusals),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
