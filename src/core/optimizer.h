@@ -10,6 +10,7 @@
 #include "core/options.h"
 
 struct dt_optimizer {
+  const char *name; /* as in the config: devices outside the program find their kernel by it */
   int slots;
   const char *slot_name[4]; /* "momentum" */
   /* Hyper-parameters as configured, for where no schedule overrides them. */

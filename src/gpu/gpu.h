@@ -82,8 +82,10 @@ void *dt_gpu_low_params(const dt_run *run);
 /* [C] each, in device memory. */
 const float *dt_gpu_scale(const dt_run *run);
 const float *dt_gpu_shift(const dt_run *run);
-/* The state of loss scaling, fp16 only, else NULL: [0] the scale that LOSS multiplies gradients with and UPDATE divides them
- * by, [1] steps since it last changed, [2] 1 when this step's update is skipped. */
+/* The state of loss scaling, DT_GPU_LOSS_SCALE_COUNT floats, fp16 only, else NULL: [0] the scale that LOSS multiplies gradients
+ * with, [1] steps since it last changed, [2] 1 when this step's update is skipped, [3] the scale that LOSS has used in this
+ * step, by which UPDATE divides. GRAD_NORM writes all four, before the first UPDATE; who makes the state sets [0]. */
+enum { DT_GPU_LOSS_SCALE_COUNT = 4 };
 float *dt_gpu_loss_scale(const dt_run *run);
 /* EVAL: what SCORE adds to, by integer atomics. Device memory. */
 dt_score *dt_gpu_scores(const dt_run *run);
@@ -135,6 +137,13 @@ dt_kernel dt_gpu_load, dt_gpu_conv_fwd, dt_gpu_conv_dgrad, dt_gpu_conv_wgrad, dt
     dt_gpu_linear_wgrad, dt_gpu_pool_fwd, dt_gpu_pool_bwd, dt_gpu_act_fwd, dt_gpu_act_bwd, dt_gpu_bn_fwd, dt_gpu_bn_eval,
     dt_gpu_bn_bwd, dt_gpu_dropout_fwd, dt_gpu_dropout_bwd, dt_gpu_add, dt_gpu_concat, dt_gpu_slice, dt_gpu_flatten,
     dt_gpu_unflatten, dt_gpu_softmax, dt_gpu_loss, dt_gpu_score, dt_gpu_grad_norm, dt_gpu_update, dt_gpu_bn_update;
+/* optimizers.c: the kernel of an optimizer, by dt_optimizer.name; sgd.cu and its like: UPDATE for one bucket. */
+typedef struct dt_gpu_optimizer {
+  const char *name;
+  dt_status (*update)(dt_run *run, const dt_instr *instr);
+} dt_gpu_optimizer;
+dt_status dt_gpu_update_sgd(dt_run *run, const dt_instr *instr);
+
 dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
 
 /* conv.c, linear.c: opens cuDNN and cuBLASLt (handles only with a device), and closes them. */

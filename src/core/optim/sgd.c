@@ -6,21 +6,18 @@
  *
  * v starts at zero, so the first step takes v = g as PyTorch does. The loops use plain products and sums: the same bits
  * whatever vector width the compiler chooses, and no call where the machine has no fused multiply-add. */
+#include "core/optim/sgd.h"
+
 #include <stddef.h>
 
 #include "core/optimizer.h"
 
-typedef struct sgd_attr {
-  double momentum, weight_decay;
-  bool nesterov;
-} sgd_attr;
-
 static double sgd_momentum(const void *attr) {
-  return ((const sgd_attr *)attr)->momentum;
+  return ((const dt_sgd_attr *)attr)->momentum;
 }
 
 static double sgd_weight_decay(const void *attr) {
-  return ((const sgd_attr *)attr)->weight_decay;
+  return ((const dt_sgd_attr *)attr)->weight_decay;
 }
 
 /* One definition of the update for both element types: the reference is the same formula in double precision. */
@@ -43,7 +40,7 @@ static double sgd_weight_decay(const void *attr) {
   }                                                                                                                      \
   static void sgd_update_##suffix(const void *attr, const dt_step *step, double scale, int64_t count, real *param,       \
                                   const real *grad, real *const *slot) {                                                 \
-    const sgd_attr *sgd = attr;                                                                                          \
+    const dt_sgd_attr *sgd = attr;                                                                                       \
     (sgd->nesterov ? nesterov_##suffix : plain_##suffix)((real)step->lr, (real)step->momentum, (real)step->weight_decay, \
                                                          (real)scale, count, param, grad, slot[0]);                      \
   }
@@ -52,6 +49,7 @@ DEFINE_UPDATE(f32, float)
 DEFINE_UPDATE(f64, double)
 
 static const dt_optimizer sgd = {
+    .name = "sgd",
     .slots = 1,
     .slot_name = {"momentum"},
     .momentum = sgd_momentum,
@@ -67,19 +65,19 @@ static const dt_option options[] = {
      .min = 0,
      .max = 1,
      .open_max = true,
-     .offset = offsetof(sgd_attr, momentum),
+     .offset = offsetof(dt_sgd_attr, momentum),
      .doc = "Share of the last step's velocity that is kept."},
     {.name = "nesterov",
      .type = DT_OPT_BOOL,
      .fallback = "false",
-     .offset = offsetof(sgd_attr, nesterov),
+     .offset = offsetof(dt_sgd_attr, nesterov),
      .doc = "Looks ahead along the velocity before stepping."},
     {.name = "weight_decay",
      .type = DT_OPT_REAL,
      .fallback = "0",
      .min = 0,
      .max = 1,
-     .offset = offsetof(sgd_attr, weight_decay),
+     .offset = offsetof(dt_sgd_attr, weight_decay),
      .doc = "Adds weight_decay * p to the gradient of each parameter p."},
     {0},
 };
@@ -91,6 +89,6 @@ const dt_kind dt_optimizer_sgd = {
         "nesterov, "
         "p = p - lr * (g + momentum * v). The same as torch.optim.SGD.",
     .options = options,
-    .attr_bytes = sizeof(sgd_attr),
+    .attr_bytes = sizeof(dt_sgd_attr),
     .impl = &sgd,
 };
