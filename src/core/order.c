@@ -102,12 +102,23 @@ static int find_conflict(const sweep *w, int i, int t) {
   return -1;
 }
 
+/* Whether waiting for another of the conflicts puts a stream behind the one on stream t as well. */
+static bool is_implied(const sweep *w, const int *found, int t) {
+  for (int u = 0; u < DT_STREAMS; u++) {
+    if (u != t && found[u] >= 0 && w->known[found[u]][t] >= found[t]) return true;
+  }
+  return false;
+}
+
 static void visit(sweep *w, int i) {
-  int stream = (int)w->program->instr[i].stream;
+  int stream = (int)w->program->instr[i].stream, found[DT_STREAMS];
+  for (int t = 0; t < DT_STREAMS; t++) found[t] = t == stream ? -1 : find_conflict(w, i, t);
   for (int t = 0; t < DT_STREAMS; t++) {
-    int j = t == stream ? -1 : find_conflict(w, i, t);
-    w->order->wait[i][t] = j < 0 ? -1 : event_after(w, j);
-    if (j >= 0) come_after(w, stream, j);
+    bool wait = found[t] >= 0 && !is_implied(w, found, t);
+    w->order->wait[i][t] = wait ? event_after(w, found[t]) : -1;
+  }
+  for (int t = 0; t < DT_STREAMS; t++) {
+    if (found[t] >= 0) come_after(w, stream, found[t]);
   }
   w->behind[stream][stream] = w->last[stream] = i;
   for (int t = 0; t < DT_STREAMS; t++) w->known[i][t] = w->behind[stream][t];
