@@ -22,7 +22,8 @@ enum {
   DT_LOSS_SCALE_USED,  /* the scale of this step's gradients */
   DT_LOSS_SCALE_COUNT
 };
-static const float dt_loss_scale_first = 65536;
+/* Gradients are of sums over samples, at most 1 a logit, and fp16 ends at 65504. */
+static const float dt_loss_scale_first = 1024;
 
 /* A trained parameter or a state tensor (running statistics) of a node. */
 typedef struct dt_param_decl {

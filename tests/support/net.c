@@ -179,7 +179,11 @@ void net_write(const net *n, net_block block, int64_t offset, int64_t count, con
 static void net_fill_list(net *n, net_block block, const dt_param *list, int count) {
   for (int i = 0; i < count; i++) {
     double *value = net_memory((size_t)list[i].count * sizeof(double));
-    fill_initial(list[i].name, &list[i].shape, value);
+    if (strstr(list[i].name, DT_LOSS_SCALE_ROLE) != NULL) {
+      value[DT_LOSS_SCALE_NEXT] = value[DT_LOSS_SCALE_USED] = (double)dt_loss_scale_first;
+    } else {
+      fill_initial(list[i].name, &list[i].shape, value);
+    }
     net_write(n, block, list[i].offset, list[i].count, value);
     free(value);
   }
@@ -196,6 +200,18 @@ const dt_param *net_find(const dt_param *list, int count, const char *name) {
   }
   fail_msg("the program has no tensor %s", name);
   return NULL;
+}
+
+double net_loss_scale(const net *n) {
+  if (n->spec->precision != DT_FP16 || strcmp(n->device->ops->name, "gpu") != 0) return 1;
+  for (int i = 0; i < n->train->state_count; i++) {
+    const dt_param *state = &n->train->state[i];
+    if (strstr(state->name, DT_LOSS_SCALE_ROLE) == NULL) continue;
+    double value[DT_LOSS_SCALE_COUNT];
+    net_read(n, NET_STATE, state->offset, state->count, value);
+    return value[DT_LOSS_SCALE_USED];
+  }
+  return 1;
 }
 
 int64_t net_classes(const net *n) {

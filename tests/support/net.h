@@ -58,6 +58,8 @@ void net_write(const net *n, net_block block, int64_t offset, int64_t count, con
 void net_fill(net *n);
 /* A parameter or state of that name; fails the test when there is none. */
 const dt_param *net_find(const dt_param *list, int count, const char *name);
+/* What the gradients of the last step are multiplied with: 1 but for fp16 on a gpu. */
+double net_loss_scale(const net *n);
 int64_t net_classes(const net *n);
 /* One training step on `samples` samples of the batch named tag; tail gets DT_TAIL_COUNT sums. */
 void net_step(net *n, const char *tag, int64_t samples, int64_t samples_seen, double *tail);

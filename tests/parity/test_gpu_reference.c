@@ -1,0 +1,157 @@
+/* The gpu device against the reference over every net of support/cases.c: one step with its gradients, parameters, running
+ * statistics and logits; the same bits whether a step is issued or replayed; and a hundred steps of whole nets.
+ *
+ *   test_parity_gpu_reference [fp32|tf32|bf16|fp16]
+ *
+ * The plug-in is the one beside the program, or the one that DTRAIN_GPU_PLUGIN names: in the test suite the emulated GPU. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/outcome.h"
+#include "support/unit.h"
+
+/* What a precision is held to. Narrow types round activations to 8 or 11 bits, so a gradient that passes through several layers
+ * is a few of these roundings away. */
+typedef struct precision {
+  const char *name;
+  double one_step, hundred_steps;
+  bool counts;
+} precision;
+
+static const precision precisions[] = {
+    {"fp32", 1e-5, 1e-4, true},
+    {"tf32", 1e-2, 1e-1, false},
+    {"bf16", 1e-1, 1, false},
+    {"fp16", 2e-2, 1e-1, false},
+};
+static const precision *wanted = &precisions[0];
+
+static void run_on(const net_case *row, dt_status (*device)(const dt_device_options *, dt_device **), outcome *o) {
+  net_options options = outcome_options(row);
+  options.device = device;
+  options.precision = wanted->name;
+  outcome_run(row, &options, o);
+}
+
+static void test_step(void **state) {
+  const net_case *row = *state;
+  outcome gpu = {0}, reference = {0};
+  comparison c = {.tolerance = wanted->one_step, .counts = wanted->counts};
+  run_on(row, dt_reference_create, &reference);
+  run_on(row, dt_gpu_create, &gpu);
+  outcome_compare(&gpu, &reference, &c);
+  print_message("             %s: worst relative distance %.1e\n", row->name, c.worst);
+  outcome_free(&gpu);
+  outcome_free(&reference);
+}
+
+/* Parameters after so many steps, in the order of their names' list in the training program; free them. */
+static double *train(const net_case *row, dt_status (*device)(const dt_device_options *, dt_device **), int steps, double lr,
+                     uint64_t *out_hash, net *n) {
+  double tail[DT_TAIL_COUNT];
+  net_options options = outcome_options(row);
+  options.device = device;
+  options.precision = wanted->name;
+  options.lr = lr;
+  net_open(n, &options);
+  net_fill(n);
+  for (int s = 0; s < steps; s++) {
+    char tag[16];
+    snprintf(tag, sizeof tag, "batch %d", s % 5);
+    net_step(n, tag, s % 7 == 6 ? (row->samples + 1) / 2 : row->samples, s * row->global_batch, tail);
+  }
+  double *param = net_memory((size_t)n->train->param_elements * sizeof(double));
+  net_read(n, NET_PARAM, 0, n->train->param_elements, param);
+  NET_OK(dt_executor_hash(n->trainer, out_hash));
+  return param;
+}
+
+/* The first step is issued, the second recorded, later ones replayed: to the same bits as when every step is issued. */
+static void test_replay(void **state) {
+  const net_case *row = *state;
+  uint64_t replayed, issued;
+  net n;
+  free(train(row, dt_gpu_create, 5, 0.0625, &replayed, &n));
+  net_close(&n);
+  setenv("DTRAIN_GPU_GRAPH", "0", 1);
+  free(train(row, dt_gpu_create, 5, 0.0625, &issued, &n));
+  net_close(&n);
+  unsetenv("DTRAIN_GPU_GRAPH");
+  assert_true(replayed == issued);
+}
+
+static double distance(const net *a, const double *x, const net *b, const double *y) {
+  double apart = 0, all = 0;
+  for (int p = 0; p < a->train->param_count; p++) {
+    const dt_param *mine = &a->train->param[p], *other = net_find(b->train->param, b->train->param_count, mine->name);
+    for (int64_t e = 0; e < mine->count; e++) {
+      double d = x[mine->offset + e] - y[other->offset + e];
+      apart += d * d;
+      all += y[other->offset + e] * y[other->offset + e];
+    }
+  }
+  return sqrt(apart / all);
+}
+
+static void test_hundred_steps(void **state) {
+  const net_case *row = *state;
+  uint64_t hash;
+  net reference, gpu;
+  double *expected = train(row, dt_reference_create, 100, 0.01, &hash, &reference);
+  double *got = train(row, dt_gpu_create, 100, 0.01, &hash, &gpu);
+  double error = distance(&gpu, got, &reference, expected);
+  print_message("             %s after 100 steps: relative distance %.1e\n", row->name, error);
+  if (!(error <= wanted->hundred_steps)) fail_msg("relative distance %.3g, expected %.0e", error, wanted->hundred_steps);
+  free(expected);
+  free(got);
+  net_close(&reference);
+  net_close(&gpu);
+}
+
+/* Without a plug-in or a GPU there is nothing to compare, unless a plug-in was named. */
+static bool has_gpu(void) {
+  dt_device *device = NULL;
+  dt_status status = dt_gpu_create(&(dt_device_options){.threads = 1}, &device);
+  if (status == DT_OK) {
+    printf("%s, %s, %s\n", device->title, device->kernels, device->library);
+    device->ops->destroy(&device);
+    return true;
+  }
+  printf("SKIP: parity.gpu_reference, %s\n", dt_error_text());
+  dt_error_clear();
+  return false;
+}
+
+static const precision *find_precision(const char *name) {
+  for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+    if (strcmp(name, precisions[i].name) == 0) return &precisions[i];
+  }
+  return NULL;
+}
+
+static bool is_whole_net(const net_case *row) {
+  return strstr(row->name, "lenet") != NULL || strstr(row->name, "resnet") != NULL || strncmp(row->name, "mlp", 3) == 0;
+}
+
+int main(int argc, char **argv) {
+  struct CMUnitTest tests[3 * net_case_count];
+  int count = 0;
+  if (argc > 1) wanted = find_precision(argv[1]);
+  if (wanted == NULL) {
+    fprintf(stderr, "found %s, expected fp32, tf32, bf16 or fp16\n", argv[1]);
+    return 2;
+  }
+  if (!has_gpu()) return getenv("DTRAIN_GPU_PLUGIN") != NULL ? 1 : 77;
+  for (int i = 0; i < net_case_count; i++) {
+    const net_case *row = &net_cases[i];
+    void *state = (void *)row;
+    tests[count++] = (struct CMUnitTest){.name = row->name, .test_func = test_step, .initial_state = state};
+    tests[count++] = (struct CMUnitTest){.name = row->name, .test_func = test_replay, .initial_state = state};
+    if (is_whole_net(row)) {
+      tests[count++] = (struct CMUnitTest){.name = row->name, .test_func = test_hundred_steps, .initial_state = state};
+    }
+  }
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

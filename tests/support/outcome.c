@@ -1,0 +1,122 @@
+#include "support/outcome.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/unit.h"
+
+net_options outcome_options(const net_case *row) {
+  return (net_options){
+      .input = row->input,
+      .layers = row->layers,
+      .optimizer = "{sgd: {momentum: 0.875, nesterov: true, weight_decay: 0.015625}}",
+      .global_batch = row->global_batch,
+      .shards = row->shards,
+      .lr = 0.0625,
+      .pixels = row->pixels,
+  };
+}
+
+void outcome_run(const net_case *row, const net_options *options, outcome *o) {
+  net *n = &o->net;
+  net_open(n, options);
+  net_fill(n);
+  o->params = n->train->param_elements;
+  o->states = n->train->state_elements;
+  o->logits = row->samples * net_classes(n);
+  o->grad = net_memory((size_t)o->params * sizeof(double));
+  o->param = net_memory((size_t)o->params * sizeof(double));
+  o->state = net_memory((size_t)o->states * sizeof(double));
+  o->logit = net_memory((size_t)o->logits * sizeof(double));
+  net_step(n, "first", row->samples, 0, o->tail);
+  net_read(n, NET_GRAD, 0, o->params, o->grad);
+  double unscale = 1 / net_loss_scale(n);
+  for (int64_t i = 0; i < o->params; i++) o->grad[i] *= unscale;
+  net_read(n, NET_PARAM, 0, o->params, o->param);
+  net_read(n, NET_STATE, 0, o->states, o->state);
+  net_evaluate(n, "eval", row->samples, o->logit, &o->score);
+}
+
+void outcome_free(outcome *o) {
+  free(o->grad);
+  free(o->param);
+  free(o->state);
+  free(o->logit);
+  net_close(&o->net);
+}
+
+static double norm_of(const double *value, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += value[i] * value[i];
+  return sqrt(sum);
+}
+
+static double distance_of(const double *a, const double *b, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sqrt(sum);
+}
+
+/* Relative distance in the 2-norm. `floor` stands in for the norm of a tensor that is zero but for rounding, as the gradient of
+ * a bias before batchnorm is. */
+static void require_close(const char *kind, const char *name, const double *got, const double *expected, int64_t count,
+                          double floor, comparison *c) {
+  double error = distance_of(got, expected, count) / fmax(norm_of(expected, count), floor);
+  if (!(error <= c->tolerance)) {
+    fail_msg("%s %s: relative distance %.3g, expected at most %.0e", kind, name, error, c->tolerance);
+  }
+  c->worst = fmax(c->worst, error);
+}
+
+/* Compares the tensors of two lists by name: devices may lay out their blocks in different orders. */
+static void require_tensors(const char *kind, const dt_param *list, int count, const double *got, const dt_param *expected_list,
+                            const double *expected, double all_norm, comparison *c) {
+  int64_t all = 0;
+  for (int i = 0; i < count; i++) all += list[i].count;
+  for (int i = 0; i < count; i++) {
+    if (strstr(list[i].name, DT_LOSS_SCALE_ROLE) != NULL) continue; /* only a gpu changes it */
+    const dt_param *other = net_find(expected_list, count, list[i].name);
+    double floor = 0.05 * all_norm * sqrt((double)list[i].count / (double)all);
+    require_close(kind, list[i].name, got + list[i].offset, expected + other->offset, list[i].count, floor, c);
+  }
+}
+
+void outcome_compare(const outcome *got, const outcome *expected, comparison *c) {
+  const dt_program *g = got->net.train, *e = expected->net.train;
+  assert_int_equal(g->param_count, e->param_count);
+  assert_int_equal(g->state_count, e->state_count);
+  require_tensors("gradient", g->param, g->param_count, got->grad, e->param, expected->grad,
+                  norm_of(expected->grad, expected->params), c);
+  require_tensors("parameter", g->param, g->param_count, got->param, e->param, expected->param, 0, c);
+  require_tensors("state", g->state, g->state_count, got->state, e->state, expected->state, 0, c);
+  require_close("logits", "", got->logit, expected->logit, expected->logits, 0, c);
+  require_close("loss", "", &got->tail[DT_TAIL_LOSS], &expected->tail[DT_TAIL_LOSS], 1, 0, c);
+  assert_true(got->tail[DT_TAIL_SAMPLES] == expected->tail[DT_TAIL_SAMPLES]);
+  assert_true(got->tail[DT_TAIL_NONFINITE] == 0);
+  assert_int_equal(got->score.samples, expected->score.samples);
+  if (!c->counts) return;
+  assert_true(got->tail[DT_TAIL_CORRECT] == expected->tail[DT_TAIL_CORRECT]);
+  assert_int_equal(got->score.correct, expected->score.correct);
+  assert_true(llabs(got->score.loss - expected->score.loss) <= 8 * expected->score.samples);
+}
+
+void outcome_require_same_bits(const char *what, const outcome *a, const outcome *b) {
+  const struct {
+    const char *name;
+    const double *a, *b;
+    int64_t count;
+  } pieces[] = {
+      {"gradients", a->grad, b->grad, a->params},    {"parameters", a->param, b->param, a->params},
+      {"states", a->state, b->state, a->states},     {"logits", a->logit, b->logit, a->logits},
+      {"sums", a->tail, b->tail, DT_TAIL_NONFINITE},
+  };
+  for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+    for (int64_t k = 0; k < pieces[i].count; k++) {
+      if (memcmp(&pieces[i].a[k], &pieces[i].b[k], sizeof(double)) != 0) {
+        fail_msg("%s: %s differ at %lld: %a, expected %a", what, pieces[i].name, (long long)k, pieces[i].b[k], pieces[i].a[k]);
+      }
+    }
+  }
+  assert_memory_equal(&a->score, &b->score, sizeof a->score);
+}

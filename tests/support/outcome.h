@@ -1,0 +1,32 @@
+/* What a device makes of a net: the gradients of one step and what it leaves, and how two devices' outcomes are compared. */
+#ifndef DT_TESTS_SUPPORT_OUTCOME_H
+#define DT_TESTS_SUPPORT_OUTCOME_H
+
+#include "support/cases.h"
+#include "support/net.h"
+
+/* One device's results: gradients of the first step, everything else after it. */
+typedef struct outcome {
+  net net;
+  int64_t params, states, logits; /* counts */
+  double *grad, *param, *state, *logit;
+  double tail[DT_TAIL_COUNT];
+  dt_score score;
+} outcome;
+
+/* A case's options without a device. */
+net_options outcome_options(const net_case *row);
+void outcome_run(const net_case *row, const net_options *options, outcome *o);
+void outcome_free(outcome *o);
+
+typedef struct comparison {
+  double tolerance; /* relative distance in the 2-norm, a tensor */
+  bool counts;      /* answers and losses of an evaluation must agree too */
+  double worst;     /* found */
+} comparison;
+
+/* Fails the test where a tensor is farther than the tolerance. */
+void outcome_compare(const outcome *got, const outcome *expected, comparison *c);
+void outcome_require_same_bits(const char *what, const outcome *a, const outcome *b);
+
+#endif
