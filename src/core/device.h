@@ -141,7 +141,7 @@ typedef struct dt_device_ops {
   /* Makes run->bound for a program whose blocks are all there: room for the inputs of `passes` passes, events, the outcome.
    * reducer is NULL for EVAL and PREDICT; owner is the run whose parameters this one shares, NULL when they are its own. unbind
    * frees it; safe on a run that was never bound. */
-  dt_status (*bind)(dt_run *run, const dt_reducer *reducer, const dt_run *owner, int passes);
+  dt_status (*bind)(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes);
   void (*unbind)(dt_run *run);
   /* Parameters or the normalisation were set: makes what the device derives from them (copies in half precision). */
   dt_status (*refresh)(dt_run *run);

@@ -45,6 +45,7 @@ typedef struct dt_gpu {
   int index;     /* of the CUDA device; -1 for a model without a device */
   bool emulated; /* the tests' stand-in for a GPU */
   int multiprocessors;
+  size_t model_memory; /* bytes; of a model without a device */
   char unit[96], title[160], kernels[96], library[160];
   cudaStream_t stream[3]; /* by dt_stream */
   dt_gpu_libraries *libraries;

@@ -1,0 +1,237 @@
+/* A step on the gpu.
+ *
+ * 1. The first step is issued kernel by kernel, so that libraries load what they load lazily. The second is recorded on the
+ *    compute stream as a graph, into which the program's events draw the communication stream; from then on a step is one
+ *    launch. What changes from step to step is in the inputs (inputs.c).
+ * 2. A reducer that waits on the host cannot be recorded; then every step is issued.
+ * 3. Behind each step, outside the recording, its outcome is copied into one of two places in pinned memory; the host reads it
+ *    when the next step is on its way. */
+#include "gpu/bound.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+
+/* --- set-up --- */
+
+/* DTRAIN_GPU_GRAPH=0 issues every step, for debuggers and profilers that want to see single kernels. */
+static bool recording_wanted(void) {
+  const char *text = getenv("DTRAIN_GPU_GRAPH");
+  return text == NULL || strcmp(text, "0") != 0;
+}
+
+static float *find_loss_scale(const dt_run *run) {
+  const dt_program *program = run->program;
+  for (int i = 0; i < program->state_count; i++) {
+    const dt_param *state = &program->state[i];
+    if (strcmp(program->graph->node[state->node].state[state->role].role, DT_LOSS_SCALE_ROLE) != 0) continue;
+    return (float *)run->blocks.state + state->offset;
+  }
+  return NULL;
+}
+
+static dt_status make_low(dt_run *run, const dt_run *owner) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  dt_gpu_type type = dt_gpu_of(run)->type;
+  if (type == DT_GPU_F32) return DT_OK;
+  if (owner != NULL) {
+    bound->low = dt_gpu_bound_of(owner)->low;
+    return DT_OK;
+  }
+  bound->owns_low = true;
+  return run->device->ops->alloc(run->device, (size_t)run->program->param_elements * dt_gpu_type_bytes(type), &bound->low);
+}
+
+/* An order has no more events than the program has instructions. */
+static dt_status make_events(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  DT_TRY(dt_alloc((size_t)run->program->count, sizeof *bound->event, &bound->event));
+  for (; bound->event_count < run->program->count; bound->event_count++) {
+    DT_CUDA(cudaEventCreateWithFlags(&bound->event[bound->event_count], cudaEventDisableTiming));
+  }
+  for (int i = 0; i < 2; i++) DT_CUDA(cudaEventCreateWithFlags(&bound->over[i], cudaEventDisableTiming));
+  return DT_OK;
+}
+
+static dt_status make_host_memory(dt_gpu_bound *bound) {
+  DT_CUDA(cudaMallocHost((void **)&bound->result, 2 * sizeof *bound->result));
+  memset(bound->result, 0, 2 * sizeof *bound->result);
+  DT_CUDA(cudaMallocHost((void **)&bound->score_host, sizeof *bound->score_host));
+  return DT_OK;
+}
+
+static dt_status make_parts(dt_run *run, const dt_run *owner, int passes) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  dt_device *device = run->device;
+  size_t row = (size_t)bound->channels * sizeof(float);
+  DT_TRY(dt_gpu_inputs_create(passes, &bound->inputs));
+  DT_TRY(make_low(run, owner));
+  DT_TRY(device->ops->alloc(device, row, (void **)&bound->scale));
+  DT_TRY(device->ops->alloc(device, row, (void **)&bound->shift));
+  DT_TRY(device->ops->alloc(device, sizeof *bound->score, (void **)&bound->score));
+  DT_TRY(make_events(run));
+  return make_host_memory(bound);
+}
+
+dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes) {
+  dt_gpu_bound *bound = NULL;
+  DT_TRY(dt_alloc(1, sizeof *bound, &bound));
+  bound->reducer = reducer;
+  bound->records = recording_wanted() && (reducer == NULL || reducer->records);
+  bound->channels = (int)run->program->graph->node[0].shape.dim[0];
+  run->bound = bound;
+  bound->loss_scale = find_loss_scale(run);
+  return make_parts(run, owner, passes);
+}
+
+/* A step that failed half-way leaves its recording open. */
+static void drop_recording(dt_run *run) {
+  cudaGraph_t graph = NULL;
+  if (!dt_gpu_bound_of(run)->recording) return;
+  if (cudaStreamEndCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], &graph) == cudaSuccess) cudaGraphDestroy(graph);
+}
+
+void dt_gpu_unbind(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  if (bound == NULL) return;
+  drop_recording(run);
+  for (int s = 0; s < 3; s++) cudaStreamSynchronize(dt_gpu_of(run)->stream[s]);
+  if (bound->graph != NULL) cudaGraphExecDestroy(bound->graph);
+  cudaFreeHost(bound->score_host);
+  cudaFreeHost(bound->result);
+  for (int i = 0; i < 2; i++) {
+    if (bound->over[i] != NULL) cudaEventDestroy(bound->over[i]);
+  }
+  for (int i = 0; i < bound->event_count; i++) cudaEventDestroy(bound->event[i]);
+  free(bound->event);
+  cudaFree(bound->score);
+  cudaFree(bound->shift);
+  cudaFree(bound->scale);
+  if (bound->owns_low) cudaFree(bound->low);
+  dt_gpu_inputs_release(&bound->inputs);
+  free(bound);
+  run->bound = NULL;
+}
+
+dt_status dt_gpu_refresh(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  const dt_gpu *gpu = dt_gpu_of(run);
+  dt_device *device = run->device;
+  size_t row = (size_t)bound->channels * sizeof(float);
+  if (run->blocks.scale != NULL) {
+    DT_TRY(device->ops->upload(device, bound->scale, run->blocks.scale, row));
+    DT_TRY(device->ops->upload(device, bound->shift, run->blocks.shift, row));
+  }
+  if (!bound->owns_low) return DT_OK;
+  return dt_gpu_narrow(gpu->type, run->blocks.param, run->program->param_elements, bound->low, gpu->stream[DT_STREAM_COMPUTE]);
+}
+
+size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, int passes) {
+  dt_gpu_type type = ((const dt_gpu *)device)->type;
+  size_t low = type == DT_GPU_F32 ? 0 : (size_t)program->param_elements * dt_gpu_type_bytes(type);
+  /* EVAL beside TRAIN has the parameters' copy in common with it; a program alone is rare enough to be priced the same. */
+  return dt_gpu_inputs_bytes(program, passes) + (program->mode == DT_PROGRAM_TRAIN ? low : 0);
+}
+
+/* --- a step --- */
+
+dt_status dt_gpu_stage(dt_run *run, const dt_pass *pass) {
+  return dt_gpu_inputs_stage(&dt_gpu_bound_of(run)->inputs, run, pass);
+}
+
+/* Only this thread's calls are held to what a recording allows: the communicator's threads go on as they like. */
+dt_status dt_gpu_begin(dt_run *run, bool *out_replayed) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  DT_TRY(dt_gpu_inputs_send(&bound->inputs, run));
+  *out_replayed = bound->graph != NULL;
+  if (bound->graph == NULL && bound->records && bound->begun > 0) {
+    DT_CUDA(cudaStreamBeginCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal));
+    bound->recording = true;
+  }
+  bound->begun++;
+  return DT_OK;
+}
+
+static dt_status end_recording(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  cudaGraph_t graph = NULL;
+  bound->recording = false;
+  DT_CUDA(cudaStreamEndCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], &graph));
+  dt_status status = dt_gpu_check(cudaGraphInstantiate(&bound->graph, graph, 0), "cudaGraphInstantiate", __FILE__, __LINE__);
+  cudaGraphDestroy(graph);
+  return status;
+}
+
+/* The copies stand behind the step on the compute stream, and before whatever the next step does there. */
+static dt_status send_result(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  cudaStream_t compute = dt_gpu_of(run)->stream[DT_STREAM_COMPUTE];
+  int turn = (int)(bound->started % 2);
+  dt_gpu_result *result = &bound->result[turn];
+  const float *tail = (const float *)run->blocks.grad + run->program->tail;
+  const dt_step *step = (const dt_step *)bound->inputs.current;
+  DT_ASSERT(bound->started - bound->taken < 2);
+  DT_CUDA(cudaMemcpyAsync(result->tail, tail, sizeof result->tail, cudaMemcpyDeviceToHost, compute));
+  DT_CUDA(cudaMemcpyAsync(&result->grad_norm, &step->grad_norm, sizeof result->grad_norm, cudaMemcpyDeviceToHost, compute));
+  DT_CUDA(cudaEventRecord(bound->over[turn], compute));
+  bound->started++;
+  return DT_OK;
+}
+
+dt_status dt_gpu_end(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  if (bound->recording) DT_TRY(end_recording(run));
+  if (bound->graph != NULL) DT_CUDA(cudaGraphLaunch(bound->graph, dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]));
+  return run->program->mode == DT_PROGRAM_TRAIN ? send_result(run) : DT_OK;
+}
+
+dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  DT_ASSERT(event >= 0 && event < bound->event_count);
+  DT_CUDA(cudaStreamWaitEvent(dt_gpu_of(run)->stream[stream], bound->event[event], 0));
+  return DT_OK;
+}
+
+dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  DT_ASSERT(event >= 0 && event < bound->event_count);
+  DT_CUDA(cudaEventRecord(bound->event[event], dt_gpu_of(run)->stream[stream]));
+  return DT_OK;
+}
+
+/* --- results --- */
+
+/* A peer that is lost would leave a recorded reduction waiting for ever, so the reducer is asked while the host waits. */
+static dt_status await(dt_gpu_bound *bound, cudaEvent_t event) {
+  double start = dt_clock_seconds();
+  for (;;) {
+    cudaError_t code = cudaEventQuery(event);
+    if (code != cudaErrorNotReady) return dt_gpu_check(code, "a step", __FILE__, __LINE__);
+    if (bound->reducer->ops->poll != NULL) DT_TRY(bound->reducer->ops->poll(bound->reducer, dt_clock_seconds() - start));
+    sched_yield();
+  }
+}
+
+dt_status dt_gpu_outcome(dt_run *run, dt_outcome *out) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  DT_ASSERT(bound->taken < bound->started);
+  int turn = (int)(bound->taken % 2);
+  DT_TRY(await(bound, bound->over[turn]));
+  const dt_gpu_result *result = &bound->result[turn];
+  for (int i = 0; i < DT_TAIL_COUNT; i++) out->tail[i] = (double)result->tail[i];
+  out->grad_norm = result->grad_norm;
+  bound->taken++;
+  return DT_OK;
+}
+
+dt_status dt_gpu_take_score(dt_run *run, dt_score *out) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  cudaStream_t compute = dt_gpu_of(run)->stream[DT_STREAM_COMPUTE];
+  DT_CUDA(cudaMemcpyAsync(bound->score_host, bound->score, sizeof *bound->score, cudaMemcpyDeviceToHost, compute));
+  DT_CUDA(cudaMemsetAsync(bound->score, 0, sizeof *bound->score, compute));
+  DT_CUDA(cudaStreamSynchronize(compute));
+  *out = *bound->score_host;
+  return DT_OK;
+}

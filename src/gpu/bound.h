@@ -1,0 +1,99 @@
+/* What a run has on the gpu besides its blocks (run->bound): the inputs of a step, its recording, and its outcome. */
+#ifndef DT_GPU_BOUND_H
+#define DT_GPU_BOUND_H
+
+#include "comm/comm.h"
+#include "gpu/gpu.h"
+
+/* A data set in device memory: dt_device_ops.hold's handle. */
+typedef struct dt_gpu_held {
+  void *memory;
+  bool values; /* floats, not bytes */
+} dt_gpu_held;
+
+/* How a run's samples come, found in its first batch: every later one comes the same way. */
+typedef struct dt_gpu_form {
+  const dt_gpu_held *held; /* NULL: the samples travel with the batch */
+  bool values;             /* travelling samples are floats, not bytes */
+  int moves;
+} dt_gpu_form;
+
+/* Where the parts of one pass's input lie, in bytes from its beginning. */
+typedef struct dt_gpu_layout {
+  size_t filled, place, labels, index, move, samples;
+  size_t pass_bytes;
+} dt_gpu_layout;
+
+/* The inputs of a step are one block, [dt_step][pass 0][pass 1]...: inputs.c. */
+typedef struct dt_gpu_inputs {
+  int passes;
+  bool ready; /* form and layout are known, memory is there */
+  dt_gpu_form form;
+  dt_gpu_layout layout;
+  size_t bytes;
+  char *host[2];          /* pinned; steps take turns */
+  cudaEvent_t arrived[2]; /* the copy out of host[i] is over */
+  cudaEvent_t taken;      /* `next` has been copied to `current` */
+  char *next, *current;   /* device memory: where a step's input arrives, and where kernels read it */
+  int turn;
+  bool open; /* host[turn] is free and being filled */
+} dt_gpu_inputs;
+
+dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out);
+void dt_gpu_inputs_release(dt_gpu_inputs *inputs);
+/* Copies a pass's batch. Waits only for the step before the last one. DT_MEMORY in the first step. */
+dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_pass *pass);
+/* Sends what was staged and *run->step on their way: behind it the compute stream finds them in `current`. Asynchronous. */
+dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run);
+/* Where a pass's input begins. */
+static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int pass) {
+  return 256 + (size_t)pass * inputs->layout.pass_bytes;
+}
+/* The bytes of device memory that the inputs of a program take at most. */
+size_t dt_gpu_inputs_bytes(const dt_program *program, int passes);
+
+/* What the host reads of a step, one step late. */
+typedef struct dt_gpu_result {
+  double grad_norm;
+  float tail[DT_TAIL_COUNT];
+} dt_gpu_result;
+
+typedef struct dt_gpu_bound {
+  dt_gpu_inputs inputs;
+  dt_reducer *reducer; /* borrowed; NULL in EVAL and PREDICT */
+  int channels;
+  float *scale, *shift; /* [channels] */
+  void *low;            /* parameters in the value type; NULL in fp32 */
+  bool owns_low;
+  float *loss_scale;    /* in the state block; NULL but in fp16 */
+  dt_score *score;      /* device memory */
+  dt_score *score_host; /* pinned */
+  cudaEvent_t *event;   /* of the program's order */
+  int event_count;
+  bool records; /* steps are recorded */
+  bool recording;
+  int64_t begun;          /* steps or passes */
+  cudaGraphExec_t graph;  /* NULL until one is recorded */
+  dt_gpu_result *result;  /* [2], pinned: steps take turns */
+  cudaEvent_t over[2];    /* result[i] is there */
+  int64_t started, taken; /* outcomes */
+} dt_gpu_bound;
+
+static inline dt_gpu_bound *dt_gpu_bound_of(const dt_run *run) {
+  return (dt_gpu_bound *)run->bound;
+}
+
+/* The slots of dt_device_ops. */
+dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes);
+void dt_gpu_unbind(dt_run *run);
+dt_status dt_gpu_refresh(dt_run *run);
+dt_status dt_gpu_stage(dt_run *run, const dt_pass *pass);
+dt_status dt_gpu_begin(dt_run *run, bool *out_replayed);
+dt_status dt_gpu_end(dt_run *run);
+dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event);
+dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event);
+dt_status dt_gpu_outcome(dt_run *run, dt_outcome *out);
+dt_status dt_gpu_take_score(dt_run *run, dt_score *out);
+size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, int passes);
+
+#endif

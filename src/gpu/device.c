@@ -1,0 +1,250 @@
+/* The gpu device: its kernels, what it fuses, and its memory. Every operation is a row of the tables below. */
+#include "gpu/device.h"
+
+#include <stdlib.h>
+
+#include "gpu/bound.h"
+#include "gpu/value.h"
+
+/* --- tables --- */
+
+static dt_kernel *const kernels[DT_OP_COUNT] = {
+    [DT_OP_LOAD] = dt_gpu_load,
+    [DT_OP_CONV_FWD] = dt_gpu_conv_fwd,
+    [DT_OP_CONV_DGRAD] = dt_gpu_conv_dgrad,
+    [DT_OP_CONV_WGRAD] = dt_gpu_conv_wgrad,
+    [DT_OP_LINEAR_FWD] = dt_gpu_linear_fwd,
+    [DT_OP_LINEAR_DGRAD] = dt_gpu_linear_dgrad,
+    [DT_OP_LINEAR_WGRAD] = dt_gpu_linear_wgrad,
+    [DT_OP_POOL_FWD] = dt_gpu_pool_fwd,
+    [DT_OP_POOL_BWD] = dt_gpu_pool_bwd,
+    [DT_OP_ACT_FWD] = dt_gpu_act_fwd,
+    [DT_OP_ACT_BWD] = dt_gpu_act_bwd,
+    [DT_OP_BN_FWD] = dt_gpu_bn_fwd,
+    [DT_OP_BN_EVAL] = dt_gpu_bn_eval,
+    [DT_OP_BN_BWD] = dt_gpu_bn_bwd,
+    [DT_OP_DROPOUT_FWD] = dt_gpu_dropout_fwd,
+    [DT_OP_DROPOUT_BWD] = dt_gpu_dropout_bwd,
+    [DT_OP_ADD] = dt_gpu_add,
+    [DT_OP_CONCAT] = dt_gpu_concat,
+    [DT_OP_SLICE] = dt_gpu_slice,
+    [DT_OP_FLATTEN] = dt_gpu_flatten,
+    [DT_OP_UNFLATTEN] = dt_gpu_unflatten,
+    [DT_OP_SOFTMAX] = dt_gpu_softmax,
+    [DT_OP_LOSS] = dt_gpu_loss,
+    [DT_OP_SCORE] = dt_gpu_score,
+    [DT_OP_GRAD_NORM] = dt_gpu_grad_norm,
+    [DT_OP_UPDATE] = dt_gpu_update,
+    [DT_OP_BN_UPDATE] = dt_gpu_bn_update,
+};
+
+static dt_gpu_work *const work[DT_OP_COUNT] = {
+    [DT_OP_CONV_FWD] = dt_gpu_conv_work,       [DT_OP_CONV_DGRAD] = dt_gpu_conv_work,
+    [DT_OP_CONV_WGRAD] = dt_gpu_conv_work,     [DT_OP_LINEAR_FWD] = dt_gpu_linear_work,
+    [DT_OP_LINEAR_DGRAD] = dt_gpu_linear_work, [DT_OP_LINEAR_WGRAD] = dt_gpu_linear_work,
+    [DT_OP_BN_FWD] = dt_gpu_bn_work,           [DT_OP_BN_BWD] = dt_gpu_bn_work,
+    [DT_OP_LOSS] = dt_gpu_loss_work,           [DT_OP_GRAD_NORM] = dt_gpu_grad_norm_work,
+};
+
+#define FUSES(name) (1u << DT_FUSE_##name)
+static const unsigned fusions[DT_OP_COUNT] = {
+    [DT_OP_CONV_FWD] = FUSES(FORWARD_ACT),
+    [DT_OP_LINEAR_FWD] = FUSES(FORWARD_ACT),
+    [DT_OP_POOL_BWD] = FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
+    [DT_OP_ACT_BWD] = FUSES(BACKWARD_ADD),
+    [DT_OP_BN_FWD] = FUSES(FORWARD_ACT) | FUSES(FORWARD_ADD),
+    [DT_OP_BN_EVAL] = FUSES(FORWARD_ACT) | FUSES(FORWARD_ADD),
+    [DT_OP_BN_BWD] = FUSES(BACKWARD_MASK),
+    [DT_OP_DROPOUT_BWD] = FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
+    [DT_OP_ADD] = FUSES(FORWARD_ACT) | FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
+    [DT_OP_SLICE] = FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
+};
+
+static bool gpu_fuses(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
+  return fusions[into->op] >> fusion & 1;
+}
+
+/* --- sizes --- */
+
+static size_t aligned(size_t bytes) {
+  return (bytes + 255) / 256 * 256;
+}
+
+static size_t gpu_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_slots,
+                               int shards) {
+  size_t count = (size_t)dt_shape_count(shape) * (size_t)shards;
+  switch (kind) {
+    case DT_BUF_VALUE:
+      return aligned(count * (size_t)shard_slots * dt_gpu_type_bytes(((const dt_gpu *)device)->type));
+    case DT_BUF_INDEX:
+      return aligned(count * (size_t)shard_slots);
+    default:
+      return aligned(count * sizeof(float));
+  }
+}
+
+static size_t gpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr) {
+  return work[instr->op] != NULL ? aligned(work[instr->op]((const dt_gpu *)device, program, instr)) : 0;
+}
+
+/* --- memory --- */
+
+static dt_gpu *gpu_of(dt_device *device) {
+  return (dt_gpu *)device;
+}
+
+static cudaStream_t compute_of(dt_device *device) {
+  return gpu_of(device)->stream[DT_STREAM_COMPUTE];
+}
+
+static dt_status gpu_memory(dt_device *device, size_t *free_bytes, size_t *total_bytes) {
+  const dt_gpu *gpu = gpu_of(device);
+  *free_bytes = *total_bytes = gpu->model_memory;
+  if (gpu->index >= 0) DT_CUDA(cudaMemGetInfo(free_bytes, total_bytes));
+  return DT_OK;
+}
+
+/* Out of memory is no error yet; *out is NULL then. */
+static dt_status try_alloc(size_t bytes, void **out) {
+  cudaError_t code = cudaMalloc(out, bytes > 0 ? bytes : 1);
+  if (code != cudaErrorMemoryAllocation) return dt_gpu_check(code, "cudaMalloc", __FILE__, __LINE__);
+  cudaGetLastError(); /* it would come back from the next call that looks */
+  *out = NULL;
+  return DT_OK;
+}
+
+static dt_status gpu_alloc(dt_device *device, size_t bytes, void **out) {
+  size_t room = 0, all = 0;
+  *out = NULL;
+  DT_REQUIRE(gpu_of(device)->index >= 0, DT_ENVIRONMENT, "%s is a plan without a GPU: nothing can be computed on it",
+             gpu_of(device)->title);
+  DT_TRY(try_alloc(bytes, out));
+  if (*out == NULL) {
+    DT_TRY(gpu_memory(device, &room, &all));
+    DT_RAISE(DT_MEMORY, "could not allocate %zu bytes of GPU memory; %zu of %zu are free", bytes, room, all);
+  }
+  DT_CUDA(cudaMemsetAsync(*out, 0, bytes, compute_of(device)));
+  DT_CUDA(cudaStreamSynchronize(compute_of(device)));
+  return DT_OK;
+}
+
+static void gpu_free(dt_device *device, void *memory) {
+  cudaFree(memory);
+}
+
+static dt_status copy(dt_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind) {
+  DT_CUDA(cudaMemcpyAsync(to, from, bytes, kind, compute_of(device)));
+  DT_CUDA(cudaStreamSynchronize(compute_of(device)));
+  return DT_OK;
+}
+
+static dt_status gpu_upload(dt_device *device, void *to, const void *from, size_t bytes) {
+  return copy(device, to, from, bytes, cudaMemcpyHostToDevice);
+}
+
+static dt_status gpu_download(dt_device *device, void *to, const void *from, size_t bytes) {
+  return copy(device, to, from, bytes, cudaMemcpyDeviceToHost);
+}
+
+static dt_status gpu_clear(dt_device *device, void *memory, size_t bytes) {
+  DT_CUDA(cudaMemsetAsync(memory, 0, bytes, compute_of(device)));
+  return DT_OK;
+}
+
+static dt_status gpu_sync(dt_device *device) {
+  for (int s = 0; s < 3; s++) DT_CUDA(cudaStreamSynchronize(gpu_of(device)->stream[s]));
+  return DT_OK;
+}
+
+/* --- data sets --- */
+
+/* What is left free beside a data set: for libraries, recordings, batches of other data sets. */
+static size_t spare_bytes(size_t total) {
+  return total / 32;
+}
+
+static void gpu_release(dt_device *device, void *held) {
+  dt_gpu_held *h = held;
+  if (h == NULL) return;
+  cudaFree(h->memory);
+  free(h);
+}
+
+static dt_status gpu_hold(dt_device *device, const dt_samples *samples, size_t reserve, void **out) {
+  const void *from = samples->values != NULL ? (const void *)samples->values : (const void *)samples->pixels;
+  size_t bytes = (size_t)samples->count * (size_t)samples->elements * (samples->values != NULL ? sizeof(float) : 1);
+  size_t room, all;
+  dt_gpu_held *held = NULL;
+  *out = NULL;
+  DT_TRY(gpu_memory(device, &room, &all));
+  if (bytes + reserve + spare_bytes(all) > room) return DT_OK;
+  DT_TRY(dt_alloc(1, sizeof *held, &held));
+  held->values = samples->values != NULL;
+  dt_status status = try_alloc(bytes, &held->memory);
+  if (status == DT_OK && held->memory != NULL) status = gpu_upload(device, held->memory, from, bytes);
+  if (status == DT_OK && held->memory != NULL) {
+    *out = held;
+    return DT_OK;
+  }
+  gpu_release(device, held);
+  return status;
+}
+
+/* --- the device --- */
+
+static void gpu_destroy(dt_device **device) {
+  dt_gpu *gpu = gpu_of(*device);
+  if (gpu == NULL) return;
+  dt_gpu_libraries_close(gpu);
+  for (int s = 0; s < 3; s++) {
+    if (gpu->stream[s] != NULL) cudaStreamDestroy(gpu->stream[s]);
+  }
+  free(gpu);
+  *device = NULL;
+}
+
+static const dt_device_ops gpu_ops = {
+    .name = "gpu",
+    .dtype = DT_F32,
+    .channels_last = true,
+    .pass_shards = 1,
+    .fuses = gpu_fuses,
+    .buffer_bytes = gpu_buffer_bytes,
+    .work_bytes = gpu_work_bytes,
+    .alloc = gpu_alloc,
+    .free = gpu_free,
+    .upload = gpu_upload,
+    .download = gpu_download,
+    .read_value = dt_gpu_read_value,
+    .write_value = dt_gpu_write_value,
+    .clear = gpu_clear,
+    .sync = gpu_sync,
+    .destroy = gpu_destroy,
+    .bind = dt_gpu_bind,
+    .unbind = dt_gpu_unbind,
+    .refresh = dt_gpu_refresh,
+    .stage = dt_gpu_stage,
+    .begin = dt_gpu_begin,
+    .end = dt_gpu_end,
+    .wait = dt_gpu_wait,
+    .record = dt_gpu_record,
+    .outcome = dt_gpu_outcome,
+    .take_score = dt_gpu_take_score,
+    .hold = gpu_hold,
+    .release = gpu_release,
+    .reducer_create = dt_gpu_reducer_create,
+    .memory = gpu_memory,
+    .bound_bytes = dt_gpu_bound_bytes,
+    .print_plans = dt_gpu_print_plans,
+};
+
+void dt_gpu_init(dt_gpu *gpu) {
+  gpu->base = (dt_device){.ops = &gpu_ops,
+                          .add = dt_gpu_add_elements,
+                          .threads = 1,
+                          .kernels = gpu->kernels,
+                          .library = gpu->library,
+                          .unit = gpu->unit,
+                          .title = gpu->title};
+  for (int op = 0; op < DT_OP_COUNT; op++) gpu->base.kernel[op] = kernels[op];
+}

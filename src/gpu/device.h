@@ -1,0 +1,15 @@
+/* The gpu device's tables, and how one is opened. */
+#ifndef DT_GPU_DEVICE_H
+#define DT_GPU_DEVICE_H
+
+#include "gpu/gpu.h"
+
+/* Fills in gpu->base. */
+void dt_gpu_init(dt_gpu *gpu);
+/* Chooses a GPU for this rank, makes it the thread's, and opens its streams; says in one line what is missing or too old.
+ * DT_ENVIRONMENT. */
+dt_status dt_gpu_open(dt_gpu *gpu, int local_rank);
+/* Takes what plans need from a model, and calls nothing of CUDA. DT_ENVIRONMENT when there is no such model. */
+dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name);
+
+#endif

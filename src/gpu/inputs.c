@@ -1,0 +1,136 @@
+/* The inputs of a step on their way to the device.
+ *
+ * 1. The host fills a pinned copy; there are two, and one is filled again when the copy out of it, made two steps ago, is over.
+ * 2. The copy stream copies it into `next`, once the compute stream has taken out of `next` what was there.
+ * 3. The compute stream copies `next` to `current`, behind the last kernel of the step before. Kernels read `current`, which
+ *    never moves, so that a recorded step finds each new input; these copies stand outside the recording.
+ *
+ * So the next step's input crosses the bus while this step computes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "gpu/bound.h"
+
+static size_t aligned(size_t bytes) {
+  return (bytes + 255) / 256 * 256;
+}
+
+/* Appends a part; returns where it begins. */
+static size_t add_part(size_t *end, size_t bytes) {
+  size_t at = *end;
+  *end += aligned(bytes);
+  return at;
+}
+
+static dt_gpu_layout make_layout(const dt_program *program, const dt_gpu_form *form) {
+  size_t slots = (size_t)program->shard_slots, elements = (size_t)dt_shape_count(&program->graph->node[0].shape);
+  size_t sample_bytes = form->held != NULL ? 0 : elements * (form->values ? sizeof(float) : 1);
+  dt_gpu_layout layout = {0};
+  size_t *end = &layout.pass_bytes;
+  layout.filled = add_part(end, sizeof(int32_t));
+  layout.place = add_part(end, sizeof(int64_t));
+  layout.labels = add_part(end, slots * sizeof(int32_t));
+  layout.index = add_part(end, form->held != NULL ? slots * sizeof(int64_t) : 0);
+  layout.move = add_part(end, slots * (size_t)form->moves * sizeof(dt_move));
+  layout.samples = add_part(end, slots * sample_bytes);
+  return layout;
+}
+
+/* Which form a run's samples will have shows in its first batch: floats that travel are the most. */
+size_t dt_gpu_inputs_bytes(const dt_program *program, int passes) {
+  static const dt_gpu_form largest = {.values = true};
+  dt_gpu_layout layout = make_layout(program, &largest);
+  return 2 * (aligned(sizeof(dt_step)) + (size_t)passes * layout.pass_bytes);
+}
+
+dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out) {
+  *out = (dt_gpu_inputs){.passes = passes};
+  for (int i = 0; i < 2; i++) DT_CUDA(cudaEventCreateWithFlags(&out->arrived[i], cudaEventDisableTiming));
+  DT_CUDA(cudaEventCreateWithFlags(&out->taken, cudaEventDisableTiming));
+  return DT_OK;
+}
+
+void dt_gpu_inputs_release(dt_gpu_inputs *inputs) {
+  cudaFree(inputs->current);
+  cudaFree(inputs->next);
+  if (inputs->taken != NULL) cudaEventDestroy(inputs->taken);
+  for (int i = 0; i < 2; i++) {
+    cudaFreeHost(inputs->host[i]);
+    if (inputs->arrived[i] != NULL) cudaEventDestroy(inputs->arrived[i]);
+  }
+  *inputs = (dt_gpu_inputs){0};
+}
+
+/* A rank without shards has no batch, and sends the step alone. */
+static dt_gpu_form form_of(const dt_batch *batch) {
+  if (batch == NULL) return (dt_gpu_form){0};
+  if (batch->pixels != NULL || batch->values != NULL) return (dt_gpu_form){.values = batch->values != NULL};
+  return (dt_gpu_form){.held = batch->held, .moves = batch->moves};
+}
+
+static dt_status make_ready(dt_gpu_inputs *inputs, const dt_run *run, const dt_batch *batch) {
+  dt_device *device = run->device;
+  _Static_assert(sizeof(dt_step) <= 256, "the step comes before the first pass");
+  inputs->form = form_of(batch);
+  inputs->layout = make_layout(run->program, &inputs->form);
+  inputs->bytes = dt_gpu_inputs_at(inputs, inputs->passes);
+  for (int i = 0; i < 2; i++) {
+    DT_CUDA(cudaMallocHost((void **)&inputs->host[i], inputs->bytes));
+    memset(inputs->host[i], 0, inputs->bytes);
+  }
+  DT_TRY(device->ops->alloc(device, inputs->bytes, (void **)&inputs->next));
+  DT_TRY(device->ops->alloc(device, inputs->bytes, (void **)&inputs->current));
+  inputs->ready = true;
+  return DT_OK;
+}
+
+/* Makes sure that host[turn] may be written. */
+static dt_status open_turn(dt_gpu_inputs *inputs, const dt_run *run, const dt_batch *batch) {
+  if (!inputs->ready) DT_TRY(make_ready(inputs, run, batch));
+  if (!inputs->open) DT_CUDA(cudaEventSynchronize(inputs->arrived[inputs->turn]));
+  inputs->open = true;
+  return DT_OK;
+}
+
+static void write_part(char *to, const void *from, size_t bytes) {
+  if (from != NULL) memcpy(to, from, bytes);
+}
+
+dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_pass *pass) {
+  const dt_batch *batch = pass->batch;
+  DT_ASSERT(pass->shard_count == 1 && pass->index < inputs->passes);
+  DT_TRY(open_turn(inputs, run, batch));
+  const dt_gpu_form form = form_of(batch), *first = &inputs->form;
+  DT_ASSERT(form.held == first->held && form.values == first->values && form.moves == first->moves);
+  const dt_gpu_layout *layout = &inputs->layout;
+  size_t slots = (size_t)run->program->shard_slots, elements = (size_t)dt_shape_count(&run->program->graph->node[0].shape);
+  char *to = inputs->host[inputs->turn] + dt_gpu_inputs_at(inputs, pass->index);
+  write_part(to + layout->filled, batch->filled, sizeof *batch->filled);
+  write_part(to + layout->place, batch->place, sizeof *batch->place);
+  write_part(to + layout->labels, batch->labels, slots * sizeof *batch->labels);
+  if (form.held != NULL) {
+    write_part(to + layout->index, batch->index, slots * sizeof *batch->index);
+    write_part(to + layout->move, batch->move, slots * (size_t)form.moves * sizeof *batch->move);
+    return DT_OK;
+  }
+  write_part(to + layout->samples, batch->pixels, slots * elements);
+  write_part(to + layout->samples, batch->values, slots * elements * sizeof(float));
+  return DT_OK;
+}
+
+dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run) {
+  const dt_gpu *gpu = dt_gpu_of(run);
+  cudaStream_t compute = gpu->stream[DT_STREAM_COMPUTE], copy = gpu->stream[DT_STREAM_COPY];
+  DT_TRY(open_turn(inputs, run, NULL));
+  int turn = inputs->turn;
+  memcpy(inputs->host[turn], run->step, sizeof *run->step);
+  DT_CUDA(cudaStreamWaitEvent(copy, inputs->taken, 0));
+  DT_CUDA(cudaMemcpyAsync(inputs->next, inputs->host[turn], inputs->bytes, cudaMemcpyHostToDevice, copy));
+  DT_CUDA(cudaEventRecord(inputs->arrived[turn], copy));
+  DT_CUDA(cudaStreamWaitEvent(compute, inputs->arrived[turn], 0));
+  DT_CUDA(cudaMemcpyAsync(inputs->current, inputs->next, inputs->bytes, cudaMemcpyDeviceToDevice, compute));
+  DT_CUDA(cudaEventRecord(inputs->taken, compute));
+  inputs->turn = 1 - turn;
+  inputs->open = false;
+  return DT_OK;
+}

@@ -1,0 +1,98 @@
+/* Finding a GPU, and saying what is missing when there is none that will do. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/spec.h"
+#include "gpu/device.h"
+
+static const char *const precision_names[] = {[DT_FP32] = "fp32", [DT_TF32] = "tf32", [DT_BF16] = "bf16", [DT_FP16] = "fp16"};
+
+static dt_status check_driver(int *out_driver) {
+  int driver = 0, toolkit = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
+  DT_CUDA(cudaRuntimeGetVersion(&toolkit));
+  DT_REQUIRE(driver > 0, DT_ENVIRONMENT,
+             "the NVIDIA driver is not installed (or this container does not see it: docker run --gpus all)");
+  DT_REQUIRE(driver / 1000 >= toolkit / 1000, DT_ENVIRONMENT,
+             "the NVIDIA driver is too old: found one for CUDA %d.%d, expected CUDA %d.0 or newer; update the driver",
+             driver / 1000, driver % 1000 / 10, toolkit / 1000);
+  *out_driver = driver;
+  return DT_OK;
+}
+
+static dt_status count_devices(int *out_count) {
+  const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+  int count = 0;
+  cudaError_t code = cudaGetDeviceCount(&count);
+  if (code == cudaErrorNoDevice)
+    count = 0;
+  else
+    DT_TRY(dt_gpu_check(code, "cudaGetDeviceCount", __FILE__, __LINE__));
+  DT_REQUIRE(count > 0 || visible == NULL, DT_ENVIRONMENT,
+             "no GPU is left by CUDA_VISIBLE_DEVICES=%s; unset it, or name devices that nvidia-smi lists", visible);
+  DT_REQUIRE(count > 0, DT_ENVIRONMENT, "the NVIDIA driver sees no GPU; see nvidia-smi");
+  *out_count = count;
+  return DT_OK;
+}
+
+/* GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, as nvidia-smi writes it. */
+static void write_unit(dt_gpu *gpu, const struct cudaDeviceProp *properties) {
+  int length = snprintf(gpu->unit, sizeof gpu->unit, "GPU-");
+  for (int i = 0; i < 16; i++) {
+    const char *dash = i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "";
+    length += snprintf(gpu->unit + length, sizeof gpu->unit - (size_t)length, "%s%02x", dash,
+                       (unsigned char)properties->uuid.bytes[i]);
+  }
+}
+
+static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int driver) {
+  gpu->multiprocessors = properties->multiProcessorCount;
+  gpu->emulated = strncmp(properties->name, "emulated", strlen("emulated")) == 0;
+  write_unit(gpu, properties);
+  snprintf(gpu->title, sizeof gpu->title, "GPU %d %.90s, %.1f GiB, driver %d.%d", gpu->index, properties->name,
+           (double)properties->totalGlobalMem / 0x1p30, driver / 1000, driver % 1000 / 10);
+  snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d%d %s", properties->major, properties->minor,
+           precision_names[gpu->precision]);
+}
+
+/* Gradients are on their way while layers still compute, so communication goes first where both wait. */
+static dt_status open_streams(dt_gpu *gpu) {
+  int lowest, highest;
+  DT_CUDA(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
+  for (int s = 0; s < 3; s++) {
+    DT_CUDA(cudaStreamCreateWithPriority(&gpu->stream[s], cudaStreamNonBlocking, s == DT_STREAM_COMM ? highest : lowest));
+  }
+  return DT_OK;
+}
+
+dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
+  int driver, count;
+  struct cudaDeviceProp properties;
+  DT_TRY(check_driver(&driver));
+  DT_TRY(count_devices(&count));
+  gpu->index = local_rank % count;
+  DT_CUDA(cudaSetDevice(gpu->index));
+  DT_CUDA(cudaGetDeviceProperties(&properties, gpu->index));
+  DT_REQUIRE(properties.major >= 8, DT_ENVIRONMENT,
+             "GPU %d %s: found compute capability %d.%d, expected 8.0 (A100) or newer; choose another by CUDA_VISIBLE_DEVICES",
+             gpu->index, properties.name, properties.major, properties.minor);
+  describe(gpu, &properties, driver);
+  return open_streams(gpu);
+}
+
+dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name) {
+  char known[160] = "";
+  size_t length = 0;
+  const dt_gpu_model *model = dt_gpu_model_find(name);
+  for (const dt_gpu_model *m = dt_gpu_models; m->name != NULL && length < sizeof known; m++) {
+    length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", m->name);
+  }
+  DT_REQUIRE(model != NULL, DT_ENVIRONMENT, "found %s for a model of GPU, expected one of %s", name, known);
+  gpu->index = -1;
+  gpu->multiprocessors = model->multiprocessors;
+  gpu->model_memory = model->memory_bytes;
+  snprintf(gpu->title, sizeof gpu->title, "%s", model->title);
+  snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d %s", model->compute_capability / 10, precision_names[gpu->precision]);
+  return DT_OK;
+}
