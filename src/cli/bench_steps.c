@@ -37,9 +37,16 @@ static dt_status next_batch(void *context, const dt_batch **out) {
   return dt_loader_next(context, out);
 }
 
+/* Takes outcomes until at most `left` steps are on their way. */
+static dt_status settle(bench *b, int left) {
+  dt_outcome outcome;
+  for (; b->in_flight > left; b->in_flight--) DT_TRY(dt_executor_outcome(b->job->executor[0], &outcome));
+  if (b->in_flight == 0) b->comm->diverged = false;
+  return DT_OK;
+}
+
 static dt_status one_step(bench *b) {
   static const double no_flags[DT_TAIL_COUNT];
-  dt_outcome outcome;
   dt_step *step = dt_executor_run_state(b->job->executor[0])->step;
   step->samples_seen = b->samples_seen;
   step->batch_samples = dt_sampler_plan(&b->job->sampler, b->samples_seen).count;
@@ -47,12 +54,8 @@ static dt_status one_step(bench *b) {
   b->comm->diverged = true; /* until the step has ended on this rank, the others may be waiting for it */
   DT_TRY(dt_executor_step(b->job->executor[0], next_batch, b->loader, no_flags));
   b->in_flight++;
-  for (; b->in_flight > dt_executor_lag(b->job->executor[0]); b->in_flight--) {
-    DT_TRY(dt_executor_outcome(b->job->executor[0], &outcome));
-  }
-  if (b->in_flight == 0) b->comm->diverged = false;
   b->samples_seen += step->batch_samples;
-  return DT_OK;
+  return settle(b, dt_executor_lag(b->job->executor[0]));
 }
 
 static int by_value(const void *a, const void *b) {
@@ -63,31 +66,35 @@ static int by_value(const void *a, const void *b) {
 static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
   double lap[LAPS], samples = 0;
   for (int64_t s = 0; s < steps; s++) DT_TRY(one_step(b));
+  DT_TRY(settle(b, 0));
   for (int l = 0; l < LAPS; l++) {
     DT_TRY(b->comm->ops->barrier(b->comm));
     int64_t before = b->samples_seen;
     double start = dt_clock_seconds();
     for (int64_t s = 0; s < steps; s++) DT_TRY(one_step(b));
+    DT_TRY(settle(b, 0));
     lap[l] = (dt_clock_seconds() - start) / (double)steps;
     samples = (double)(b->samples_seen - before) / (double)steps;
   }
   qsort(lap, LAPS, sizeof *lap, by_value);
   if (b->comm->rank != 0) return DT_OK;
   double seconds = lap[LAPS / 2], flops = step_flops(b->job->graph, 1) * samples;
-  double peak;
-  DT_TRY(dt_blas_sgemm_gflops(b->job->threads, &peak));
-  peak *= b->comm->local_size;
   fprintf(out, "step %.1f us (median of %d laps, %.1f to %.1f), %.0f samples/s, %.1f GFLOP/s", seconds * 1e6, LAPS,
           lap[0] * 1e6, lap[LAPS - 1] * 1e6, samples / seconds, flops / seconds * 1e-9);
-  fprintf(out, ", floor %.1f us at the %.0f GFLOP/s of sgemm: %.2f of it", flops / peak * 1e-3, peak,
-          flops / seconds * 1e-9 / peak);
+  if (b->job->device->unit == NULL) {
+    double peak;
+    DT_TRY(dt_blas_sgemm_gflops(b->job->threads, &peak));
+    peak *= b->comm->local_size;
+    fprintf(out, ", floor %.1f us at the %.0f GFLOP/s of sgemm: %.2f of it", flops / peak * 1e-3, peak,
+            flops / seconds * 1e-9 / peak);
+  }
   fprintf(out, "\nwaiting per step: data %.1f us, reduction %.1f us\n",
           dt_loader_wait_seconds(b->loader) / (double)(steps * (LAPS + 1)) * 1e6,
           b->job->reducer->wait_seconds / (double)(steps * (LAPS + 1)) * 1e6);
   return DT_OK;
 }
 
-/* Runs every instruction of the pass on its own, in order, as a step would. */
+/* Runs every instruction of the pass on its own, in order, as a step would, and waits for its end. */
 static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
   dt_job *job = b->job;
   const dt_program *program = job->program[0];
@@ -95,6 +102,7 @@ static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
   double *seconds = NULL, total = 0;
   const dt_batch *batch;
   DT_TRY(one_step(b));
+  DT_TRY(settle(b, 0));
   DT_TRY(dt_loader_next(b->loader, &batch));
   DT_TRY(dt_alloc((size_t)program->count, sizeof *seconds, &seconds));
   dt_pass pass = {
@@ -106,6 +114,7 @@ static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
       if (kernel == NULL) continue;
       double start = dt_clock_seconds();
       status = kernel(run, &program->instr[i], &pass);
+      if (status == DT_OK) status = job->device->ops->sync(job->device);
       if (s >= steps) seconds[i] += (dt_clock_seconds() - start) / (double)steps;
     }
   }

@@ -152,7 +152,7 @@ void dt_trainer_fingerprint(const dt_job *job, char *text) {
   uname(&host);
   const char *library = job->device->library;
   snprintf(text, DT_FINGERPRINT, "dtrain %s, device %s, %s, %s", DTRAIN_VERSION, job->device->ops->name,
-           library != NULL ? library : "own arithmetic", host.machine);
+           library != NULL ? library : "own arithmetic", job->device->unit != NULL ? job->device->kernels : host.machine);
 }
 
 /* An update can overflow a parameter though loss and gradient were finite. */

@@ -135,6 +135,41 @@ static void test_resume_in_mid_epoch(void **state) {
   }
 }
 
+/* Where a device holds the data set, the batch says which samples and how they are moved: made so, they are the pixels that the
+ * loader would have handed over. */
+static void test_held(void **state) {
+  const fixture *f = *state;
+  dt_dataset held = f->bytes;
+  dt_tree *tree;
+  dt_loader *plain, *loader;
+  held.held = &held;
+  assert_int_equal(dt_tree_create(SHARDS, 1, 0, 1, &tree), DT_OK);
+  assert_int_equal(dt_loader_create(&f->bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &plain), DT_OK);
+  assert_int_equal(dt_loader_create(&held, &f->augment, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
+  for (int pass = 0; pass < 9 * SHARDS; pass++) {
+    const dt_batch *expected, *batch;
+    assert_int_equal(dt_loader_next(plain, &expected), DT_OK);
+    assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
+    assert_null(batch->pixels);
+    assert_ptr_equal(batch->held, &held);
+    assert_int_equal(batch->moves, 2);
+    assert_int_equal(batch->samples, expected->samples);
+    for (int i = 0; i < SLOTS; i++) {
+      uint8_t sample[ELEMENTS] = {0}, scratch[ELEMENTS];
+      if (batch->index[i] >= 0) memcpy(sample, f->bytes.pixels + batch->index[i] * ELEMENTS, ELEMENTS);
+      for (int m = 0; m < 2 && batch->index[i] >= 0; m++) {
+        dt_move_apply(batch->move[i * 2 + m], &f->bytes.shape, sample, scratch);
+      }
+      assert_true((batch->index[i] >= 0) == (i < batch->filled[0]));
+      assert_memory_equal(sample, expected->pixels + i * ELEMENTS, ELEMENTS);
+      assert_int_equal(batch->labels[i], expected->labels[i]);
+    }
+  }
+  dt_loader_destroy(&loader);
+  dt_loader_destroy(&plain);
+  dt_tree_destroy(&tree);
+}
+
 static void test_floats(void **state) {
   const fixture *f = *state;
   dt_tree *tree;
@@ -211,6 +246,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_any_ranks_and_threads),
       cmocka_unit_test(test_resume_in_mid_epoch),
+      cmocka_unit_test(test_held),
       cmocka_unit_test(test_floats),
       cmocka_unit_test(test_nothing_left_by_dropping),
       cmocka_unit_test(test_destroyed_at_any_time),
