@@ -124,7 +124,7 @@ dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *
                       float *out, cudaStream_t stream);
 /* to = from in the value type (BF16 or F16). */
 dt_status dt_gpu_narrow(dt_gpu_type type, const float *from, int64_t count, void *to, cudaStream_t stream);
-/* to = from widened, times factor[0] when factor is not NULL (device memory). */
+/* to = from widened. */
 dt_status dt_gpu_widen(dt_gpu_type type, const void *from, int64_t count, float *to, cudaStream_t stream);
 /* y = act(y) in place. */
 dt_status dt_gpu_apply_act(dt_gpu_type type, dt_act act, void *y, int64_t count, cudaStream_t stream);
