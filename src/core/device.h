@@ -158,6 +158,8 @@ typedef struct dt_device_ops {
   dt_status (*outcome)(dt_run *run, dt_outcome *out);
   /* EVAL: waits, and hands out what SCORE has summed since the last call. */
   dt_status (*take_score)(dt_run *run, dt_score *out);
+  /* A hash of flat memory, a multiple of 4 bytes; waits. Equal memory has equal hashes on all devices of this kind. */
+  dt_status (*hash)(dt_device *device, const void *memory, size_t bytes, uint64_t *out);
   /* Copies a data set into device memory. *out is NULL when there is no room for it beside what is there and `reserve` bytes
    * that are still to be allocated. */
   dt_status (*hold)(dt_device *device, const dt_samples *samples, size_t reserve, void **out);

@@ -33,8 +33,10 @@ dt_status dt_device_create(const dt_spec *spec, int local_rank, int local_size, 
   if (spec->device == DT_DEVICE_GPU) return dt_gpu_create(&options, out);
   if (spec->device == DT_DEVICE_REFERENCE) return dt_reference_create(&options, out);
   if (spec->device == DT_DEVICE_AUTO && dt_plugin_exists()) {
-    if (dt_gpu_create(&options, out) == DT_OK) return DT_OK;
-    snprintf(missing, DT_MISSING_TEXT, "%s", dt_error_text());
+    /* Without a driver the plug-in and its libraries need not be loaded to know how that would end. */
+    bool driver = dt_plugin_has_driver();
+    if (driver && dt_gpu_create(&options, out) == DT_OK) return DT_OK;
+    snprintf(missing, DT_MISSING_TEXT, "%s", driver ? dt_error_text() : "the NVIDIA driver is not installed");
     dt_error_clear();
   }
   return dt_cpu_create(&options, out);

@@ -49,6 +49,13 @@ bool dt_plugin_exists(void) {
   return exists;
 }
 
+bool dt_plugin_has_driver(void) {
+  if (getenv("DTRAIN_GPU_PLUGIN") != NULL) return true;
+  void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+  if (driver != NULL) dlclose(driver);
+  return driver != NULL;
+}
+
 static const dt_host host = {.error_set = dt_error_set_args, .alloc = dt_alloc, .agree = dt_comm_agree};
 
 /* The plug-in stays loaded: devices have its functions. */

@@ -25,6 +25,8 @@ enum { DT_PLUGIN_BYTES = sizeof(dt_device_ops) + sizeof(dt_program) + sizeof(dt_
 
 /* Whether there is a plug-in to load: builds without the CUDA Toolkit have none. */
 bool dt_plugin_exists(void);
+/* Whether the NVIDIA driver is installed, which costs next to nothing to find out; a plug-in that was named needs none. */
+bool dt_plugin_has_driver(void);
 
 /* The one symbol of the plug-in: `const dt_plugin *dt_gpu_plugin(void)`. */
 #define DT_PLUGIN_SYMBOL "dt_gpu_plugin"

@@ -156,6 +156,17 @@ static dt_status gpu_sync(dt_device *device) {
   return DT_OK;
 }
 
+static dt_status gpu_hash(dt_device *device, const void *memory, size_t bytes, uint64_t *out) {
+  unsigned long long sum = 0;
+  void *total = NULL;
+  DT_TRY(gpu_alloc(device, sizeof sum, &total));
+  dt_status status = dt_gpu_hash_words(memory, (int64_t)(bytes / 4), (unsigned long long *)total, compute_of(device));
+  if (status == DT_OK) status = gpu_download(device, &sum, total, sizeof sum);
+  gpu_free(device, total);
+  *out = sum;
+  return status;
+}
+
 /* --- data sets --- */
 
 /* What is left free beside a data set: for libraries, recordings, batches of other data sets. */
@@ -230,6 +241,7 @@ static const dt_device_ops gpu_ops = {
     .record = dt_gpu_record,
     .outcome = dt_gpu_outcome,
     .take_score = dt_gpu_take_score,
+    .hash = gpu_hash,
     .hold = gpu_hold,
     .release = gpu_release,
     .reducer_create = dt_gpu_reducer_create,

@@ -122,6 +122,8 @@ dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, i
 enum { DT_GPU_FOLD_MAX = 64 };
 dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *source, int source_count, int64_t count,
                       float *out, cudaStream_t stream);
+/* Adds the hash of `count` words to sum[0], in device memory. */
+dt_status dt_gpu_hash_words(const void *memory, int64_t count, unsigned long long *sum, cudaStream_t stream);
 /* to = from in the value type (BF16 or F16). */
 dt_status dt_gpu_narrow(dt_gpu_type type, const float *from, int64_t count, void *to, cudaStream_t stream);
 /* to = from widened. */

@@ -88,7 +88,7 @@ dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name) {
   for (const dt_gpu_model *m = dt_gpu_models; m->name != NULL && length < sizeof known; m++) {
     length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", m->name);
   }
-  DT_REQUIRE(model != NULL, DT_ENVIRONMENT, "found %s for a model of GPU, expected one of %s", name, known);
+  DT_REQUIRE(model != NULL, DT_USAGE, "found %s for a model of GPU, expected one of %s", name, known);
   gpu->index = -1;
   gpu->multiprocessors = model->multiprocessors;
   gpu->model_memory = model->memory_bytes;
