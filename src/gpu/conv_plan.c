@@ -390,9 +390,9 @@ static cudnnStatus_t try_graph(const dt_gpu *gpu, dt_gpu_conv_plan *plan) {
   return CUDNN_STATUS_SUCCESS;
 }
 
-static dt_status try_variant(const dt_gpu *gpu, const variant *variant, dt_gpu_conv_plan *plan) {
-  plan->fused = variant->fused;
-  plan->wide = variant->wide;
+static dt_status try_variant(const dt_gpu *gpu, const variant *chosen, dt_gpu_conv_plan *plan) {
+  plan->fused = chosen->fused;
+  plan->wide = chosen->wide;
   cudnnStatus_t code = try_graph(gpu, plan);
   if (plan->plan == NULL) drop_parts(plan, 0);
   return is_refusal(code) ? DT_OK : dt_gpu_check_cudnn(code, "making a convolution's plan", __FILE__, __LINE__);
@@ -400,10 +400,10 @@ static dt_status try_variant(const dt_gpu *gpu, const variant *variant, dt_gpu_c
 
 /* The variants that make sense: a forward pass without bias and relu has nothing to fuse, and one type is as wide as another
  * in fp32. */
-static bool has_variant(const dt_gpu *gpu, const dt_gpu_conv *conv, const variant *variant) {
-  if (variant->fused && !conv->bias && conv->act != DT_ACT_RELU) return false;
+static bool has_variant(const dt_gpu *gpu, const dt_gpu_conv *conv, const variant *v) {
+  if (v->fused && !conv->bias && conv->act != DT_ACT_RELU) return false;
   const bool has_wide = conv->op == DT_OP_CONV_WGRAD || conv->bias;
-  return !variant->wide || (has_wide && gpu->type != DT_GPU_F32);
+  return !v->wide || (has_wide && gpu->type != DT_GPU_F32);
 }
 
 static dt_status choose(const dt_gpu *gpu, dt_gpu_conv_plan *plan) {

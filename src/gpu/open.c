@@ -58,7 +58,7 @@ static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int d
 
 /* Gradients are on their way while layers still compute, so communication goes first where both wait. */
 static dt_status open_streams(dt_gpu *gpu) {
-  int lowest, highest;
+  int lowest = 0, highest = 0;
   DT_CUDA(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
   for (int s = 0; s < 3; s++) {
     DT_CUDA(cudaStreamCreateWithPriority(&gpu->stream[s], cudaStreamNonBlocking, s == DT_STREAM_COMM ? highest : lowest));
@@ -67,7 +67,7 @@ static dt_status open_streams(dt_gpu *gpu) {
 }
 
 dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
-  int driver, count;
+  int driver = 0, count = 0;
   struct cudaDeviceProp properties;
   DT_TRY(check_driver(&driver));
   DT_TRY(count_devices(&count));
