@@ -143,9 +143,9 @@ dt_kernel dt_gpu_load, dt_gpu_conv_fwd, dt_gpu_conv_dgrad, dt_gpu_conv_wgrad, dt
 /* optimizers.c: the kernel of an optimizer, by dt_optimizer.name; sgd.cu and its like: UPDATE for one bucket. */
 typedef struct dt_gpu_optimizer {
   const char *name;
-  dt_status (*update)(dt_run *run, const dt_instr *instr);
+  dt_kernel *update;
 } dt_gpu_optimizer;
-dt_status dt_gpu_update_sgd(dt_run *run, const dt_instr *instr);
+dt_kernel dt_gpu_update_sgd;
 
 dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
 

@@ -1,0 +1,425 @@
+/* Batch normalisation over the rows [samples * H * W][C] of a shard; the formulas stand in cpu/reference_norm.c. Samples fill
+ * the first places, so that what counts is the first m rows, m = filled * H * W; the rest gets zeros.
+ *
+ * Forward: moments of pieces of the rows, their fold, the output. Backward: sums of pieces, their fold, the input's gradient.
+ * Where the rows are one piece, a single kernel does all three.
+ *
+ * Moments are taken of x - (row 0 of x), a few rows at once exactly, and joined by the formulas of Chan, Golub and LeVeque
+ * ("Updating formulae and a pairwise algorithm for computing sample variances", 1979): a mean far from zero costs no digits. */
+#include "gpu/columns.cuh"
+
+namespace {
+
+/* Count, mean, and sum of squared distances from the mean. */
+struct moments {
+  float count, mean, m2;
+  __device__ void add(const moments &other) {
+    if (other.count == 0) return;
+    float all = count + other.count, share = other.count / all, distance = other.mean - mean;
+    mean += distance * share;
+    m2 += other.m2 + distance * distance * count * share;
+    count = all;
+  }
+};
+
+/* Sums of g and of g * xh. */
+struct sums {
+  float g, gx;
+  __device__ void add(const sums &other) {
+    g += other.g;
+    gx += other.gx;
+  }
+};
+
+/* A batchnorm as its kernels see it. */
+struct norm {
+  int64_t rows, channels, plane; /* rows = places * plane */
+  const int32_t *filled;
+  const float *w, *b;
+  float eps;
+  dt_act act;
+  __device__ int64_t counted() const {
+    return filled[0] * plane;
+  }
+};
+
+enum { MOMENT_ROWS = 4, ROWS = 2 }; /* whose loads a thread has on their way */
+
+/* --- forward --- */
+
+template <class T>
+struct moments_end {
+  norm n;
+  const T *x;
+  float *aux, *stat;
+  __device__ void operator()(int64_t c, const moments &sum) const {
+    bool any = sum.count > 0;
+    float samples = (float)n.filled[0], mean = any ? dt_to_float(x[c]) + sum.mean : 0, var = any ? sum.m2 / sum.count : 0;
+    aux[c] = mean;
+    aux[n.channels + c] = any ? 1 / sqrtf(var + n.eps) : 0;
+    stat[c] = samples * mean;
+    stat[n.channels + c] = samples * (sum.count > 1 ? sum.m2 / (sum.count - 1) : var);
+  }
+};
+
+/* The moments of a lane's counted rows. */
+template <class T, int V>
+__device__ void sum_moments(const norm &n, const T *x, const dt_lane &lane, moments (&sum)[V]) {
+  int64_t counted = n.counted(), end = lane.end < counted ? lane.end : counted;
+  float shift[V], value[MOMENT_ROWS][V];
+  dt_read<V>(x + lane.column, shift);
+  for (int v = 0; v < V; v++) sum[v] = moments();
+  for (int64_t row = lane.first; row < end; row += MOMENT_ROWS * lane.step) {
+    int here = 0;
+    for (int i = 0; i < MOMENT_ROWS; i++) {
+      if (row + i * lane.step >= end) continue;
+      dt_read<V>(x + (row + i * lane.step) * n.channels + lane.column, value[i]);
+      here = i + 1;
+    }
+    float inverse = 1 / (float)here, share = (float)here / (sum[0].count + (float)here);
+    for (int v = 0; v < V; v++) {
+      float total = 0, squares = 0;
+      for (int i = 0; i < MOMENT_ROWS; i++) total += i < here ? value[i][v] - shift[v] : 0;
+      float mean = total * inverse;
+      for (int i = 0; i < MOMENT_ROWS; i++) {
+        float d = i < here ? value[i][v] - shift[v] - mean : 0;
+        squares += d * d;
+      }
+      float distance = mean - sum[v].mean;
+      sum[v].mean += distance * share;
+      sum[v].m2 += squares + distance * distance * sum[v].count * share;
+      sum[v].count += (float)here;
+    }
+  }
+}
+
+/* y = act((x - mean) * inverse * w + b [+ addend]); center holds mean [C], then inverse [C], or, where it is running, the
+ * variance [C]. */
+template <class T>
+struct output {
+  const T *x, *addend; /* addend NULL: none */
+  T *y;
+  const float *center;
+  bool running;
+};
+
+template <class T, int V>
+__device__ void normalize_rows(const norm &n, const output<T> &out, const dt_lane &lane) {
+  float mean[V], gain[V], offset[V], value[ROWS][V], addend[ROWS][V];
+  int64_t counted = n.counted();
+  for (int v = 0; v < V; v++) {
+    int64_t c = lane.column + v;
+    float second = out.center[n.channels + c];
+    mean[v] = out.center[c];
+    gain[v] = (out.running ? 1 / sqrtf(second + n.eps) : second) * n.w[c];
+    offset[v] = n.b[c];
+  }
+  for (int64_t row = lane.first; row < lane.end; row += ROWS * lane.step) {
+    for (int i = 0; i < ROWS; i++) {
+      int64_t at = (row + i * lane.step) * n.channels + lane.column;
+      if (row + i * lane.step >= lane.end) continue;
+      dt_read<V>(out.x + at, value[i]);
+      if (out.addend != NULL) dt_read<V>(out.addend + at, addend[i]);
+    }
+    for (int i = 0; i < ROWS; i++) {
+      int64_t at = (row + i * lane.step) * n.channels + lane.column;
+      if (row + i * lane.step >= lane.end) continue;
+      for (int v = 0; v < V; v++) {
+        float y = (value[i][v] - mean[v]) * gain[v] + offset[v];
+        if (out.addend != NULL) y += addend[i][v];
+        value[i][v] = row + i * lane.step < counted ? dt_act_value(n.act, y) : 0;
+      }
+      dt_write<V>(out.y + at, value[i]);
+    }
+  }
+}
+
+template <class T, int V>
+__global__ void bn_moments(norm n, int64_t piece, const T *x, moments *partial, moments_end<T> end) {
+  dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+  moments sum[V];
+  sum_moments<T, V>(n, x, lane, sum);
+  dt_columns_leave<moments, V>(sum, lane, n.channels, partial, end);
+}
+
+template <class T, int V>
+__global__ void bn_normalize(norm n, int64_t piece, output<T> out) {
+  normalize_rows<T, V>(n, out, dt_lane_of<V>(n.rows, piece, n.channels));
+}
+
+/* Both, for rows that are one piece: the block has the moments of its channels. */
+template <class T, int V>
+__global__ void bn_forward_whole(norm n, int64_t piece, output<T> out, moments_end<T> end) {
+  dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+  moments sum[V];
+  sum_moments<T, V>(n, out.x, lane, sum);
+  dt_columns_leave<moments, V>(sum, lane, n.channels, static_cast<moments *>(NULL), end);
+  __syncthreads();
+  normalize_rows<T, V>(n, out, lane);
+}
+
+/* --- backward --- */
+
+/* What backward reads and writes. */
+template <class T>
+struct gradients {
+  const T *dy, *mask, *x; /* mask NULL: g = dy */
+  const float *aux;
+  T *dx, *dadd; /* NULL: not wanted */
+  float *dw, *db;
+};
+
+struct sums_end {
+  float *dw, *db;
+  __device__ void operator()(int64_t c, const sums &sum) const {
+    dw[c] = sum.gx;
+    db[c] = sum.g;
+  }
+};
+
+/* g of V elements, from dy and mask as they were read. */
+template <int V>
+__device__ void masked(dt_act act, bool has_mask, const float (&mask)[V], float (&g)[V]) {
+  if (!has_mask) return;
+  for (int v = 0; v < V; v++) g[v] *= dt_act_slope(act, mask[v]);
+}
+
+/* Sums over a lane's rows; writes dadd. */
+template <class T, int V>
+__device__ void sum_gradients(const norm &n, const gradients<T> &in, const dt_lane &lane, sums (&sum)[V]) {
+  float mean[V], inverse[V], g[ROWS][V], mask[ROWS][V], x[ROWS][V];
+  int64_t counted = n.counted();
+  for (int v = 0; v < V; v++) {
+    mean[v] = in.aux[lane.column + v];
+    inverse[v] = in.aux[n.channels + lane.column + v];
+    sum[v] = sums();
+  }
+  for (int64_t row = lane.first; row < lane.end; row += ROWS * lane.step) {
+    for (int i = 0; i < ROWS; i++) {
+      int64_t at = (row + i * lane.step) * n.channels + lane.column;
+      for (int v = 0; v < V; v++) g[i][v] = mask[i][v] = x[i][v] = 0;
+      if (row + i * lane.step >= (lane.end < counted ? lane.end : counted)) continue;
+      dt_read<V>(in.dy + at, g[i]);
+      dt_read<V>(in.x + at, x[i]);
+      if (in.mask != NULL) dt_read<V>(in.mask + at, mask[i]);
+    }
+    for (int i = 0; i < ROWS; i++) {
+      masked<V>(n.act, in.mask != NULL, mask[i], g[i]);
+      for (int v = 0; v < V; v++) {
+        sum[v].g += g[i][v];
+        sum[v].gx += g[i][v] * ((x[i][v] - mean[v]) * inverse[v]);
+      }
+      if (in.dadd == NULL || row + i * lane.step >= lane.end) continue;
+      dt_write<V>(in.dadd + (row + i * lane.step) * n.channels + lane.column, g[i]);
+    }
+  }
+}
+
+/* dx = w * inverse * (g - db / m - xh * dw / m), and zeros where nothing counts. */
+template <class T, int V>
+__device__ void spread_gradients(const norm &n, const gradients<T> &in, const dt_lane &lane) {
+  float mean[V], factor[V], less[V], slope[V], g[ROWS][V], mask[ROWS][V], x[ROWS][V];
+  int64_t counted = n.counted();
+  float share = counted > 0 ? 1 / (float)counted : 0;
+  for (int v = 0; v < V; v++) {
+    int64_t c = lane.column + v;
+    float inverse = in.aux[n.channels + c];
+    mean[v] = in.aux[c];
+    factor[v] = n.w[c] * inverse;
+    less[v] = factor[v] * in.db[c] * share;
+    slope[v] = factor[v] * inverse * in.dw[c] * share;
+  }
+  for (int64_t row = lane.first; row < lane.end; row += ROWS * lane.step) {
+    for (int i = 0; i < ROWS; i++) {
+      int64_t at = (row + i * lane.step) * n.channels + lane.column;
+      if (row + i * lane.step >= lane.end) continue;
+      dt_read<V>(in.dy + at, g[i]);
+      dt_read<V>(in.x + at, x[i]);
+      if (in.mask != NULL) dt_read<V>(in.mask + at, mask[i]);
+    }
+    for (int i = 0; i < ROWS; i++) {
+      if (row + i * lane.step >= lane.end) continue;
+      masked<V>(n.act, in.mask != NULL, mask[i], g[i]);
+      for (int v = 0; v < V; v++) {
+        float dx = factor[v] * g[i][v] - less[v] - (x[i][v] - mean[v]) * slope[v];
+        g[i][v] = row + i * lane.step < counted ? dx : 0;
+      }
+      dt_write<V>(in.dx + (row + i * lane.step) * n.channels + lane.column, g[i]);
+    }
+  }
+}
+
+/* The same for the second pass over the rows: where g has been written, it need not be computed again. */
+template <class T>
+__host__ __device__ gradients<T> second_pass(const gradients<T> &first) {
+  gradients<T> second = first;
+  if (first.dadd != NULL) second.dy = first.dadd, second.mask = NULL;
+  return second;
+}
+
+template <class T, int V>
+__global__ void bn_sums(norm n, int64_t piece, gradients<T> in, sums *partial) {
+  dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+  sums sum[V];
+  sum_gradients<T, V>(n, in, lane, sum);
+  dt_columns_leave<sums, V>(sum, lane, n.channels, partial, sums_end{in.dw, in.db});
+}
+
+template <class T, int V>
+__global__ void bn_spread(norm n, int64_t piece, gradients<T> in) {
+  spread_gradients<T, V>(n, in, dt_lane_of<V>(n.rows, piece, n.channels));
+}
+
+template <class T, int V>
+__global__ void bn_backward_whole(norm n, int64_t piece, gradients<T> in) {
+  dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+  sums sum[V];
+  sum_gradients<T, V>(n, in, lane, sum);
+  dt_columns_leave<sums, V>(sum, lane, n.channels, static_cast<sums *>(NULL), sums_end{in.dw, in.db});
+  __syncthreads();
+  if (in.dx != NULL) spread_gradients<T, V>(n, second_pass(in), lane);
+}
+
+__global__ void bn_running(const dt_step *step, const float *stat, float *running, double momentum, int64_t count) {
+  double samples = (double)step->batch_samples;
+  for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
+    running[i] = (float)((1 - momentum) * running[i] + momentum * stat[i] / samples);
+  }
+}
+
+/* --- launches --- */
+
+int64_t channels_of(const dt_program *program, const dt_instr *instr) {
+  return dt_gpu_count(program, instr, DT_ARG_W);
+}
+
+int64_t rows_of(const dt_program *program, const dt_instr *instr) {
+  return program->shard_slots * dt_gpu_count(program, instr, DT_ARG_X) / channels_of(program, instr);
+}
+
+norm norm_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  norm n = {};
+  n.rows = rows_of(run->program, instr);
+  n.channels = channels_of(run->program, instr);
+  n.plane = n.rows / run->program->shard_slots;
+  n.filled = dt_gpu_input_of(run, pass).filled;
+  n.w = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_W);
+  n.b = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_B);
+  n.eps = (float)instr->bn.eps;
+  n.act = instr->act;
+  return n;
+}
+
+template <class T>
+output<T> output_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg center) {
+  output<T> out = {};
+  out.x = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_X);
+  out.addend = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_ADDEND);
+  out.y = (T *)dt_gpu_arg(run, instr, pass, DT_ARG_Y);
+  out.center = (const float *)dt_gpu_arg(run, instr, pass, center);
+  out.running = center == DT_ARG_STATE;
+  return out;
+}
+
+template <class T, int V>
+dt_status forward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  norm n = norm_of(run, instr, pass);
+  output<T> out = output_of<T>(run, instr, pass, DT_ARG_AUX);
+  moments_end<T> end = {n, out.x, (float *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX),
+                        (float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT)};
+  cudaStream_t stream = dt_gpu_stream(run, instr);
+  dt_columns cut = dt_columns_of(n.rows, n.channels, V), spread = dt_columns_spread(n.rows, n.channels, V);
+  if (cut.pieces == 1) {
+    DT_LAUNCH((bn_forward_whole<T, V>), cut.grid, cut.block, stream, n, cut.piece, out, end);
+    return DT_OK;
+  }
+  moments *partial = (moments *)dt_gpu_arg(run, instr, pass, DT_ARG_WORK);
+  DT_LAUNCH((bn_moments<T, V>), cut.grid, cut.block, stream, n, cut.piece, out.x, partial, end);
+  DT_TRY(dt_columns_finish_launch<moments>(&cut, partial, end, stream));
+  DT_LAUNCH((bn_normalize<T, V>), spread.grid, spread.block, stream, n, spread.piece, out);
+  return DT_OK;
+}
+
+template <class T, int V>
+dt_status evaluate(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  norm n = norm_of(run, instr, pass);
+  dt_columns spread = dt_columns_spread(n.rows, n.channels, V);
+  DT_LAUNCH((bn_normalize<T, V>), spread.grid, spread.block, dt_gpu_stream(run, instr), n, spread.piece,
+            output_of<T>(run, instr, pass, DT_ARG_STATE));
+  return DT_OK;
+}
+
+template <class T>
+gradients<T> gradients_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  gradients<T> in = {};
+  in.dy = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_DY);
+  in.mask = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_MASK);
+  in.x = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_X);
+  in.aux = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX);
+  in.dx = (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DX);
+  in.dadd = (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DADD);
+  in.dw = (float *)dt_gpu_arg(run, instr, pass, DT_ARG_DW);
+  in.db = (float *)dt_gpu_arg(run, instr, pass, DT_ARG_DB);
+  return in;
+}
+
+template <class T, int V>
+dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  norm n = norm_of(run, instr, pass);
+  gradients<T> in = gradients_of<T>(run, instr, pass);
+  cudaStream_t stream = dt_gpu_stream(run, instr);
+  dt_columns cut = dt_columns_of(n.rows, n.channels, V), spread = dt_columns_spread(n.rows, n.channels, V);
+  if (cut.pieces == 1) {
+    DT_LAUNCH((bn_backward_whole<T, V>), cut.grid, cut.block, stream, n, cut.piece, in);
+    return DT_OK;
+  }
+  sums *partial = (sums *)dt_gpu_arg(run, instr, pass, DT_ARG_WORK);
+  DT_LAUNCH((bn_sums<T, V>), cut.grid, cut.block, stream, n, cut.piece, in, partial);
+  sums_end end = {in.dw, in.db};
+  DT_TRY(dt_columns_finish_launch<sums>(&cut, partial, end, stream));
+  if (in.dx == NULL) return DT_OK;
+  DT_LAUNCH((bn_spread<T, V>), spread.grid, spread.block, stream, n, spread.piece, second_pass(in));
+  return DT_OK;
+}
+
+/* Runs with the width that the channels allow. */
+#define WITH_WIDTH(function)                                        \
+  DT_WITH_TYPE(dt_gpu_of(run)->type, {                              \
+    if (dt_columns_width<T>(channels_of(run->program, instr)) == 1) \
+      DT_TRY((function<T, 1>(run, instr, pass)));                   \
+    else                                                            \
+      DT_TRY((function<T, dt_pack_width<T>>(run, instr, pass)));    \
+  })
+
+}  // namespace
+
+size_t dt_gpu_bn_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr) {
+  if (instr->op == DT_OP_BN_EVAL || instr->op == DT_OP_BN_UPDATE) return 0;
+  int64_t channels = channels_of(program, instr);
+  int width = gpu->type == DT_GPU_F32 ? dt_columns_width<float>(channels) : dt_columns_width<__half>(channels);
+  dt_columns cut = dt_columns_of(rows_of(program, instr), channels, width);
+  return dt_columns_bytes(&cut, instr->op == DT_OP_BN_FWD ? sizeof(moments) : sizeof(sums));
+}
+
+dt_status dt_gpu_bn_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  WITH_WIDTH(forward);
+  return DT_OK;
+}
+
+dt_status dt_gpu_bn_eval(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  WITH_WIDTH(evaluate);
+  return DT_OK;
+}
+
+dt_status dt_gpu_bn_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  WITH_WIDTH(backward);
+  return DT_OK;
+}
+
+dt_status dt_gpu_bn_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  int64_t count = dt_gpu_count(run->program, instr, DT_ARG_STATE);
+  DT_LAUNCH(bn_running, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), dt_gpu_input_of(run, pass).step,
+            (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT), (float *)dt_gpu_arg(run, instr, pass, DT_ARG_STATE),
+            instr->bn.momentum, count);
+  return DT_OK;
+}

@@ -1,0 +1,206 @@
+/* Pooling over a window of KH x KW, channel by channel; the meaning stands in cpu/reference_pool.c. A thread computes V
+ * channels of one pixel: of the output in forward, of the input in backward, where it looks through the windows that cover its
+ * pixel. So nothing is added to what another thread adds to. */
+#include "gpu/pack.cuh"
+
+namespace {
+
+struct pool {
+  int64_t count; /* packs of what is written */
+  int packs;     /* of a pixel */
+  int x_height, x_width, y_height, y_width;
+  dt_window window;
+  bool average;
+  dt_act act; /* backward */
+};
+
+/* A thread's pixel of the image [height][width] with its channels. */
+struct place {
+  int64_t sample;
+  int row, column, pack;
+};
+
+__device__ place place_of(const pool &p, int64_t i, int height, int width) {
+  place at;
+  at.pack = (int)(i % p.packs);
+  i /= p.packs;
+  at.column = (int)(i % width);
+  i /= width;
+  at.row = (int)(i % height);
+  at.sample = i / height;
+  return at;
+}
+
+/* Element of a pack in an image. */
+template <int V>
+__device__ int64_t element(const pool &p, const place &at, int height, int width, int row, int column) {
+  return (((at.sample * height + row) * width + column) * p.packs + at.pack) * V;
+}
+
+/* --- forward --- */
+
+/* What a window has come to so far. */
+template <int V>
+struct best {
+  float value[V];
+  uint8_t winner[V];
+  bool any;
+  /* The first largest wins; a NaN wins, so that it is not lost from sight. */
+  __device__ void meet(const float (&x)[V], int k) {
+    for (int v = 0; v < V; v++) {
+      if (any && !(x[v] > value[v]) && !isnan(x[v])) continue;
+      value[v] = x[v];
+      winner[v] = (uint8_t)k;
+    }
+    any = true;
+  }
+};
+
+template <class T, int V>
+__global__ void pool_forward(pool p, const T *x, T *y, uint8_t *winners) {
+  const dt_window &w = p.window;
+  for (int64_t i = dt_thread_index(); i < p.count; i += dt_thread_count()) {
+    place at = place_of(p, i, p.y_height, p.y_width);
+    int top = at.row * w.stride[0] - w.pad[0], left = at.column * w.stride[1] - w.pad[1];
+    best<V> most = {};
+    float sum[V] = {}, value[V];
+    for (int r = 0; r < w.kernel[0]; r++) {
+      int row = top + r * w.dilation[0];
+      if (row < 0 || row >= p.x_height) continue;
+      for (int s = 0; s < w.kernel[1]; s++) {
+        int column = left + s * w.dilation[1];
+        if (column < 0 || column >= p.x_width) continue;
+        dt_read<V>(x + element<V>(p, at, p.x_height, p.x_width, row, column), value);
+        if (p.average) {
+          for (int v = 0; v < V; v++) sum[v] += value[v];
+        } else {
+          most.meet(value, r * w.kernel[1] + s);
+        }
+      }
+    }
+    float places = (float)w.kernel[0] * (float)w.kernel[1];
+    for (int v = 0; v < V; v++) value[v] = p.average ? sum[v] / places : most.value[v];
+    dt_write<V>(y + i * V, value);
+    if (winners == NULL) continue;
+    dt_pack<uint8_t, V> pack;
+    for (int v = 0; v < V; v++) pack.item[v] = most.winner[v];
+    *reinterpret_cast<dt_pack<uint8_t, V> *>(winners + i * V) = pack;
+  }
+}
+
+/* --- backward --- */
+
+/* The windows along one axis that may cover a pixel: first..last. */
+struct span {
+  int first, last;
+};
+
+__device__ span windows_over(const dt_window &w, int axis, int pixel, int windows) {
+  int reach = (w.kernel[axis] - 1) * w.dilation[axis], from = pixel + w.pad[axis] - reach;
+  span s;
+  s.first = from > 0 ? (from + w.stride[axis] - 1) / w.stride[axis] : 0;
+  s.last = (pixel + w.pad[axis]) / w.stride[axis];
+  if (s.last >= windows) s.last = windows - 1;
+  return s;
+}
+
+/* The place in window number `index` at which it covers the pixel; -1 where dilation skips it. */
+__device__ int place_in(const dt_window &w, int axis, int pixel, int index) {
+  int offset = pixel + w.pad[axis] - index * w.stride[axis];
+  return offset % w.dilation[axis] == 0 ? offset / w.dilation[axis] : -1;
+}
+
+/* Adds what the window that `e` begins hands to the pixel at its place k. */
+template <class T, int V>
+__device__ void gather(const pool &p, const T *dy, const uint8_t *winners, int64_t e, int k, float (&sum)[V]) {
+  float value[V];
+  dt_read<V>(dy + e, value);
+  dt_pack<uint8_t, V> winner = {};
+  if (!p.average) winner = *reinterpret_cast<const dt_pack<uint8_t, V> *>(winners + e);
+  for (int v = 0; v < V; v++) sum[v] += p.average || winner.item[v] == k ? value[v] : 0;
+}
+
+template <class T, int V>
+__global__ void pool_backward(pool p, const T *dy, const uint8_t *winners, const T *addend, const T *mask, T *dx) {
+  const dt_window &w = p.window;
+  float places = p.average ? (float)w.kernel[0] * (float)w.kernel[1] : 1;
+  for (int64_t i = dt_thread_index(); i < p.count; i += dt_thread_count()) {
+    place at = place_of(p, i, p.x_height, p.x_width);
+    span rows = windows_over(w, 0, at.row, p.y_height), columns = windows_over(w, 1, at.column, p.y_width);
+    float sum[V] = {}, other[V];
+    for (int row = rows.first; row <= rows.last; row++) {
+      int r = place_in(w, 0, at.row, row);
+      for (int column = columns.first; r >= 0 && column <= columns.last; column++) {
+        int s = place_in(w, 1, at.column, column);
+        if (s < 0) continue;
+        gather<T, V>(p, dy, winners, element<V>(p, at, p.y_height, p.y_width, row, column), r * w.kernel[1] + s, sum);
+      }
+    }
+    for (int v = 0; v < V; v++) sum[v] /= places;
+    if (addend != NULL) {
+      dt_read<V>(addend + i * V, other);
+      for (int v = 0; v < V; v++) sum[v] += other[v];
+    }
+    if (mask != NULL) {
+      dt_read<V>(mask + i * V, other);
+      for (int v = 0; v < V; v++) sum[v] *= dt_act_slope(p.act, other[v]);
+    }
+    dt_write<V>(dx + i * V, sum);
+  }
+}
+
+/* --- launches --- */
+
+pool pool_of(const dt_run *run, const dt_instr *instr, dt_arg large, dt_arg small, dt_arg written, int width) {
+  dt_gpu_image x = dt_gpu_image_of(run, instr, large), y = dt_gpu_image_of(run, instr, small),
+               out = dt_gpu_image_of(run, instr, written);
+  pool p = {};
+  p.count = dt_gpu_image_count(&out) / width;
+  p.packs = (int)(x.channels / width);
+  p.x_height = (int)x.height, p.x_width = (int)x.width;
+  p.y_height = (int)y.height, p.y_width = (int)y.width;
+  p.window = instr->pool.window;
+  p.average = instr->pool.average;
+  p.act = instr->act;
+  return p;
+}
+
+template <class T, int V>
+dt_status forward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  pool p = pool_of(run, instr, DT_ARG_X, DT_ARG_Y, DT_ARG_Y, V);
+  DT_LAUNCH((pool_forward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
+            (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_X), (T *)dt_gpu_arg(run, instr, pass, DT_ARG_Y),
+            (uint8_t *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX));
+  return DT_OK;
+}
+
+template <class T, int V>
+dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  pool p = pool_of(run, instr, DT_ARG_DX, DT_ARG_DY, DT_ARG_DX, V);
+  DT_LAUNCH((pool_backward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
+            (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_DY), (const uint8_t *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX),
+            (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_ADDEND), (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_MASK),
+            (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DX));
+  return DT_OK;
+}
+
+/* Runs with the widest packs that a pixel's channels allow. */
+#define WITH_WIDTH(function, image)                                          \
+  DT_WITH_TYPE(dt_gpu_of(run)->type, {                                       \
+    if (dt_gpu_image_of(run, instr, image).channels % dt_pack_width<T> != 0) \
+      DT_TRY((function<T, 1>(run, instr, pass)));                            \
+    else                                                                     \
+      DT_TRY((function<T, dt_pack_width<T>>(run, instr, pass)));             \
+  })
+
+}  // namespace
+
+dt_status dt_gpu_pool_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  WITH_WIDTH(forward, DT_ARG_X);
+  return DT_OK;
+}
+
+dt_status dt_gpu_pool_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  WITH_WIDTH(backward, DT_ARG_DX);
+  return DT_OK;
+}

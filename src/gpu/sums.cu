@@ -1,0 +1,237 @@
+/* Sums in a fixed order: over the rows of a matrix, of gradient blocks, of many roots, and the norm of the gradient. */
+#include "gpu/columns.cuh"
+
+namespace {
+
+/* --- columns --- */
+
+struct total {
+  float value;
+  __device__ void add(const total &other) {
+    value += other.value;
+  }
+};
+
+struct total_end {
+  float *out;
+  __device__ void operator()(int64_t column, const total &sum) const {
+    out[column] = sum.value;
+  }
+};
+
+enum { COLUMN_ROWS = 4 }; /* whose loads a thread has on their way */
+
+template <class T, int V>
+__global__ void sum_columns(const T *x, int64_t rows, int64_t columns, int64_t piece, total *partial, total_end end) {
+  dt_lane lane = dt_lane_of<V>(rows, piece, columns);
+  total sum[V] = {};
+  for (int64_t row = lane.first; row < lane.end; row += COLUMN_ROWS * lane.step) {
+    float value[COLUMN_ROWS][V] = {};
+    for (int i = 0; i < COLUMN_ROWS; i++) {
+      if (row + i * lane.step < lane.end) dt_read<V>(x + (row + i * lane.step) * columns + lane.column, value[i]);
+    }
+    for (int v = 0; v < V; v++) {
+      for (int i = 0; i < COLUMN_ROWS; i++) sum[v].value += value[i][v];
+    }
+  }
+  dt_columns_leave<total, V>(sum, lane, columns, partial, end);
+}
+
+template <class T, int V>
+dt_status sum_columns_of(const T *x, int64_t rows, int64_t columns, void *work, float *out, cudaStream_t stream) {
+  dt_columns cut = dt_columns_of(rows, columns, V);
+  total_end end = {out};
+  DT_LAUNCH((sum_columns<T, V>), cut.grid, cut.block, stream, x, rows, columns, cut.piece, static_cast<total *>(work), end);
+  return dt_columns_finish_launch<total>(&cut, work, end, stream);
+}
+
+/* --- elements --- */
+
+enum { PACK = 4 };
+
+__global__ void add_elements(float *into, const float *from, int64_t count) {
+  int64_t step = dt_thread_count() * PACK;
+  for (int64_t i = dt_thread_index() * PACK; i < count; i += step) {
+    if (i + PACK <= count) {
+      float a[PACK], b[PACK];
+      dt_read<PACK>(into + i, a);
+      dt_read<PACK>(from + i, b);
+      for (int k = 0; k < PACK; k++) a[k] += b[k];
+      dt_write<PACK>(into + i, a);
+    } else {
+      for (int64_t k = i; k < count; k++) into[k] += from[k];
+    }
+  }
+}
+
+/* Any alignment. */
+__global__ void add_elements_singly(float *into, const float *from, int64_t count) {
+  for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) into[i] += from[i];
+}
+
+bool is_aligned(const void *p) {
+  return (uintptr_t)p % (PACK * sizeof(float)) == 0;
+}
+
+/* --- roots --- */
+
+/* The merges of a fold, small enough to go to a kernel by value. */
+struct fold_plan {
+  const float *source[DT_GPU_FOLD_MAX];
+  uint8_t into[DT_GPU_FOLD_MAX], from[DT_GPU_FOLD_MAX];
+  int sources, merges;
+};
+
+enum { FOLD_BLOCK = 128 };
+
+/* Each thread has its element of every root in its own column of the store, and merges there. */
+__global__ void fold_elements(fold_plan plan, int64_t count, float *out) {
+  __shared__ float store[DT_GPU_FOLD_MAX][FOLD_BLOCK];
+  int t = (int)threadIdx.x;
+  for (int64_t e = dt_thread_index(); e < count; e += dt_thread_count()) {
+    for (int i = 0; i < plan.sources; i++) store[i][t] = plan.source[i][e];
+    for (int m = 0; m < plan.merges; m++) store[plan.into[m]][t] += store[plan.from[m]][t];
+    out[e] = store[0][t];
+  }
+}
+
+/* --- the norm of the gradient --- */
+
+enum {
+  NORM_PIECE = 4096,   /* elements of a block, at least */
+  NORM_PIECES = 1024,  /* at most: longer gradients get longer pieces */
+  SCALE_STEADY = 2000, /* steps after which a scale that has held is doubled */
+  SCALE_LARGEST = 1 << 24
+};
+
+struct norm_cut {
+  int64_t piece;
+  int pieces;
+};
+
+norm_cut cut_norm(int64_t count) {
+  norm_cut cut = {NORM_PIECE, 0};
+  while (cut.piece * NORM_PIECES < count) cut.piece *= 2;
+  cut.pieces = (int)dt_divide_up(count, cut.piece);
+  return cut;
+}
+
+/* Thread 0 of the block gets the sum over its threads. */
+__device__ double fold_block(double value) {
+  __shared__ double store[DT_BLOCK];
+  int t = (int)threadIdx.x;
+  store[t] = value;
+  for (int half = DT_BLOCK / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (t < half) store[t] += store[t + half];
+  }
+  return store[0];
+}
+
+__global__ void sum_squares(const float *x, int64_t count, int64_t piece, double *partial) {
+  int64_t first = blockIdx.x * piece, end = first + piece < count ? first + piece : count;
+  double sum = 0;
+  for (int64_t i = first + (int64_t)threadIdx.x * PACK; i < end; i += DT_BLOCK * PACK) {
+    float value[PACK];
+    dt_read<PACK>(x + i, value);
+    for (int k = 0; k < PACK; k++) sum += (double)value[k] * (double)value[k];
+  }
+  sum = fold_block(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+/* Dynamic loss scaling (Micikevicius et al., "Mixed precision training", 2018): a gradient that is not finite skips its step
+ * and halves the scale; after many steps without one the scale is doubled. Returns the norm to report, which is 0 for a skipped
+ * step: a norm that is not finite would end the training. */
+__device__ double rescale(float *state, double norm) {
+  float used = state[0];
+  bool finite = isfinite(norm);
+  state[3] = used;
+  state[2] = finite ? 0 : 1;
+  state[1] = finite ? state[1] + 1 : 0;
+  if (!finite) {
+    state[0] = used / 2 > 1 ? used / 2 : 1;
+    return 0;
+  }
+  if (state[1] >= SCALE_STEADY) {
+    state[0] = 2 * used < SCALE_LARGEST ? 2 * used : SCALE_LARGEST;
+    state[1] = 0;
+  }
+  return norm / used;
+}
+
+/* One block. */
+__global__ void finish_norm(const double *partial, int pieces, float *loss_scale, dt_step *step) {
+  double sum = 0;
+  for (int i = (int)threadIdx.x; i < pieces; i += DT_BLOCK) sum += partial[i];
+  sum = fold_block(sum);
+  if (threadIdx.x > 0) return;
+  double norm = sqrt(sum) / (double)step->batch_samples;
+  step->grad_norm = loss_scale != NULL ? rescale(loss_scale, norm) : norm;
+}
+
+}  // namespace
+
+size_t dt_gpu_column_work(int64_t rows, int64_t columns) {
+  size_t most = 0;
+  for (int width = 1; width <= dt_pack_width<__half>; width *= 2) {
+    dt_columns cut = dt_columns_of(rows, columns, width);
+    size_t bytes = dt_columns_bytes(&cut, sizeof(total));
+    if (bytes > most) most = bytes;
+  }
+  return most;
+}
+
+dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int64_t columns, void *work, float *db,
+                             cudaStream_t stream) {
+  DT_WITH_TYPE(type, {
+    if (dt_columns_width<T>(columns) == 1)
+      DT_TRY((sum_columns_of<T, 1>(static_cast<const T *>(dy), rows, columns, work, db, stream)));
+    else
+      DT_TRY((sum_columns_of<T, dt_pack_width<T>>(static_cast<const T *>(dy), rows, columns, work, db, stream)));
+  });
+  return DT_OK;
+}
+
+dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, int64_t count) {
+  cudaStream_t stream = reinterpret_cast<dt_gpu *>(device)->stream[DT_STREAM_COMPUTE];
+  if (count == 0) return DT_OK;
+  if (is_aligned(into) && is_aligned(from)) {
+    DT_LAUNCH(add_elements, dt_grid(count, PACK), dim3(DT_BLOCK), stream, static_cast<float *>(into),
+              static_cast<const float *>(from), count);
+  } else {
+    DT_LAUNCH(add_elements_singly, dt_grid(count), dim3(DT_BLOCK), stream, static_cast<float *>(into),
+              static_cast<const float *>(from), count);
+  }
+  return DT_OK;
+}
+
+dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *source, int source_count, int64_t count,
+                      float *out, cudaStream_t stream) {
+  DT_ASSERT(source_count >= 1 && source_count <= DT_GPU_FOLD_MAX && fold_count < source_count);
+  if (count == 0) return DT_OK;
+  fold_plan plan = {};
+  plan.sources = source_count, plan.merges = fold_count;
+  for (int i = 0; i < source_count; i++) plan.source[i] = source[i];
+  for (int m = 0; m < fold_count; m++) plan.into[m] = (uint8_t)fold[m].into, plan.from[m] = (uint8_t)fold[m].from;
+  DT_LAUNCH(fold_elements, dt_grid(count), dim3(FOLD_BLOCK), stream, plan, count, out);
+  return DT_OK;
+}
+
+size_t dt_gpu_grad_norm_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr) {
+  return (size_t)cut_norm(program->param_elements).pieces * sizeof(double);
+}
+
+dt_status dt_gpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  cudaStream_t stream = dt_gpu_stream(run, instr);
+  double *partial = static_cast<double *>(dt_gpu_arg(run, instr, pass, DT_ARG_WORK));
+  int64_t count = run->program->param_elements;
+  norm_cut cut = cut_norm(count);
+  if (cut.pieces > 0) {
+    DT_LAUNCH(sum_squares, dim3((unsigned)cut.pieces), dim3(DT_BLOCK), stream, static_cast<const float *>(run->blocks.grad),
+              count, cut.piece, partial);
+  }
+  DT_LAUNCH(finish_norm, dim3(1), dim3(DT_BLOCK), stream, partial, cut.pieces, dt_gpu_loss_scale(run),
+            dt_gpu_input_of(run, pass).step);
+  return DT_OK;
+}
