@@ -16,7 +16,7 @@ static dt_status open_device(dt_gpu *gpu, const dt_device_options *options) {
   }
   DT_TRY(dt_gpu_libraries_open(gpu, options->model));
   /* A plan is no piece of hardware that ranks could share. */
-  if (options->model != NULL) gpu->base.unit = gpu->base.title = NULL;
+  if (options->model != NULL) gpu->base.unit = NULL;
   return DT_OK;
 }
 
