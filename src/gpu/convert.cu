@@ -1,11 +1,11 @@
 /* Between fp32 and the narrow types, for blocks in device memory. */
-#include "gpu/elementwise.cuh"
+#include "gpu/pack.cuh"
 
 enum { WIDTH = 8 }; /* elements of a thread: 16 bytes of a narrow type */
 
 /* Pointers into flat blocks need not be aligned; then elements go one by one. */
 static bool is_aligned(const void *a, const void *b) {
-  return ((uintptr_t)a | (uintptr_t)b) % 16 == 0;
+  return ((uintptr_t)a | (uintptr_t)b) % (WIDTH * sizeof(float)) == 0;
 }
 
 /* The packs of N first, then the last count % N elements. */
@@ -13,10 +13,9 @@ template <int N, class From, class To>
 static __global__ void convert(const From *from, To *to, int64_t count) {
   const int64_t packs = count / N;
   for (int64_t i = dt_thread_index(); i < packs; i += dt_thread_count()) {
-    const dt_pack<From, N> in = dt_load_pack<N>(from + i * N);
-    dt_pack<To, N> out;
-    for (int j = 0; j < N; j++) out.element[j] = dt_from_float<To>(dt_to_float(in.element[j]));
-    dt_store_pack(to + i * N, out);
+    float value[N];
+    dt_read(from + i * N, value);
+    dt_write(to + i * N, value);
   }
   const int64_t rest = packs * N + dt_thread_index();
   if (rest < count) to[rest] = dt_from_float<To>(dt_to_float(from[rest]));

@@ -49,15 +49,14 @@ static __global__ void drop_runs(const T *in, dt_fused<T> fused, T *out, dropout
     const int64_t sample = dt_quotient(i, quads), quad = i - sample * quads;
     const dt_rng_block random = draw(job, sample, (uint32_t)quad);
     const int64_t first = sample * elements;
-#pragma unroll
     for (int j = 0; j < QUAD; j += N) {
       const int64_t e = quad * QUAD + j;
       if (e >= elements) continue;
       float value[N];
-      dt_widen_pack(dt_load_pack<N>(in + first + e), value);
-#pragma unroll
+      dt_read(in + first + e, value);
       for (int k = 0; k < N; k++) value[k] = choose(job, random.word[j + k], value[k]);
-      dt_store_pack(out + first + e, dt_finish_pack(fused, value, first + e));
+      dt_finish(fused, first + e, value);
+      dt_write(out + first + e, value);
     }
   }
 }
@@ -69,10 +68,11 @@ static __global__ void drop_planes(const T *in, dt_fused<T> fused, T *out, dropo
   for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
     const int64_t row = dt_quotient(i, job.channels), channel = i - row * job.channels, sample = dt_quotient(row, quads);
     const dt_rng_block random = draw(job, sample, (uint32_t)(channel * quads + row - sample * quads));
-#pragma unroll
     for (int j = 0; j < QUAD; j++) {
       const int64_t at = (row * QUAD + j) * job.channels + channel;
-      out[at] = dt_finish(fused, choose(job, random.word[j], dt_to_float(in[at])), at);
+      float value[1] = {choose(job, random.word[j], dt_to_float(in[at]))};
+      dt_finish(fused, at, value);
+      dt_write(out + at, value);
     }
   }
 }
@@ -86,7 +86,9 @@ static __global__ void drop_elements(const T *in, dt_fused<T> fused, T *out, dro
     const int64_t e = (i - pixel * job.channels) * job.plane + pixel - sample * job.plane;
     const dt_rng_block random = draw(job, sample, (uint32_t)(e / QUAD));
     const uint32_t low = e % 2 == 0 ? random.word[0] : random.word[1], high = e % 2 == 0 ? random.word[2] : random.word[3];
-    out[i] = dt_finish(fused, choose(job, e % QUAD < 2 ? low : high, dt_to_float(in[i])), i);
+    float value[1] = {choose(job, e % QUAD < 2 ? low : high, dt_to_float(in[i]))};
+    dt_finish(fused, i, value);
+    dt_write(out + i, value);
   }
 }
 

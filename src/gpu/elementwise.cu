@@ -9,11 +9,15 @@ static __global__ void finish_elements(const T *in, dt_fused<T> fused, T *out, i
   const int64_t packs = count / N;
   for (int64_t i = dt_thread_index(); i < packs; i += dt_thread_count()) {
     float value[N];
-    dt_widen_pack(dt_load_pack<N>(in + i * N), value);
-    dt_store_pack(out + i * N, dt_finish_pack(fused, value, i * N));
+    dt_read(in + i * N, value);
+    dt_finish(fused, i * N, value);
+    dt_write(out + i * N, value);
   }
   const int64_t rest = packs * N + dt_thread_index();
-  if (rest < count) out[rest] = dt_finish(fused, dt_to_float(in[rest]), rest);
+  if (rest >= count) return;
+  float value[1] = {dt_to_float(in[rest])};
+  dt_finish(fused, rest, value);
+  dt_write(out + rest, value);
 }
 
 template <class T>

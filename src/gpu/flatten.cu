@@ -1,6 +1,6 @@
 /* FLATTEN takes a sample's [H, W, C] to the order [C, H, W], UNFLATTEN takes it back: transpositions of [H*W][C] and
  * [C][H*W]. A block turns a tile in shared memory, so that both sides are read and written along rows. */
-#include "gpu/elementwise.cuh"
+#include "gpu/kernel.cuh"
 
 enum { TILE = 32, TILE_ROWS = 8 }; /* a block is TILE x TILE_ROWS threads */
 

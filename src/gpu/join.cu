@@ -14,8 +14,9 @@ static __global__ void copy_runs(const T *in, dt_fused<T> fused, T *out, run_cop
   for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
     const int64_t row = dt_quotient(i, packs), at = (i - row * packs) * N;
     float value[N];
-    dt_widen_pack(dt_load_pack<N>(in + row * shape.in_stride + at), value);
-    dt_store_pack(out + row * shape.out_stride + at, dt_finish_pack(fused, value, i * N));
+    dt_read(in + row * shape.in_stride + at, value);
+    dt_finish(fused, i * N, value);
+    dt_write(out + row * shape.out_stride + at, value);
   }
 }
 
