@@ -3,7 +3,7 @@
  * Work is put on streams and runs later, on a thread of the device's own, in an order that only streams and events constrain
  * and that is otherwise drawn from a seed. Recorded graphs keep their work and run it at every launch.
  *
- * DTRAIN_EMULATED_GPU holds options, "seed=7,devices=2": see emulator.c. */
+ * DTRAIN_EMULATED_GPU holds options, "seed=7,devices=2": see options.cpp. */
 #ifndef DT_EMULATOR_H
 #define DT_EMULATOR_H
 
@@ -26,6 +26,9 @@ typedef struct emulator_work {
 
 /* Enqueues work on a stream, or records it where the stream is recording. Takes the context. */
 cudaError_t emulator_enqueue(cudaStream_t stream, const emulator_work *work);
+/* For work that waits for another process: runs one other piece of work that is ready, or nothing. So one stream that waits
+ * does not keep the others from running, as on a GPU. */
+void emulator_pass(void);
 /* Whether [p, p + bytes) is memory that cudaMalloc gave and nobody freed. */
 bool emulator_owns(const void *p, size_t bytes);
 /* The value of an option as text, NULL when it is not given; as a number, or `otherwise`. */

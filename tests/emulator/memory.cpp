@@ -1,0 +1,158 @@
+/* Device memory and pinned host memory: both are heap memory of the process that is known by address. New and freed memory
+ * holds garbage, NaN in every float type or large numbers; behind every allocation stands a fence that is looked at when it is
+ * freed. AddressSanitizer has better fences, so there none are needed. */
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "internal.h"
+
+namespace {
+
+using namespace emulated;
+
+struct block {
+  size_t bytes;
+  int device;
+};
+struct memory {
+  std::map<uintptr_t, block> device, pinned;
+  size_t limit = (size_t)emulator_number("memory", 8L << 30), used[64] = {};
+  long allocations = 0, fail_alloc = emulator_number("fail_alloc", 0);
+  dice garbage{2};
+};
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t fence_bytes = 0;
+#else
+constexpr size_t fence_bytes = 256;
+#endif
+constexpr unsigned char fence = 0xA5;
+
+memory &m() {
+  static memory &only = *new memory;
+  return only;
+}
+
+bool holds(const std::map<uintptr_t, block> &blocks, const void *p, size_t bytes) {
+  uintptr_t start = (uintptr_t)p;
+  auto next = blocks.upper_bound(start);
+  if (next == blocks.begin()) return false;
+  auto found = std::prev(next);
+  return start - found->first <= found->second.bytes && bytes <= found->second.bytes - (start - found->first);
+}
+
+void *allocate(std::map<uintptr_t, block> *blocks, size_t bytes) {
+  void *p = nullptr;
+  if (posix_memalign(&p, 256, bytes + fence_bytes)) return nullptr;
+  memset(p, m().garbage.below(4) ? 0xFF : 0x7F, bytes);
+  memset((char *)p + bytes, fence, fence_bytes);
+  (*blocks)[(uintptr_t)p] = {bytes, current_device()};
+  return p;
+}
+
+/* Gives back what `name` was called for. */
+cudaError_t release(std::map<uintptr_t, block> *blocks, void *p, const char *name) {
+  auto found = blocks->find((uintptr_t)p);
+  if (found == blocks->end()) return cudaErrorInvalidValue;
+  const unsigned char *behind = (const unsigned char *)p + found->second.bytes;
+  for (size_t i = 0; i < fence_bytes; i++) {
+    if (behind[i] != fence) {
+      emulator_fail("%s: something wrote %zu bytes behind the end of an allocation of %zu bytes", name, i, found->second.bytes);
+    }
+  }
+  if (blocks == &m().device) m().used[found->second.device] -= found->second.bytes;
+  memset(p, 0xFF, found->second.bytes);
+  free(p);
+  blocks->erase(found);
+  return cudaSuccess;
+}
+
+}  // namespace
+
+namespace emulated {
+
+bool device_owns(const void *p, size_t bytes) {
+  return holds(m().device, p, bytes);
+}
+bool pinned_owns(const void *p, size_t bytes) {
+  return holds(m().pinned, p, bytes);
+}
+
+}  // namespace emulated
+
+extern "C" {
+
+bool emulator_owns(const void *p, size_t bytes) {
+  held_lock held(lock());
+  return device_owns(p, bytes);
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes) {
+  if (cudaError_t error = device_error()) return keep_error(error);
+  return call([&](held_lock &) {
+    if (cudaError_t error = unsafe_call()) return error;
+    *memory = nullptr;
+    if (bytes == 0) return cudaSuccess;
+    size_t *used = &m().used[current_device()];
+    if (++m().allocations == m().fail_alloc || bytes > m().limit - *used) return cudaErrorMemoryAllocation;
+    *memory = allocate(&m().device, bytes);
+    if (!*memory) return cudaErrorMemoryAllocation;
+    *used += bytes;
+    return cudaSuccess;
+  });
+}
+
+/* Waits for all work first, as CUDA does. */
+cudaError_t cudaFree(void *memory) {
+  if (!memory) return cudaSuccess;
+  return call([&](held_lock &held) {
+    if (cudaError_t error = unsafe_call()) return error;
+    wait_for_all(held);
+    return release(&m().device, memory, "cudaFree");
+  });
+}
+
+cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned int flags) {
+  if (cudaError_t error = device_error()) return keep_error(error);
+  return call([&](held_lock &) {
+    if (cudaError_t error = unsafe_call()) return error;
+    *memory = bytes ? allocate(&m().pinned, bytes) : nullptr;
+    return *memory || !bytes ? cudaSuccess : cudaErrorMemoryAllocation;
+  });
+}
+
+cudaError_t cudaMallocHost(void **memory, size_t bytes) {
+  return cudaHostAlloc(memory, bytes, cudaHostAllocDefault);
+}
+
+cudaError_t cudaFreeHost(void *memory) {
+  if (!memory) return cudaSuccess;
+  return call([&](held_lock &held) {
+    if (cudaError_t error = unsafe_call()) return error;
+    wait_for_all(held);
+    return release(&m().pinned, memory, "cudaFreeHost");
+  });
+}
+
+cudaError_t cudaMemGetInfo(size_t *free, size_t *total) {
+  if (cudaError_t error = device_error()) return keep_error(error);
+  return call([&](held_lock &) {
+    *total = m().limit;
+    *free = m().limit - m().used[current_device()];
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, const void *pointer) {
+  return call([&](held_lock &) {
+    bool device = device_owns(pointer, 1), pinned = pinned_owns(pointer, 1);
+    void *p = const_cast<void *>(pointer);
+    *attributes = {device   ? cudaMemoryTypeDevice
+                   : pinned ? cudaMemoryTypeHost
+                            : cudaMemoryTypeUnregistered,
+                   device || pinned ? current_device() : -1, device || pinned ? p : nullptr, device ? nullptr : p};
+    return cudaSuccess;
+  });
+}
+}

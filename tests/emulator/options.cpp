@@ -1,0 +1,81 @@
+/* Options of the emulated GPU, DTRAIN_EMULATED_GPU="name=value,...":
+ *
+ * seed=N          what the order of work, of blocks and of threads is drawn from (0)
+ * devices=N       GPUs of the machine (1)
+ * memory=BYTES    of each (8 GiB)
+ * driver=WHAT     none: no driver; old: one of CUDA 11.4; nodevice: a driver without a GPU
+ * order=inline    every call waits for its work, for debugging
+ * fail_alloc=K    the K-th cudaMalloc fails
+ * fail_kernel=K   the K-th kernel that runs touches memory that it may not
+ * hang_after=K    nothing runs any more after K pieces of work
+ * drop_waits=1    cudaStreamWaitEvent does nothing; drop_wait=K: the K-th does nothing
+ *
+ * The cuDNN, cuBLASLt and NCCL stand-ins read options of their own. */
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "internal.h"
+
+namespace {
+
+std::map<std::string, std::string> parse(const char *text) {
+  std::map<std::string, std::string> options;
+  std::string rest = text ? text : "";
+  while (!rest.empty()) {
+    size_t end = rest.find(',');
+    std::string item = rest.substr(0, end);
+    size_t equals = item.find('=');
+    if (equals == std::string::npos) emulator_fail("DTRAIN_EMULATED_GPU: \"%s\" is not name=value", item.c_str());
+    options[item.substr(0, equals)] = item.substr(equals + 1);
+    rest = end == std::string::npos ? "" : rest.substr(end + 1);
+  }
+  return options;
+}
+
+uint64_t mix(uint64_t x) { /* splitmix64 */
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+extern "C" const char *emulator_text(const char *name) {
+  static const auto &options = *new std::map<std::string, std::string>(parse(getenv("DTRAIN_EMULATED_GPU")));
+  auto found = options.find(name);
+  return found == options.end() ? nullptr : found->second.c_str();
+}
+
+extern "C" long emulator_number(const char *name, long otherwise) {
+  const char *text = emulator_text(name);
+  if (!text) return otherwise;
+  char *end;
+  long value = strtol(text, &end, 10);
+  if (end == text || *end) emulator_fail("DTRAIN_EMULATED_GPU: %s=%s is not a number", name, text);
+  return value;
+}
+
+extern "C" void emulator_fail(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char text[1024];
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  fprintf(stderr, "emulated gpu: %s\n", text);
+  fflush(stderr);
+  abort();
+}
+
+namespace emulated {
+
+dice::dice(uint64_t sequence) : state(mix((uint64_t)emulator_number("seed", 0)) + mix(sequence)) {
+}
+
+uint64_t dice::draw() {
+  return mix(state += 0x9e3779b97f4a7c15ull);
+}
+
+}  // namespace emulated

@@ -1,0 +1,166 @@
+/* The device's thread and the order in which it runs nodes.
+ *
+ * It is as lazy as a GPU may be: it starts nothing until the host waits or asks for something, except a few nodes after one
+ * call in eight, and everything when the host has been silent for a while (it may sit in MPI, waiting for what this rank
+ * computes). Among the nodes that are ready it draws one; it favours one stream for a while, so that streams run far apart. */
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <thread>
+
+#include "internal.h"
+
+namespace {
+
+using emulated::node_ref;
+using clock_type = std::chrono::steady_clock;
+constexpr auto silence = std::chrono::milliseconds(2);
+
+struct queue {
+  std::mutex lock;
+  std::condition_variable work, progress;
+  std::vector<node_ref> ready;
+  size_t unfinished = 0; /* nodes submitted and not done */
+  int waiting = 0;       /* host threads that wait */
+  long credit = 0;       /* nodes to run although nobody waits */
+  long started = 0, hang_after = emulator_number("hang_after", -1);
+  bool running = false;
+  clock_type::time_point last_call = clock_type::now();
+  const void *favoured = nullptr;
+  emulated::dice dice{1};
+};
+
+queue &q() {
+  static queue &only = *new queue;
+  return only;
+}
+
+void finish(const node_ref &node) {
+  node->done = true;
+  node->done_ms = std::chrono::duration<double, std::milli>(clock_type::now().time_since_epoch()).count();
+  for (node_ref &next : node->after) {
+    if (--next->before == 0) q().ready.push_back(next);
+  }
+  node->after.clear();
+  q().unfinished--;
+  q().progress.notify_all();
+}
+
+node_ref take_ready() {
+  queue &all = q();
+  size_t chosen = all.dice.below((uint32_t)all.ready.size());
+  if (all.dice.below(16) == 0) all.favoured = all.ready[chosen]->stream;
+  if (all.dice.below(2)) {
+    for (size_t i = 0; i < all.ready.size(); i++) {
+      if (all.ready[i]->stream == all.favoured) chosen = i;
+    }
+  }
+  node_ref node = all.ready[chosen];
+  all.ready[chosen] = all.ready.back();
+  all.ready.pop_back();
+  return node;
+}
+
+bool hung() {
+  return q().hang_after >= 0 && q().started >= q().hang_after;
+}
+
+void run_one(emulated::held_lock &held) {
+  node_ref node = take_ready();
+  emulated::work_ref what = std::move(node->what);
+  bool failed = emulated::sticky_error() != cudaSuccess;
+  if (q().credit > 0) q().credit--;
+  if (what) {
+    q().started++;
+    held.unlock();
+    if (!failed) what->what.run(what->what.context);
+    what.reset();
+    held.lock();
+  }
+  finish(node);
+}
+
+void run_device() {
+  emulated::held_lock held(q().lock);
+  for (;;) {
+    if (q().ready.empty() || hung()) {
+      q().work.wait(held);
+    } else if (q().waiting > 0 || q().credit > 0 || clock_type::now() - q().last_call >= silence) {
+      run_one(held);
+    } else {
+      q().work.wait_until(held, q().last_call + silence);
+    }
+  }
+}
+
+/* The thread takes no signals: they belong to the program. */
+void start_device() {
+  if (q().running) return;
+  q().running = true;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread(run_device).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+
+namespace emulated {
+
+std::mutex &lock() {
+  return q().lock;
+}
+
+void host_called(bool asked) {
+  queue &all = q();
+  all.last_call = clock_type::now();
+  if (asked) {
+    all.credit += 1 + all.dice.below(4);
+  } else if (all.dice.below(8) == 0) {
+    all.credit += all.dice.below(4);
+  }
+  if (all.credit > 0) all.work.notify_one();
+}
+
+node_ref submit(work_ref what, const void *stream, const std::vector<node_ref> &before) {
+  start_device();
+  node_ref made = std::make_shared<node>();
+  made->what = std::move(what);
+  made->stream = stream;
+  for (const node_ref &earlier : before) {
+    if (!earlier || earlier->done) continue;
+    earlier->after.push_back(made);
+    made->before++;
+  }
+  q().unfinished++;
+  if (made->before == 0) {
+    q().ready.push_back(made);
+    q().work.notify_one();
+  }
+  return made;
+}
+
+void wait_for(held_lock &held, node_ref node) {
+  if (!node || node->done) return;
+  q().waiting++;
+  q().work.notify_one();
+  q().progress.wait(held, [&] { return node->done; });
+  q().waiting--;
+  q().last_call = clock_type::now();
+}
+
+void wait_for_all(held_lock &held) {
+  q().waiting++;
+  q().work.notify_one();
+  q().progress.wait(held, [] { return q().unfinished == 0; });
+  q().waiting--;
+  q().last_call = clock_type::now();
+}
+
+}  // namespace emulated
+
+extern "C" void emulator_pass(void) {
+  emulated::held_lock held(q().lock);
+  if (!q().ready.empty() && !hung()) run_one(held);
+}
