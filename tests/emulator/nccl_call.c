@@ -1,0 +1,137 @@
+/* Calls and groups of the emulated NCCL: a group is one piece of work on its stream. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "emulator.h"
+#include "nccl_emulated.h"
+
+/* The operations of a group, or a single one. */
+typedef struct group {
+  ncclComm_t comm;
+  cudaStream_t stream;
+  nccl_operation *operation;
+  int count, capacity;
+} group;
+
+static _Thread_local group open_group;
+static _Thread_local int depth;
+
+size_t nccl_type_bytes(ncclDataType_t type) {
+  static const size_t bytes[ncclNumTypes] = {
+      [ncclInt8] = 1,    [ncclUint8] = 1,   [ncclInt32] = 4,   [ncclUint32] = 4,   [ncclInt64] = 8,      [ncclUint64] = 8,
+      [ncclFloat16] = 2, [ncclFloat32] = 4, [ncclFloat64] = 8, [ncclBfloat16] = 2, [ncclFloat8e4m3] = 1, [ncclFloat8e5m2] = 1};
+  return bytes[type];
+}
+
+static void wait_for_abort(ncclComm_t comm) {
+  while (!comm->ended) nccl_pause();
+}
+
+/* What the options have planned for this operation. */
+static void meet_fate(ncclComm_t comm) {
+  unsigned long operation = ++comm->operation_count;
+  if (nccl_is_planned("nccl_die", comm->rank, operation)) _exit(1);
+  if (nccl_is_planned("nccl_error", comm->rank, operation)) {
+    nccl_fail_later(comm, ncclSystemError, "emulated network error at operation %lu", operation);
+    wait_for_abort(comm);
+  }
+  if (nccl_is_planned("nccl_hang", comm->rank, operation)) wait_for_abort(comm);
+}
+
+/* Like the kernels of the real library, an operation on a broken communicator does not end before it is aborted. */
+static void run(void *context) {
+  group *g = context;
+  if (g->comm->ended) emulator_fail("nccl: an operation runs on a communicator that has been destroyed or aborted");
+  g->comm->running++;
+  meet_fate(g->comm);
+  if (!g->comm->ended && !nccl_run(g->comm, g->operation, g->count)) wait_for_abort(g->comm);
+  g->comm->running--;
+}
+
+static void drop(void *context) {
+  group *g = context;
+  nccl_drop(g->comm);
+  free(g->operation);
+  free(g);
+}
+
+/* Takes the operations of g. */
+static ncclResult_t enqueue(group *g) {
+  group *kept = malloc(sizeof *kept);
+  ncclComm_t comm = g->comm;
+  if (!kept) return nccl_fail(ncclSystemError, "out of host memory");
+  *kept = *g;
+  memset(g, 0, sizeof *g);
+  nccl_hold(comm);
+  emulator_work work = {"nccl", run, drop, kept};
+  if (emulator_enqueue(kept->stream, &work) != cudaSuccess) {
+    return nccl_fail(ncclUnhandledCudaError, "the stream takes no work");
+  }
+  if (comm->blocking) return ncclSuccess;
+  comm->unsettled = true;
+  return ncclInProgress;
+}
+
+ncclResult_t ncclGroupStart(void) {
+  depth++;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclGroupEnd(void) {
+  if (depth == 0) return nccl_fail(ncclInvalidUsage, "ncclGroupEnd: not in a group call");
+  depth--;
+  return depth > 0 || open_group.count == 0 ? ncclSuccess : enqueue(&open_group);
+}
+
+static ncclResult_t add(const nccl_operation *operation, ncclComm_t comm, cudaStream_t stream) {
+  group *g = &open_group;
+  ncclResult_t result = nccl_ready(comm);
+  if (result != ncclSuccess) return result;
+  if (operation->peer < 0 || operation->peer >= comm->size) {
+    return nccl_fail(ncclInvalidArgument, "found rank %d, expected 0 to %d", operation->peer, comm->size - 1);
+  }
+  if ((operation->kind == NCCL_SEND || operation->kind == NCCL_RECEIVE) && operation->peer == comm->rank) {
+    return nccl_fail(ncclInvalidUsage, "a message of a rank to itself is not emulated");
+  }
+  if ((unsigned)operation->type >= ncclNumTypes) return nccl_fail(ncclInvalidArgument, "unknown type %d", operation->type);
+  if (g->count > 0 && (g->comm != comm || g->stream != stream)) {
+    return nccl_fail(ncclInvalidUsage, "a group over several communicators or streams is not emulated");
+  }
+  if (g->count == g->capacity) {
+    int capacity = g->capacity ? 2 * g->capacity : 8;
+    nccl_operation *grown = realloc(g->operation, (size_t)capacity * sizeof *grown);
+    if (!grown) return nccl_fail(ncclSystemError, "out of host memory");
+    g->operation = grown;
+    g->capacity = capacity;
+  }
+  g->comm = comm;
+  g->stream = stream;
+  g->operation[g->count++] = *operation;
+  return depth > 0 ? ncclSuccess : enqueue(g);
+}
+
+ncclResult_t ncclSend(const void *sendbuff, size_t count, ncclDataType_t datatype, int peer, ncclComm_t comm,
+                      cudaStream_t stream) {
+  return add(&(nccl_operation){NCCL_SEND, sendbuff, NULL, count, datatype, peer}, comm, stream);
+}
+
+ncclResult_t ncclRecv(void *recvbuff, size_t count, ncclDataType_t datatype, int peer, ncclComm_t comm, cudaStream_t stream) {
+  return add(&(nccl_operation){NCCL_RECEIVE, NULL, recvbuff, count, datatype, peer}, comm, stream);
+}
+
+ncclResult_t ncclAllReduce(const void *sendbuff, void *recvbuff, size_t count, ncclDataType_t datatype, ncclRedOp_t op,
+                           ncclComm_t comm, cudaStream_t stream) {
+  if (datatype != ncclFloat32 || op != ncclSum) return nccl_fail(ncclInvalidArgument, "only sums of float32 are emulated");
+  return add(&(nccl_operation){NCCL_ALL_REDUCE, sendbuff, recvbuff, count, datatype, 0}, comm, stream);
+}
+
+ncclResult_t ncclAllGather(const void *sendbuff, void *recvbuff, size_t sendcount, ncclDataType_t datatype, ncclComm_t comm,
+                           cudaStream_t stream) {
+  return add(&(nccl_operation){NCCL_ALL_GATHER, sendbuff, recvbuff, sendcount, datatype, 0}, comm, stream);
+}
+
+ncclResult_t ncclBroadcast(const void *sendbuff, void *recvbuff, size_t count, ncclDataType_t datatype, int root,
+                           ncclComm_t comm, cudaStream_t stream) {
+  return add(&(nccl_operation){NCCL_BROADCAST, sendbuff, recvbuff, count, datatype, root}, comm, stream);
+}
