@@ -1,5 +1,6 @@
-/* What cuDNN says to convolution graphs, right and wrong ones, as one line each. Compiled against the emulated cuDNN and
- * against the real one (it needs no device for this), the lines must be the same: graphs.sh. */
+/* What cuDNN says to convolution graphs, right and wrong ones, as one line each. Compiled against the emulated cuDNN, and
+ * against the real one, which needs no device for this, the lines are those of graphs.txt (cuDNN 9.19 wrote them). With
+ * GRAPHS_VERBOSE in the environment it prints the engines too. */
 #include <cudnn.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -214,6 +215,8 @@ static void print_graph(const graph *g) {
   if (first_error) printf("%s: %d %s at %s\n", g->name, (int)first_error, cudnnGetErrorString(first_error), first_place);
 }
 
+/* A row begins as a right graph and then changes what it is about. */
+#pragma GCC diagnostic ignored "-Woverride-init"
 #define RIGHT                                                                                                       \
   .type = CUDNN_DATA_FLOAT, .compute = CUDNN_DATA_FLOAT, .x = {4, 8, 9, 7}, .w = {16, 8, 3, 3}, .y = {4, 16, 9, 7}, \
   .stride = 1, .pad = 1, .dilation = 1, .spatial = 2
