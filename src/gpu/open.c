@@ -48,7 +48,7 @@ static void write_unit(dt_gpu *gpu, const struct cudaDeviceProp *properties) {
 
 static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int driver) {
   gpu->multiprocessors = properties->multiProcessorCount;
-  gpu->emulated = strncmp(properties->name, "emulated", strlen("emulated")) == 0;
+  gpu->emulated = strncmp(properties->name, "Emulated", strlen("Emulated")) == 0;
   write_unit(gpu, properties);
   snprintf(gpu->title, sizeof gpu->title, "GPU %d %.90s, %.1f GiB, driver %d.%d", gpu->index, properties->name,
            (double)properties->totalGlobalMem / 0x1p30, driver / 1000, driver % 1000 / 10);

@@ -51,7 +51,11 @@ inline void emulator_check_argument(const void *function, int argument, const T 
     emulator_check_pointer(function, argument, value);
   } else if constexpr (std::is_class_v<T>) {
     static_assert(std::is_trivially_copyable_v<T>, "a kernel's argument is copied bit by bit");
-    emulator_check_struct(function, argument, &value, sizeof value);
+    T copy = value;
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&copy); /* what stands between fields is nobody's pointer */
+#endif
+    emulator_check_struct(function, argument, &copy, sizeof copy);
   }
 }
 
