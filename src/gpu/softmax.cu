@@ -98,7 +98,7 @@ static __global__ void softmax(rows<T> of, T *y) {
 
 typedef struct loss_job {
   labels to;
-  const float *scale;  /* fp16: of gradients; else NULL */
+  const float *scale;  /* dt_gpu_loss_scale */
   const dt_step *step; /* its flags go into the tail; NULL for zeros */
   float *loss;         /* [samples] */
   int8_t *correct;     /* [samples] */
@@ -112,7 +112,7 @@ static __device__ void loss_row(const rows<T> &of, const loss_job &job, T *dx, i
   const int64_t sample = exists ? s : of.samples - 1;
   const T *x = of.x + sample * of.classes;
   const int label = job.to.label[sample];
-  const float scale = job.scale != NULL ? job.scale[0] : 1;
+  const float scale = job.scale != NULL ? job.scale[DT_LOSS_SCALE_NEXT] : 1;
   const measured row = measure(x, of.classes, of.lanes, lane);
   for (int k = lane; k < of.classes && exists; k += of.lanes) {
     const float gradient = expf(dt_to_float(x[k]) - row.peak) / row.sum - (k == label ? 1.0f : 0.0f);
