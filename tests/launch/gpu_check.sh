@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# launch/gpu-check itself, with the emulated GPU where it was built and on the cpu else: its stages pass, its JSON is read by
+# others' readers, and what it compares can fail.
+source "$(dirname "$0")/../support/run.sh"
+root=$(cd "$(dirname "$0")/../.." && pwd)
+if [[ -e $build/libdtrain_gpu_emulated.so ]]; then
+  export DTRAIN_GPU_PLUGIN=$build/libdtrain_gpu_emulated.so
+  device=gpu
+else
+  device=cpu
+fi
+check() { "$root/launch/gpu-check" --build "$build" --quick --device $device --out "$work/check" "$@" >"$work/out" 2>&1; }
+status_of() { sed -n "s/^    {\"name\": \"$1\", \"status\": \"\([a-z]*\)\".*/\1/p" "$work/check/gpu-check.json"; }
+
+# Digits stand in for the data set, under its files' names: readers look at what a file holds.
+mkdir -p "$work/data/fashion-mnist"
+"$build/make_digits" "$work/data/fashion-mnist" 256 64 28 >/dev/null
+for file in "$work"/data/fashion-mnist/*-ubyte; do mv "$file" "$file.gz"; done
+
+check --data "$work/data" --seconds $((240 * slowdown)) || fail "exit $?: $(cat "$work/out")"
+for stage in environment determinism ranks train; do
+  [[ $(status_of $stage) == ok ]] || fail "$stage: found $(status_of $stage), expected ok"
+done
+for stage in speed sanitize; do
+  [[ $(status_of $stage) == skipped ]] || fail "$stage: found $(status_of $stage), expected skipped"
+done
+[[ $device == cpu || $(status_of parity) == ok || ! -x $build/tests/test_parity_gpu_reference ]] || fail "parity: found $(status_of parity)"
+if command -v python3 >/dev/null; then
+  python3 -m json.tool "$work/check/gpu-check.json" >/dev/null || fail "gpu-check.json is no JSON: $(cat "$work/check/gpu-check.json")"
+fi
+
+# One stage alone; without python3; a program that gives other bits at every run must be caught.
+check --stages ranks --seconds 60 || fail "--stages ranks: exit $?: $(cat "$work/out")"
+[[ $(status_of ranks) == ok && -z $(status_of train) ]] || fail "--stages ranks: found $(cat "$work/check/gpu-check.json")"
+mkdir -p "$work/planted/tests"
+cat >"$work/planted/dtrain" <<END
+#!/bin/sh
+# A dtrain whose bits depend on the time.
+case \$* in *short.yaml*) exec "$dtrain" "\$@" --set seed=\$(date +%N | sed 's/^0*//') ;; esac
+exec "$dtrain" "\$@"
+END
+chmod +x "$work/planted/dtrain"
+"$root/launch/gpu-check" --build "$work/planted" --quick --device $device --stages determinism --out "$work/check" >"$work/out" 2>&1
+[[ $? == 1 && $(status_of determinism) == failed ]] || fail "other bits at every run were not noticed: $(cat "$work/out")"
+
+"$root/launch/gpu-check" --build "$build" --stages speeed >"$work/out" 2>&1
+[[ $? == 2 ]] && grep -q 'found speeed, expected some of environment parity' "$work/out" || fail "a mistyped stage: $(cat "$work/out")"
+"$root/launch/gpu-check" --build "$work/nowhere" >"$work/out" 2>&1
+[[ $? == 2 ]] && grep -q 'expected an unpacked bundle, or a built tree' "$work/out" || fail "no build: $(cat "$work/out")"
+
+# Without the plug-in the device stages are skipped, and the reason is named once as a failure.
+DTRAIN_GPU_PLUGIN=$work/none.so "$root/launch/gpu-check" --build "$build" --quick --out "$work/check" >"$work/out" 2>&1
+[[ $? == 1 && $(status_of environment) == failed && $(status_of ranks) == skipped ]] || fail "no plug-in: $(cat "$work/out")"
+finish
