@@ -73,10 +73,10 @@ struct runner {
   emulated::dice dice{3};
   emulator_kernel *kernel;
   unsigned count, begun, live, at_barrier; /* threads of the block */
-  unsigned in_warp[max_threads / lanes];   /* that wait for their warp */
+  unsigned in_warp[max_threads / lanes] = {}; /* that wait for their warp */
   unsigned current;
   shuffled order;
-  thread threads[max_threads];
+  thread threads[max_threads] = {};
   std::vector<unsigned> ready; /* parked threads that may go on */
   std::vector<fiber *> idle;
   size_t fibers = 0; /* made */

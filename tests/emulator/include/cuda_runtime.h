@@ -1,5 +1,5 @@
 /* The part of the CUDA runtime that the emulated GPU offers, for C and C++, with the names and values of the toolkit's own
- * header (CUDA 13). What is missing here is not used by the gpu device. test_names.cpp compares the two headers. */
+ * header (CUDA 13). What is missing here is not used by the gpu device. checks/names.sh compares the two headers. */
 #ifndef DT_EMULATED_CUDA_RUNTIME_H
 #define DT_EMULATED_CUDA_RUNTIME_H
 
