@@ -1,7 +1,7 @@
 /* Convolutions: by a plan of cuDNN's where there is one, else by dtrain's direct kernels.
  *
- * WORK holds, one after another in time and therefore in one place: the plan's workspace with DW in the value type behind it,
- * where cuDNN can't write it in float; then the sums for DB. */
+ * WORK holds, one after another in time and therefore in one place: the plan's workspace with DW in the value type behind it
+ * (from 16-bit inputs cuDNN writes no other), then the sums for DB. */
 #include <stdio.h>
 #include <string.h>
 
@@ -37,9 +37,9 @@ static int64_t positions_of(const dt_gpu_conv *conv) {
   return conv->y.samples * conv->y.height * conv->y.width;
 }
 
-/* Bytes of DW in the value type; 0 where cuDNN writes it in float or doesn't compute it. */
+/* Bytes of DW in the value type; 0 where it is float, or cuDNN doesn't compute it. */
 static size_t narrow_bytes(const dt_gpu *gpu, const dt_gpu_conv_plan *plan) {
-  bool narrow = plan->conv.op == DT_OP_CONV_WGRAD && plan->plan != NULL && gpu->type != DT_GPU_F32 && !plan->wide;
+  bool narrow = plan->conv.op == DT_OP_CONV_WGRAD && plan->plan != NULL && gpu->type != DT_GPU_F32;
   return narrow ? (size_t)weights_of(&plan->conv) * dt_gpu_type_bytes(gpu->type) : 0;
 }
 
@@ -106,7 +106,7 @@ dt_status dt_gpu_conv_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pas
   const float *bias = dt_gpu_arg(run, instr, pass, DT_ARG_B);
   void *y = dt_gpu_arg(run, instr, pass, DT_ARG_Y);
   if (call.plan->plan == NULL) return dt_gpu_conv_direct_fwd(call.gpu->type, &call.plan->conv, x, w, bias, y, call.stream);
-  const dt_gpu_conv_data data = {x, w, y, call.plan->wide || bias == NULL ? bias : dt_gpu_param(run, instr, DT_ARG_B)};
+  const dt_gpu_conv_data data = {x, w, y, bias == NULL ? NULL : dt_gpu_param(run, instr, DT_ARG_B)};
   DT_TRY(execute(&call, &data));
   return finish_forward(&call, bias, y);
 }

@@ -1,5 +1,5 @@
 /* A convolution as a graph of cuDNN's backend: the operation, and after a forward one bias and relu where an engine takes all
- * of it at once. Each instruction has a short list of graphs (variants), the most fused first.
+ * of it at once.
  *
  * The choice among engines is pinned: the lists of cuDNN's heuristics A, B and fallback in their order, and in them the first
  * configuration that finalizes, sums in a fixed order, keeps to the precision asked for and needs no compiler at run time. The
@@ -29,14 +29,6 @@ static const int64_t workspace_max = INT64_C(1) << 30; /* engines that want more
 static bool is_refusal(cudnnStatus_t code) {
   return code / 1000 == CUDNN_STATUS_BAD_PARAM / 1000 || code / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000;
 }
-
-typedef struct variant {
-  bool fused, wide; /* as in dt_gpu_conv_plan */
-} variant;
-
-static const variant forward_variants[] = {{.fused = true, .wide = true}, {.fused = true}, {.fused = false}};
-static const variant plain_variants[] = {{.fused = false}};
-static const variant wgrad_variants[] = {{.wide = true}, {.wide = false}};
 
 /* --- descriptors --- */
 
@@ -203,7 +195,7 @@ static cudnnStatus_t add_fused(dt_gpu_conv_plan *plan, cudnnDataType_t type, boo
   TRY(add_result(plan, type, 0, last, &y[0]));
   TRY(add_convolution(plan, x, w, y[0], &ops->item[ops->count++]));
   if (bias) {
-    tensor vector = {.uid = UID_BIAS, .dim = {1, plan->conv.y.channels, 1, 1}, .type = plan->wide ? CUDNN_DATA_FLOAT : type};
+    tensor vector = {.uid = UID_BIAS, .dim = {1, plan->conv.y.channels, 1, 1}, .type = type};
     TRY(add_tensor(plan, &vector, &b));
     TRY(add_result(plan, type, 1, last, &y[1]));
     TRY(add_pointwise(plan, y[0], b, y[1], &ops->item[ops->count++]));
@@ -216,9 +208,8 @@ static cudnnStatus_t add_fused(dt_gpu_conv_plan *plan, cudnnDataType_t type, boo
 }
 
 static cudnnStatus_t add_backward(dt_gpu_conv_plan *plan, cudnnDataType_t type, operations *ops) {
-  bool to_weight = plan->conv.op == DT_OP_CONV_WGRAD;
   tensor x_image = image_tensor(UID_X, &plan->conv.x, type), y_image = image_tensor(UID_Y, &plan->conv.y, type);
-  tensor weight = weight_tensor(&plan->conv, to_weight && plan->wide ? CUDNN_DATA_FLOAT : type);
+  tensor weight = weight_tensor(&plan->conv, type);
   descriptor x, w, y;
   TRY(add_tensor(plan, &x_image, &x));
   TRY(add_tensor(plan, &weight, &w));
@@ -261,7 +252,7 @@ static bool is_allowed(const dt_gpu *gpu, cudnnBackendNumericalNote_t note) {
   }
 }
 
-static cudnnStatus_t check_engine(const dt_gpu *gpu, descriptor engine, bool *out_fits) {
+static cudnnStatus_t check_engine(const dt_gpu *gpu, descriptor engine, bool *out_fits, bool *out_tensor_cores) {
   cudnnBackendNumericalNote_t numeric[NOTES_MAX];
   cudnnBackendBehaviorNote_t behavior[NOTES_MAX];
   int64_t numeric_count = 0, behavior_count = 0;
@@ -270,7 +261,11 @@ static cudnnStatus_t check_engine(const dt_gpu *gpu, descriptor engine, bool *ou
   TRY(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, NOTES_MAX, &behavior_count,
                                behavior));
   *out_fits = true;
-  for (int64_t i = 0; i < numeric_count; i++) *out_fits &= is_allowed(gpu, numeric[i]);
+  *out_tensor_cores = false;
+  for (int64_t i = 0; i < numeric_count; i++) {
+    *out_fits &= is_allowed(gpu, numeric[i]);
+    *out_tensor_cores |= numeric[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
+  }
   for (int64_t i = 0; i < behavior_count; i++) {
     *out_fits &= behavior[i] != CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION &&
                  behavior[i] != CUDNN_BEHAVIOR_NOTE_REQUIRES_FILTER_INT8x32_REORDER &&
@@ -311,10 +306,10 @@ static cudnnStatus_t print_knobs(descriptor config, char *text, size_t room) {
 /* Makes the execution plan of a configuration; plan->plan stays NULL when it doesn't fit. */
 static cudnnStatus_t try_engine(const dt_gpu *gpu, descriptor config, descriptor engine, dt_gpu_conv_plan *plan) {
   int64_t count, index = 0, workspace = 0;
-  bool fits = false;
+  bool fits = false, tensor_cores = false;
   descriptor candidate;
   TRY(cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine));
-  TRY(check_engine(gpu, engine, &fits));
+  TRY(check_engine(gpu, engine, &fits, &tensor_cores));
   if (!fits) return CUDNN_STATUS_SUCCESS;
   TRY(create(plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &candidate));
   TRY(set_descriptor(candidate, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config));
@@ -323,7 +318,8 @@ static cudnnStatus_t try_engine(const dt_gpu *gpu, descriptor config, descriptor
   TRY(cudnnBackendGetAttribute(candidate, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &workspace));
   if (workspace > workspace_max) return CUDNN_STATUS_SUCCESS;
   TRY(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &count, &index));
-  snprintf(plan->text, sizeof plan->text, "cudnn engine %" PRId64, index);
+  snprintf(plan->text, sizeof plan->text, "cudnn engine %" PRId64 "%s%s", index, tensor_cores ? " tensor cores" : "",
+           plan->fused ? " fused" : "");
   TRY(print_knobs(config, plan->text, sizeof plan->text));
   plan->workspace = (size_t)workspace;
   plan->plan = candidate;
@@ -390,33 +386,16 @@ static cudnnStatus_t try_graph(const dt_gpu *gpu, dt_gpu_conv_plan *plan) {
   return CUDNN_STATUS_SUCCESS;
 }
 
-static dt_status try_variant(const dt_gpu *gpu, const variant *chosen, dt_gpu_conv_plan *plan) {
-  plan->fused = chosen->fused;
-  plan->wide = chosen->wide;
+static dt_status try_convolution(const dt_gpu *gpu, bool fused, dt_gpu_conv_plan *plan) {
+  plan->fused = fused;
   cudnnStatus_t code = try_graph(gpu, plan);
   if (plan->plan == NULL) drop_parts(plan, 0);
   return is_refusal(code) ? DT_OK : dt_gpu_check_cudnn(code, "making a convolution's plan", __FILE__, __LINE__);
 }
 
-/* The variants that make sense: a forward pass without bias and relu has nothing to fuse, and one type is as wide as another
- * in fp32. */
-static bool has_variant(const dt_gpu *gpu, const dt_gpu_conv *conv, const variant *v) {
-  if (v->fused && !conv->bias && conv->act != DT_ACT_RELU) return false;
-  const bool has_wide = conv->op == DT_OP_CONV_WGRAD || conv->bias;
-  return !v->wide || (has_wide && gpu->type != DT_GPU_F32);
-}
-
 static dt_status choose(const dt_gpu *gpu, dt_gpu_conv_plan *plan) {
-  static const struct {
-    const variant *item;
-    int count;
-  } variants[DT_OP_COUNT] = {[DT_OP_CONV_FWD] = {forward_variants, 3},
-                             [DT_OP_CONV_DGRAD] = {plain_variants, 1},
-                             [DT_OP_CONV_WGRAD] = {wgrad_variants, 2}};
-  int op = plan->conv.op;
-  for (int i = 0; i < variants[op].count && plan->plan == NULL; i++) {
-    if (has_variant(gpu, &plan->conv, &variants[op].item[i])) DT_TRY(try_variant(gpu, &variants[op].item[i], plan));
-  }
+  if (plan->conv.bias || plan->conv.act == DT_ACT_RELU) DT_TRY(try_convolution(gpu, true, plan));
+  if (plan->plan == NULL) DT_TRY(try_convolution(gpu, false, plan));
   if (plan->plan == NULL) snprintf(plan->text, sizeof plan->text, "dtrain direct, cuDNN has no plan");
   return DT_OK;
 }

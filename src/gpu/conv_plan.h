@@ -12,7 +12,6 @@ struct dt_gpu_conv_plan {
   dt_gpu_conv conv;              /* what it computes */
   cudnnBackendDescriptor_t plan; /* NULL: cuDNN has none, the direct kernels compute it */
   bool fused;                    /* bias and relu are in the plan, as far as the instruction has them */
-  bool wide;                     /* the bias that is read, or DW that is written, is float; else of the value type */
   size_t workspace;
   char text[DT_GPU_CHOICE_TEXT];
   cudnnBackendDescriptor_t part[DT_GPU_CONV_PARTS]; /* what the plan is made of, destroyed with it */
