@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# What goes wrong around several GPUs ends the job on all ranks within seconds, with one line and its exit code.
+source "$(dirname "$0")/emulated.sh"
+make_data 60 24 12
+write_gpu_config "
+    - conv: {filters: 4, kernel: 3, pad: 1}
+    - relu
+    - flatten
+    - linear: 10" net
+
+# ends LABEL NP CODE TEXT OPTIONS ARGUMENTS...: with those options of the emulated GPU the run ends with the exit code, and says
+# one line, with TEXT in it. TEXT "" = a rank that dies can say nothing, and no other may put the blame elsewhere.
+ends() {
+  local label=$1 np=$2 code=$3 text=$4 start=$SECONDS found lines
+  emulate "$5"
+  shift 5
+  rm -rf "$work/runs"
+  ranks "$np" "$work/net.yaml" "$@"
+  found=$?
+  lines=$(grep '^dtrain: ' "$work/err")
+  printf '%s: exit %s %s\n' "$label" "$found" "$lines"
+  [[ $found == "$code" ]] || fail "$label: exit $found, expected $code: $(tail -n 5 "$work/err")"
+  [[ -z $text && -z $lines || -n $text && $lines == *"$text"* && $(wc -l <<<"$lines") == 1 ]] ||
+    fail "$label: expected one line with '$text', found: $lines"
+  ((SECONDS - start <= 20 * slowdown)) || fail "$label: took $((SECONDS - start)) s"
+}
+
+# Nothing is wrong: the same runs end well.
+emulate
+ranks 3 "$work/net.yaml" || fail "without a fault: exit $?: $(tail -n 3 "$work/err")"
+
+# Other versions than built with.
+ends "NCCL too old" 2 10 "NCCL: found version 2.18.3, expected 2.28 or a newer 2.x" nccl_version=21803
+ends "NCCL of another major version" 2 10 "NCCL: found version 3.1.0" nccl_version=30100
+ends "cuDNN too old" 2 10 "cuDNN: found 8.9.7" cudnn=80907
+emulate nccl_version=21803
+ranks self "$work/net.yaml" || fail "one GPU needs no NCCL: exit $?: $(tail -n 3 "$work/err")"
+emulate nccl_version=22999
+ranks 2 "$work/net.yaml" || fail "a newer NCCL is as good: exit $?: $(tail -n 3 "$work/err")"
+
+# Two ranks on one GPU: refused with the remedy, before NCCL and by NCCL; allowed by name.
+ends "two ranks on one GPU" 2 10 "comm.transport: staged" devices=1
+NCCL_MULTI_RANK_GPU_ENABLE=1 ends "two ranks on one GPU of an older NCCL" 2 10 "NCCL_MULTI_RANK_GPU_ENABLE=1" devices=1
+emulate devices=1
+ranks 2 "$work/net.yaml" --set comm.transport=staged || fail "two ranks on one GPU, staged: exit $?: $(tail -n 3 "$work/err")"
+
+# A rank that dies. The launcher ends the others with the exit code of the dead.
+ends "a rank that dies while it joins" 3 1 "" nccl_init_die=1
+ends "a rank that dies in its first step" 3 1 "" nccl_die=1:1
+ends "a rank that dies in a recorded step" 3 1 "" nccl_die=2:15
+
+# A hang ends at the deadline, an error of NCCL at once; what NCCL's abort does then holds nobody up.
+export DTRAIN_NCCL_TIMEOUT=2
+ends "a rank that hangs in its first step" 3 7 "a step has not ended for 2 s" nccl_hang=1:1
+ends "a rank that hangs in a recorded step" 3 7 "a step has not ended for 2 s" nccl_hang=2:15
+ends "a GPU that hangs" 2 7 "a step has not ended for 2 s" hang_after=400
+export DTRAIN_NCCL_TIMEOUT=60
+ends "an error in a recorded step" 3 10 "NCCL: a step failed" nccl_error=1:15
+ends "an error, and an abort that hangs" 3 10 "NCCL: a step failed" nccl_error=1:15,nccl_abort_hangs=1
+NCCL_MULTI_RANK_GPU_ENABLE=1 ends "a failed set-up, and an abort that hangs" 2 10 "Duplicate GPU" devices=1,nccl_abort_hangs=1
+DTRAIN_NCCL_TIMEOUT=soon ends "a limit that is no number" 2 10 "DTRAIN_NCCL_TIMEOUT: found 'soon'" seed=1
+
+# One rank alone lacks memory: the launcher gives it options of its own.
+emulate
+rm -rf "$work/runs"
+timeout -k 5 $((60 * slowdown)) mpirun -np 1 "$dtrain" "$work/net.yaml" : \
+  -np 1 -x DTRAIN_EMULATED_GPU=devices=8,fail_alloc=4 "$dtrain" "$work/net.yaml" >"$work/out" 2>"$work/err" </dev/null
+code=$?
+lines=$(grep '^dtrain: ' "$work/err")
+printf 'one rank without memory: exit %s %s\n' "$code" "$lines"
+[[ $code == 9 && $lines == *"rank 1: could not allocate"* && $(wc -l <<<"$lines") == 1 ]] ||
+  fail "one rank without memory: exit $code, expected 9 and one line: $lines"
+finish
