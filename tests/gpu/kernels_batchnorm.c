@@ -1,0 +1,232 @@
+/* Batch normalisation's kernels against the formulas in double precision: means far from zero, short shards, every way in which
+ * rows are cut, fused additions and masks. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "gpu/kernel_run.h"
+#include "support/unit.h"
+
+typedef struct norm_case {
+  const char *name;
+  int64_t places, filled, plane, channels;
+  dt_gpu_type type;
+  double mean, corner; /* of x; what stands at the first pixel of each sample */
+  dt_act act;
+  bool fused; /* an addend in forward; a mask and the addend's gradient in backward */
+} norm_case;
+
+static const norm_case cases[] = {
+    {"one piece", 6, 6, 20, 12, DT_GPU_F32, 0, 0, DT_ACT_NONE, false},
+    {"odd channels", 6, 5, 20, 5, DT_GPU_F32, 1, 1, DT_ACT_RELU, true},
+    {"a short shard", 40, 3, 81, 20, DT_GPU_F32, -3, -3, DT_ACT_TANH, true},
+    {"an empty shard", 6, 0, 20, 12, DT_GPU_F32, 0, 0, DT_ACT_NONE, false},
+    {"an empty shard of several pieces", 40, 0, 81, 8, DT_GPU_F32, 0, 0, DT_ACT_RELU, true},
+    {"several pieces", 64, 64, 81, 12, DT_GPU_F32, 2, 2, DT_ACT_RELU, true},
+    {"several tiles", 64, 63, 36, 140, DT_GPU_F32, 2, 2, DT_ACT_NONE, false},
+    {"far from zero", 64, 64, 81, 8, DT_GPU_F32, 10000, 10000, DT_ACT_NONE, false},
+    {"far from zero but at the corners", 64, 60, 81, 8, DT_GPU_F32, 1000, 444, DT_ACT_NONE, false},
+    {"one value", 4, 1, 1, 9, DT_GPU_F32, 5, 5, DT_ACT_NONE, false},
+    {"bf16", 64, 50, 81, 16, DT_GPU_BF16, 1, 1, DT_ACT_RELU, true},
+    {"bf16 one piece, odd channels", 9, 8, 25, 6, DT_GPU_BF16, -1, -1, DT_ACT_SIGMOID, true},
+};
+
+static const double eps = 1e-5;
+
+/* A case on the device. */
+typedef struct norm_test {
+  const norm_case *row;
+  kernel_run k;
+  int64_t rows, counted, elements;
+  float *x, *w, *b, *addend, *dy, *mask;
+} norm_test;
+
+static float *with_corners(const norm_case *row, float *x) {
+  for (int64_t n = 0; n < row->places; n++) {
+    for (int64_t c = 0; c < row->channels; c++) x[n * row->plane * row->channels + c] += (float)(row->corner - row->mean);
+  }
+  return x;
+}
+
+static double act_of(dt_act act, double x) {
+  switch (act) {
+    case DT_ACT_RELU:
+      return x > 0 ? x : 0;
+    case DT_ACT_SIGMOID:
+      return 1 / (1 + exp(-x));
+    case DT_ACT_TANH:
+      return tanh(x);
+    default:
+      return x;
+  }
+}
+
+static double slope_of(dt_act act, double y) {
+  switch (act) {
+    case DT_ACT_RELU:
+      return y > 0 ? 1 : 0;
+    case DT_ACT_SIGMOID:
+      return y * (1 - y);
+    case DT_ACT_TANH:
+      return 1 - y * y;
+    default:
+      return 1;
+  }
+}
+
+/* Empty places have values of their own, which must not count, and gradients of zero. */
+static void begin(norm_test *t, const norm_case *row) {
+  kernel_run *k = &t->k;
+  t->row = row;
+  t->rows = row->places * row->plane, t->counted = row->filled * row->plane, t->elements = t->rows * row->channels;
+  kernel_run_begin(k, row->type);
+  int32_t filled = (int32_t)row->filled;
+  kernel_write(k->filled, &filled, sizeof filled);
+  k->program.shard_slots = row->places;
+  k->instr.bn.eps = eps;
+  k->instr.act = row->act;
+  k->count[DT_ARG_X] = row->plane * row->channels;
+  k->count[DT_ARG_W] = row->channels;
+  t->x = with_corners(row, kernel_numbers(1, t->elements, row->mean, 1));
+  t->w = kernel_numbers(2, row->channels, 1, 0.25);
+  t->b = kernel_numbers(3, row->channels, 0, 0.5);
+  t->addend = kernel_numbers(4, t->elements, 0, 1);
+  t->dy = kernel_numbers(5, t->elements, 0.125, 1);
+  t->mask = kernel_numbers(6, t->elements, 0, 0.25);
+  for (int64_t i = t->counted * row->channels; i < t->elements; i++) t->dy[i] = 0;
+  size_t value_bytes = (size_t)t->elements * dt_gpu_type_bytes(row->type),
+         channel_bytes = (size_t)row->channels * sizeof(float);
+  k->memory[DT_ARG_X] = kernel_values(t->x, t->elements);
+  k->memory[DT_ARG_W] = kernel_memory(t->w, channel_bytes);
+  k->memory[DT_ARG_B] = kernel_memory(t->b, channel_bytes);
+  k->memory[DT_ARG_Y] = kernel_memory(NULL, value_bytes);
+  k->memory[DT_ARG_AUX] = kernel_memory(NULL, 2 * channel_bytes);
+  k->memory[DT_ARG_STAT] = kernel_memory(NULL, 2 * channel_bytes);
+  k->memory[DT_ARG_ADDEND] = row->fused ? kernel_values(t->addend, t->elements) : NULL;
+}
+
+static void end(norm_test *t) {
+  kernel_run_end(&t->k);
+  free(t->x), free(t->w), free(t->b), free(t->addend), free(t->dy), free(t->mask);
+}
+
+static void give_work(norm_test *t, dt_op op) {
+  t->k.instr.op = op;
+  t->k.memory[DT_ARG_WORK] = kernel_memory(NULL, dt_gpu_bn_work(&t->k.gpu, &t->k.program, &t->k.instr));
+}
+
+static void expect(const norm_test *t, const char *what, int64_t at, double got, double expected, double tolerance) {
+  if (!(fabs(got - expected) <= tolerance)) {
+    fail_msg("%s: %s[%lld]: found %.9g, expected %.9g, tolerance %.3g", t->row->name, what, (long long)at, got, expected,
+             tolerance);
+  }
+}
+
+/* Mean and biased variance of a channel's counted rows. */
+static void find_moments(const norm_test *t, int64_t c, double *mean, double *var) {
+  double sum = 0, squares = 0;
+  for (int64_t r = 0; r < t->counted; r++) sum += t->x[r * t->row->channels + c];
+  *mean = t->counted > 0 ? sum / (double)t->counted : 0;
+  for (int64_t r = 0; r < t->counted; r++) squares += pow(t->x[r * t->row->channels + c] - *mean, 2);
+  *var = t->counted > 0 ? squares / (double)t->counted : 0;
+}
+
+/* What rounding the output to the value type costs. */
+static double rounding(const norm_test *t, double y) {
+  return t->row->type == DT_GPU_BF16 ? fabs(y) / 256 + 1e-6 : 0;
+}
+
+static void check_forward_channel(const norm_test *t, int64_t c, const float *aux, const float *stat, const float *y) {
+  const norm_case *row = t->row;
+  double mean, var, m = (double)t->counted, n = (double)row->filled;
+  find_moments(t, c, &mean, &var);
+  double inverse = t->counted > 0 ? 1 / sqrt(var + eps) : 0, unbiased = m > 1 ? var * m / (m - 1) : var;
+  expect(t, "mean", c, aux[c], mean, 1e-6 * fabs(mean) + 1e-7);
+  expect(t, "1/std", c, aux[row->channels + c], inverse, 1e-5 * inverse);
+  expect(t, "stat of the mean", c, stat[c], n * mean, n * (1e-6 * fabs(mean) + 1e-7));
+  expect(t, "stat of the variance", c, stat[row->channels + c], n * unbiased, 1e-5 * n * unbiased);
+  for (int64_t r = 0; r < t->rows; r++) {
+    int64_t i = r * row->channels + c;
+    double value = act_of(row->act, (t->x[i] - mean) * inverse * t->w[c] + t->b[c] + (row->fused ? t->addend[i] : 0));
+    if (r >= t->counted) value = 0;
+    expect(t, "y", i, y[i], value, (1e-6 * fabs(mean) + 1e-5) * (inverse + 1) * 2 + rounding(t, value));
+  }
+}
+
+static void test_forward(void **state) {
+  norm_test t;
+  begin(&t, *state);
+  float *y = malloc((size_t)t.elements * sizeof *y), *aux = malloc((size_t)t.row->channels * 4 * sizeof *aux);
+  float *stat = aux + 2 * t.row->channels;
+  give_work(&t, DT_OP_BN_FWD);
+  kernel_ok(dt_gpu_bn_fwd(&t.k.run, &t.k.instr, &t.k.pass));
+  kernel_read_values(y, t.k.memory[DT_ARG_Y], t.elements);
+  kernel_read(aux, t.k.memory[DT_ARG_AUX], (size_t)t.row->channels * 2 * sizeof *aux);
+  kernel_read(stat, t.k.memory[DT_ARG_STAT], (size_t)t.row->channels * 2 * sizeof *stat);
+  for (int64_t c = 0; c < t.row->channels; c++) check_forward_channel(&t, c, aux, stat, y);
+  free(y);
+  free(aux);
+  end(&t);
+}
+
+static double masked_dy(const norm_test *t, int64_t i) {
+  return t->row->fused ? t->dy[i] * slope_of(t->row->act, t->mask[i]) : t->dy[i];
+}
+
+static void check_backward_channel(const norm_test *t, int64_t c, const float *aux, const float *sums, const float *dx,
+                                   const float *dadd) {
+  const norm_case *row = t->row;
+  double mean = aux[c], inverse = aux[row->channels + c], dw = 0, db = 0, size = 0, m = (double)t->counted;
+  for (int64_t r = 0; r < t->counted; r++) {
+    int64_t i = r * row->channels + c;
+    double g = masked_dy(t, i), xh = (t->x[i] - mean) * inverse;
+    dw += g * xh, db += g, size += fabs(g) * (1 + fabs(xh));
+  }
+  expect(t, "dw", c, sums[c], dw, 1e-6 * size);
+  expect(t, "db", c, sums[row->channels + c], db, 1e-6 * size);
+  for (int64_t r = 0; r < t->rows; r++) {
+    int64_t i = r * row->channels + c;
+    double g = masked_dy(t, i), xh = (t->x[i] - mean) * inverse, value = 0;
+    if (r < t->counted) value = t->w[c] * inverse * (g - db / m - xh * dw / m);
+    expect(t, "dx", i, dx[i], value, 1e-5 * (1 + inverse) + 2 * rounding(t, fabs(value) + 2 * inverse));
+    if (row->fused) expect(t, "dadd", i, dadd[i], r < t->counted ? g : 0, 1e-6 + rounding(t, g));
+  }
+}
+
+static void test_backward(void **state) {
+  norm_test t;
+  begin(&t, *state);
+  kernel_run *k = &t.k;
+  size_t channels = (size_t)t.row->channels, values = (size_t)t.elements * dt_gpu_type_bytes(t.row->type);
+  float *dx = malloc((size_t)t.elements * sizeof *dx), *dadd = malloc((size_t)t.elements * sizeof *dadd);
+  float *aux = malloc(4 * channels * sizeof *aux), *sums = aux + 2 * channels;
+  give_work(&t, DT_OP_BN_FWD);
+  kernel_ok(dt_gpu_bn_fwd(&k->run, &k->instr, &k->pass));
+  kernel_read(aux, k->memory[DT_ARG_AUX], 2 * channels * sizeof *aux);
+  k->memory[DT_ARG_DY] = kernel_values(t.dy, t.elements);
+  k->memory[DT_ARG_MASK] = t.row->fused ? kernel_values(t.mask, t.elements) : NULL;
+  k->memory[DT_ARG_DADD] = t.row->fused ? kernel_memory(NULL, values) : NULL;
+  k->memory[DT_ARG_DX] = kernel_memory(NULL, values);
+  k->memory[DT_ARG_DW] = kernel_memory(NULL, channels * sizeof(float));
+  k->memory[DT_ARG_DB] = kernel_memory(NULL, channels * sizeof(float));
+  give_work(&t, DT_OP_BN_BWD);
+  kernel_ok(dt_gpu_bn_bwd(&k->run, &k->instr, &k->pass));
+  kernel_read(sums, k->memory[DT_ARG_DW], channels * sizeof *sums);
+  kernel_read(sums + channels, k->memory[DT_ARG_DB], channels * sizeof *sums);
+  kernel_read_values(dx, k->memory[DT_ARG_DX], t.elements);
+  if (t.row->fused) kernel_read_values(dadd, k->memory[DT_ARG_DADD], t.elements);
+  for (int64_t c = 0; c < t.row->channels; c++) check_backward_channel(&t, c, aux, sums, dx, dadd);
+  free(dx), free(dadd), free(aux);
+  end(&t);
+}
+
+int main(void) {
+  enum { COUNT = sizeof cases / sizeof *cases };
+  struct CMUnitTest forward[COUNT], backward[COUNT];
+  for (int i = 0; i < COUNT; i++) {
+    void *row = (void *)&cases[i];
+    forward[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_forward, .initial_state = row};
+    backward[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_backward, .initial_state = row};
+  }
+  int failed = cmocka_run_group_tests_name("batchnorm forward", forward, NULL, NULL);
+  return failed + cmocka_run_group_tests_name("batchnorm backward", backward, NULL, NULL);
+}

@@ -1,0 +1,191 @@
+/* Ordered sums on the device: columns, elements, folds over roots, and the norm of the gradient with its loss scaling. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/comm.h"
+#include "core/tree.h"
+#include "gpu/kernel_run.h"
+#include "support/unit.h"
+
+/* --- columns --- */
+
+typedef struct column_case {
+  const char *name;
+  int64_t rows, columns;
+  dt_gpu_type type;
+} column_case;
+
+static const column_case column_cases[] = {
+    {"one row", 1, 7, DT_GPU_F32},
+    {"one column", 3000, 1, DT_GPU_F32},
+    {"one piece", 2048, 20, DT_GPU_F32},
+    {"two pieces", 2049, 12, DT_GPU_F32},
+    {"odd columns", 5000, 13, DT_GPU_F32},
+    {"many rows", 300000, 8, DT_GPU_F32},
+    {"many columns", 2500, 520, DT_GPU_F32},
+    {"bf16", 9000, 24, DT_GPU_BF16},
+    {"bf16, odd columns, one piece", 77, 9, DT_GPU_BF16},
+};
+
+static void test_columns(void **state) {
+  const column_case *row = *state;
+  kernel_run k;
+  kernel_run_begin(&k, row->type);
+  float *x = kernel_numbers(20, row->rows * row->columns, 0.25, 1), *sum = malloc((size_t)row->columns * sizeof *sum);
+  void *from = kernel_values(x, row->rows * row->columns);
+  void *work = kernel_memory(NULL, dt_gpu_column_work(row->rows, row->columns));
+  float *db = kernel_memory(NULL, (size_t)row->columns * sizeof *db);
+  kernel_ok(dt_gpu_sum_columns(row->type, from, row->rows, row->columns, work, db, k.gpu.stream[DT_STREAM_COMPUTE]));
+  kernel_read(sum, db, (size_t)row->columns * sizeof *sum);
+  for (int64_t c = 0; c < row->columns; c++) {
+    double expected = 0, size = 0;
+    for (int64_t r = 0; r < row->rows; r++) {
+      expected += x[r * row->columns + c];
+      size += fabs(x[r * row->columns + c]);
+    }
+    if (!(fabs(sum[c] - expected) <= 1e-6 * size)) {
+      fail_msg("%s: column %lld: found %.9g, expected %.9g", row->name, (long long)c, sum[c], expected);
+    }
+  }
+  free(x), free(sum);
+  kernel_run_end(&k);
+}
+
+/* --- elements --- */
+
+static void test_add(void **state) {
+  enum { COUNT = 1030 };
+  float *a = kernel_numbers(21, COUNT, 0, 1), *b = kernel_numbers(22, COUNT, 0, 1), sum[COUNT];
+  for (int shift = 0; shift < 2; shift++) {
+    kernel_run k;
+    kernel_run_begin(&k, DT_GPU_F32);
+    float *into = kernel_memory(a, COUNT * sizeof *a), *from = kernel_memory(b, COUNT * sizeof *b);
+    kernel_ok(dt_gpu_add_elements(&k.gpu.base, into + shift, from, COUNT - 7));
+    kernel_read(sum, into, sizeof sum);
+    for (int i = 0; i < COUNT; i++) {
+      int other = i - shift;
+      assert_true(sum[i] == (other >= 0 && other < COUNT - 7 ? a[i] + b[other] : a[i]));
+    }
+    kernel_run_end(&k);
+  }
+  free(a), free(b);
+}
+
+/* --- roots --- */
+
+static void fold_on(int roots, bool in_place) {
+  enum { COUNT = 700 };
+  kernel_run k;
+  dt_tree *tree;
+  float *host[DT_GPU_FOLD_MAX], expected[COUNT], got[COUNT];
+  const float *source[DT_GPU_FOLD_MAX];
+  kernel_run_begin(&k, DT_GPU_F32);
+  kernel_ok(dt_tree_create(roots, roots, 0, 1, &tree));
+  for (int i = 0; i < roots; i++) {
+    host[i] = kernel_numbers(30 + (uint32_t)i, COUNT, 0, 1 + i);
+    source[i] = kernel_memory(host[i], sizeof got);
+  }
+  float *out = in_place ? (float *)source[0] : kernel_memory(NULL, sizeof got);
+  kernel_ok(dt_gpu_fold(tree->fold, tree->fold_count, source, roots, COUNT, out, k.gpu.stream[DT_STREAM_COMPUTE]));
+  kernel_read(got, out, sizeof got);
+  dt_fold_f32(tree->fold, tree->fold_count, host, roots, COUNT, expected);
+  if (memcmp(got, expected, sizeof got) != 0) fail_msg("%d roots: other bits than dt_fold_f32", roots);
+  for (int i = 0; i < roots; i++) free(host[i]);
+  dt_tree_destroy(&tree);
+  kernel_run_end(&k);
+}
+
+static void test_fold(void **state) {
+  static const int roots[] = {1, 2, 3, 5, 8, 13, 33};
+  for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+    fold_on(roots[i], false);
+    fold_on(roots[i], true);
+  }
+}
+
+/* --- the norm --- */
+
+/* A gradient block of count elements on the device, and a batch of 24 samples. */
+static void norm_begin(kernel_run *k, const float *gradient, int64_t count) {
+  dt_step step = {.batch_samples = 24, .grad_norm = -1};
+  kernel_run_begin(k, DT_GPU_F32);
+  k->program.param_elements = count;
+  k->run.blocks.grad = kernel_memory(gradient, (size_t)count * sizeof *gradient);
+  k->memory[DT_ARG_WORK] = kernel_memory(NULL, dt_gpu_grad_norm_work(&k->gpu, &k->program, &k->instr));
+  kernel_write(k->step, &step, sizeof step);
+}
+
+static double norm_now(kernel_run *k) {
+  dt_step step;
+  kernel_ok(dt_gpu_grad_norm(&k->run, &k->instr, &k->pass));
+  kernel_read(&step, k->step, sizeof step);
+  return step.grad_norm;
+}
+
+static void test_norm(void **state) {
+  static const int64_t counts[] = {16, 4096, 4112, 100000, 5000000};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    kernel_run k;
+    float *gradient = kernel_numbers(40, counts[i], 0, 1e20);
+    double sum = 0;
+    for (int64_t e = 0; e < counts[i]; e++) sum += (double)gradient[e] * gradient[e];
+    norm_begin(&k, gradient, counts[i]);
+    double got = norm_now(&k), expected = sqrt(sum) / 24;
+    if (!(fabs(got - expected) <= 1e-12 * expected)) fail_msg("norm: found %.17g, expected %.17g", got, expected);
+    free(gradient);
+    kernel_run_end(&k);
+  }
+}
+
+/* One step of loss scaling: what was there, the gradient, what is there after it. */
+typedef struct scale_case {
+  const char *name;
+  float scale, steps, gradient;
+  float next_scale, next_steps, skip;
+} scale_case;
+
+static const scale_case scale_cases[] = {
+    {"a finite gradient counts a step", 1024, 5, 3, 1024, 6, 0},
+    {"an infinite one halves the scale", 1024, 5, INFINITY, 512, 0, 1},
+    {"so does a NaN", 1024, 1999, NAN, 512, 0, 1},
+    {"the scale stays one at least", 1.5f, 7, -INFINITY, 1, 0, 1},
+    {"after 1999 steps it holds", 1024, 1998, 3, 1024, 1999, 0},
+    {"after 2000 steps it doubles", 1024, 1999, 3, 2048, 0, 0},
+    {"to 2^24 at most", 16777216, 1999, 3, 16777216, 0, 0},
+};
+
+static void test_scale(void **state) {
+  const scale_case *row = *state;
+  enum { COUNT = 5008 };
+  float gradient[COUNT] = {0}, scaling[DT_GPU_LOSS_SCALE_COUNT] = {row->scale, row->steps, 7, 7};
+  kernel_run k;
+  gradient[COUNT - 3] = row->gradient;
+  norm_begin(&k, gradient, COUNT);
+  k.loss_scale = kernel_memory(scaling, sizeof scaling);
+  double norm = norm_now(&k), expected = row->skip != 0 ? 0 : fabs(row->gradient) / 24 / row->scale;
+  kernel_read(scaling, k.loss_scale, sizeof scaling);
+  assert_true(scaling[0] == row->next_scale);
+  assert_true(scaling[1] == row->next_steps);
+  assert_true(scaling[2] == row->skip);
+  assert_true(scaling[3] == row->scale);
+  assert_true(fabs(norm - expected) <= 1e-15);
+  kernel_run_end(&k);
+}
+
+int main(void) {
+  enum { COLUMNS = sizeof column_cases / sizeof *column_cases, SCALES = sizeof scale_cases / sizeof *scale_cases };
+  struct CMUnitTest columns[COLUMNS], scales[SCALES];
+  const struct CMUnitTest others[] = {cmocka_unit_test(test_add), cmocka_unit_test(test_fold), cmocka_unit_test(test_norm)};
+  for (int i = 0; i < COLUMNS; i++) {
+    columns[i] =
+        (struct CMUnitTest){.name = column_cases[i].name, .test_func = test_columns, .initial_state = (void *)&column_cases[i]};
+  }
+  for (int i = 0; i < SCALES; i++) {
+    scales[i] =
+        (struct CMUnitTest){.name = scale_cases[i].name, .test_func = test_scale, .initial_state = (void *)&scale_cases[i]};
+  }
+  int failed = cmocka_run_group_tests_name("columns", columns, NULL, NULL);
+  failed += cmocka_run_group_tests_name("loss scale", scales, NULL, NULL);
+  return failed + cmocka_run_group_tests_name("sums", others, NULL, NULL);
+}
