@@ -3,8 +3,8 @@
  * Invariants
  * 1. No call waits without a deadline: the communicator is made non-blocking, and its state is polled.
  * 2. Ranks fail together: each part of the set-up is agreed on over the host communicator before the next begins.
- * 3. A rank that knows a cause speaks before those that only hear its echo (a remote error, a wait that ends): the echo waits
- *    ECHO_SECONDS, in which the other ends the job.
+ * 3. A rank that knows a cause speaks before those that only hear its echo (a remote error), and of ranks that wait for the
+ * same thing in vain rank 0 speaks first: the others give it ECHO_SECONDS, in which it ends the job.
  * 4. Abort and destroy may hang inside NCCL: they run on a thread that can be left behind. */
 #include "gpu/nccl.h"
 
@@ -91,11 +91,24 @@ static ncclResult_t state_of(const dt_nccl *nccl) {
   return code != ncclSuccess ? code : state;
 }
 
+/* Whether what there is to tell should wait for the word of a rank that knows more. */
+static bool is_young_echo(dt_nccl *nccl, ncclResult_t state) {
+  double now = dt_clock_seconds();
+  if (state != ncclRemoteError) return false;
+  if (nccl->echo_since == 0) nccl->echo_since = now;
+  return now - nccl->echo_since < ECHO_SECONDS;
+}
+
+/* All ranks wait for the same thing: one line is enough. */
+static bool is_late(const dt_nccl *nccl, double waited_seconds) {
+  return waited_seconds > nccl->timeout + (nccl->rank == 0 ? 0 : ECHO_SECONDS);
+}
+
 dt_status dt_nccl_settle(dt_nccl *nccl, const char *what) {
   double start = dt_clock_seconds();
   ncclResult_t state;
-  while ((state = state_of(nccl)) == ncclInProgress) {
-    if (dt_clock_seconds() - start > nccl->timeout) return raise_late(nccl, what, __LINE__);
+  while ((state = state_of(nccl)) == ncclInProgress || is_young_echo(nccl, state)) {
+    if (state == ncclInProgress && is_late(nccl, dt_clock_seconds() - start)) return raise_late(nccl, what, __LINE__);
     pause_briefly();
   }
   return dt_nccl_check(nccl, state, what, __FILE__, __LINE__);
@@ -103,16 +116,9 @@ dt_status dt_nccl_settle(dt_nccl *nccl, const char *what) {
 
 dt_status dt_nccl_poll(dt_nccl *nccl, double waited_seconds) {
   ncclResult_t state = state_of(nccl);
-  double now = dt_clock_seconds();
-  if (state == ncclRemoteError) {
-    if (nccl->echo_since == 0) nccl->echo_since = now;
-    if (now - nccl->echo_since < ECHO_SECONDS) return DT_OK;
-  }
+  if (is_young_echo(nccl, state)) return DT_OK;
   DT_TRY(dt_nccl_check(nccl, state, "a step", __FILE__, __LINE__));
-  /* All ranks wait for the same step: one line is enough. */
-  double limit = nccl->timeout + (nccl->rank == 0 ? 0 : ECHO_SECONDS);
-  if (waited_seconds > limit) return raise_late(nccl, "a step", __LINE__);
-  return DT_OK;
+  return is_late(nccl, waited_seconds) ? raise_late(nccl, "a step", __LINE__) : DT_OK;
 }
 
 /* --- set-up --- */

@@ -73,6 +73,20 @@ lenet_and_resnet() {
 }
 if [[ ${1-} == long ]]; then lenet_and_resnet 1 100; else lenet_and_resnet 2 6; fi
 
+# Half precision, and more ranks than shards.
+expected=$(run "bf16, one GPU" 1 self resnet --set precision=bf16)
+compare "bf16, np 3" 31 3 resnet --set precision=bf16
+expected=$(run "3 shards, one GPU" 1 self resnet --set train.shards=3)
+compare "3 shards, np 5" 32 5 resnet --set train.shards=3
+compare "3 shards, np 4, staged" 33 4 resnet --set train.shards=3 --set comm.transport=staged
+
+# Stopped on three GPUs and gone on with two.
+expected=$(run "resnet, one GPU" 1 self resnet)
+run "stopped after 2 steps" 34 3 resnet --stop-after 2 >/dev/null
+emulate seed=35
+ranks 2 "$work/resnet.yaml" --resume || fail "going on: exit $?: $(tail -n 3 "$work/err")"
+[[ $(trajectory "$work/runs/resnet") == "$expected" ]] || fail "stopped on three GPUs and gone on with two: other bits"
+
 # The comparison can fail: another seed of the training gives other bits.
 other=$(run "other seed" 1 2 resnet --set seed=8)
 [[ $other != "$expected" ]] || fail "another seed gives the same bits: the comparison compares nothing"
