@@ -13,18 +13,19 @@
 #include "support/unit.h"
 
 /* What a precision is held to. Narrow types round activations to 8 or 11 bits, so a gradient that passes through several layers
- * is a few of these roundings away. */
+ * is a few of these roundings away; and where a net has kinks, a rounding can make another pixel the largest of its window, or
+ * turn a unit on or off, which moves a small gradient by much. */
 typedef struct precision {
   const char *name;
-  double one_step, hundred_steps;
+  double one_step, kinked, hundred_steps;
   bool counts;
 } precision;
 
 static const precision precisions[] = {
-    {"fp32", 1e-5, 1e-4, true},
-    {"tf32", 1e-2, 1e-1, false},
-    {"bf16", 1e-1, 1, false},
-    {"fp16", 2e-2, 1e-1, false},
+    {"fp32", 1e-5, 1e-5, 1e-4, true},
+    {"tf32", 1e-2, 0.6, 0.1, false},
+    {"bf16", 0.1, 0.6, 0.1, false},
+    {"fp16", 1e-2, 0.6, 0.1, false},
 };
 static const precision *wanted = &precisions[0];
 
@@ -35,10 +36,14 @@ static void run_on(const net_case *row, dt_status (*device)(const dt_device_opti
   outcome_run(row, &options, o);
 }
 
+static bool has_kinks(const net_case *row) {
+  return strstr(row->layers, "relu") != NULL || strstr(row->layers, "maxpool") != NULL;
+}
+
 static void test_step(void **state) {
   const net_case *row = *state;
   outcome gpu = {0}, reference = {0};
-  comparison c = {.tolerance = wanted->one_step, .counts = wanted->counts};
+  comparison c = {.tolerance = has_kinks(row) ? wanted->kinked : wanted->one_step, .counts = wanted->counts};
   run_on(row, dt_reference_create, &reference);
   run_on(row, dt_gpu_create, &gpu);
   outcome_compare(&gpu, &reference, &c);
@@ -153,5 +158,5 @@ int main(int argc, char **argv) {
       tests[count++] = (struct CMUnitTest){.name = row->name, .test_func = test_hundred_steps, .initial_state = state};
     }
   }
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return _cmocka_run_group_tests("tests", tests, (size_t)count, NULL, NULL);
 }
