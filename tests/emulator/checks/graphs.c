@@ -45,10 +45,19 @@ static void note(cudnnStatus_t status, const char *place) {
   }
 }
 
+/* All descriptors of the graph at hand. */
+static cudnnBackendDescriptor_t created[512];
+static int created_count;
+
 static cudnnBackendDescriptor_t create(cudnnBackendDescriptorType_t type) {
   cudnnBackendDescriptor_t d = NULL;
   note(cudnnBackendCreateDescriptor(type, &d), "create");
+  created[created_count++] = d;
   return d;
+}
+
+static void destroy_all(void) {
+  while (created_count > 0) cudnnBackendDestroyDescriptor(created[--created_count]);
 }
 
 static void set(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count,
@@ -213,6 +222,7 @@ static void print_graph(const graph *g) {
     if (!first_error) print_plan(g, d);
   }
   if (first_error) printf("%s: %d %s at %s\n", g->name, (int)first_error, cudnnGetErrorString(first_error), first_place);
+  destroy_all();
 }
 
 /* A row begins as a right graph and then changes what it is about. */
