@@ -60,6 +60,24 @@ ends "an error, and an abort that hangs" 3 10 "NCCL: a step failed" nccl_error=1
 NCCL_MULTI_RANK_GPU_ENABLE=1 ends "a failed set-up, and an abort that hangs" 2 10 "Duplicate GPU" devices=1,nccl_abort_hangs=1
 DTRAIN_NCCL_TIMEOUT=soon ends "a limit that is no number" 2 10 "DTRAIN_NCCL_TIMEOUT: found 'soon'" seed=1
 
+# A rank that stands still in the middle of the run is noticed by those that wait for its gradients.
+if command -v pgrep >/dev/null; then
+  emulate
+  rm -rf "$work/runs"
+  DTRAIN_NCCL_TIMEOUT=2 timeout -k 5 $((60 * slowdown)) mpirun -np 3 "$dtrain" "$work/net.yaml" --set train.epochs=100000 \
+    --set eval.every=never >"$work/out" 2>"$work/err" </dev/null &
+  launcher=$!
+  wait_for "$work/runs/net/metrics.jsonl"
+  kill -STOP "$(pgrep -n -f "^$dtrain $work/net.yaml")"
+  wait "$launcher"
+  code=$?
+  lines=$(grep '^dtrain: ' "$work/err")
+  printf 'a rank that stands still: exit %s %s\n' "$code" "$lines"
+  [[ $code == 7 && $lines == *"a step has not ended for 2 s"* ]] || fail "a rank that stands still: exit $code, expected 7: $lines"
+else
+  printf 'skipped: a rank that stands still (no pgrep)\n'
+fi
+
 # One rank alone lacks memory: the launcher gives it options of its own.
 emulate
 rm -rf "$work/runs"
