@@ -117,8 +117,8 @@ dt_status dt_gpu_check(cudaError_t code, const char *call, const char *file, int
 
 /* into += from, elementwise, on the compute stream: dt_device.add. */
 dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, int64_t count);
-/* out = fold over roots in the tree's order, elementwise: source[i] is root i's slice, in device memory; out may be one of them.
- * source_count is at most DT_GPU_FOLD_MAX. */
+/* out = fold over roots in the tree's order, elementwise: source[i] is root i's slice, in device memory; out may be one of
+ * them. source_count is at most DT_GPU_FOLD_MAX. */
 enum { DT_GPU_FOLD_MAX = 64 };
 dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *source, int source_count, int64_t count,
                       float *out, cudaStream_t stream);
