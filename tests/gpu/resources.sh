@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# What our kernels take of a GPU: registers, shared memory and stack of each kernel, as the assembler reports them. None may spill
+# registers or use a stack.
+#   tests/gpu/resources.sh build/release          checks sm_90
+#   tests/gpu/resources.sh build/release long     checks all architectures that the plug-in is built for
+#   tests/gpu/resources.sh build/release table    prints bench/results/gpu-resources.txt
+source "$(dirname "$0")/../support/run.sh"
+root=$(cd "$(dirname "$0")/../.." && pwd)
+nvcc=$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)
+if [[ -z $nvcc ]]; then
+  echo 'SKIP: gpu.resources, found no nvcc'
+  exit 77
+fi
+mode=${1-check}
+architectures=90
+[[ $mode == check ]] || architectures="80 90 100"
+
+targets=()
+for a in $architectures; do targets+=(-gencode "arch=compute_$a,code=sm_$a"); done
+
+# Appends a line for each kernel of file $1 to $2: FILE KERNEL SM REGISTERS SHARED STACK SPILLS.
+measure() {
+  local file=$1 to=$2
+  shift 2
+  "$nvcc" -std=c++17 -O3 --fmad=true -I"$root/src" "${targets[@]}" "$@" --resource-usage -c "$file" -o "$to.o" >"$to.log" 2>&1 ||
+    { fail "$file: $(grep -m 1 error "$to.log")"; return; }
+  awk -v file="$(basename "$file")" '
+    function number_before(word,   parts) { # of "16384 bytes smem"
+      return match($0, "[0-9]+ bytes " word) ? substr($0, RSTART, RLENGTH) + 0 : 0
+    }
+    /Compiling entry function/ { kernel = $0; sub(/^[^\047]*\047/, "", kernel); sub(/\047.*/, "", kernel)
+                                 sm = $0; sub(/\047$/, "", sm); sub(/.*_/, "", sm) }
+    /bytes stack frame/ { stack = number_before("stack frame"); spills = number_before("spill stores") + number_before("spill loads") }
+    /Used [0-9]+ registers/ { match($0, /Used [0-9]+/)
+                              print file, kernel, sm, substr($0, RSTART + 5, RLENGTH - 5), number_before("smem"), stack, spills }
+  ' "$to.log" >"$to"
+}
+
+# Two compilers at a time.
+running=0
+for file in "$root"/src/gpu/*.cu; do
+  measure "$file" "$work/$(basename "$file").usage" &
+  running=$((running + 1))
+  ((running < 2)) || { wait -n; running=$((running - 1)); }
+done
+wait
+cat "$work"/*.usage >"$work/all" 2>/dev/null
+
+kernels=$(awk '{ print $1, $2 }' "$work/all" | sort -u | wc -l)
+((kernels > 0)) || fail "found no kernel in src/gpu"
+spilling=$(awk '$6 > 0 || $7 > 0 { print "  " $1 " " $2 " sm_" $3 ": " $6 " bytes of stack, " $7 " bytes spilled" }' "$work/all")
+[[ -z $spilling ]] || fail "kernels that spill or use a stack:"$'\n'"$spilling"
+
+if [[ $mode == table ]]; then
+  [[ ! -e $work/failures ]] || finish
+  printf 'Registers of a thread, and bytes of shared memory of a block, of each kernel of src/gpu. None uses a stack or spills.\n'
+  printf '%s\n' "$("$nvcc" --version | grep release)"
+  printf 'tests/gpu/resources.sh build/release table > bench/results/gpu-resources.txt\n\n'
+  printf '%-18s %-52s %6s %6s %6s %8s\n' file kernel sm_80 sm_90 sm_100 shared
+  c++filt <"$work/all" | sed -E 's/ (void )?_GLOBAL__N__[^:]*::/ /; s/\(.*\) ([0-9]+ [0-9]+ [0-9]+ [0-9]+ [0-9]+)$/ \1/; s/, /,/g' |
+    awk '{ key = $1 " " $2; if (!(key in seen)) { seen[key]; order[++count] = key } registers[key, $(NF - 4)] = $(NF - 3); shared[key] = $(NF - 2) }
+         END { for (i = 1; i <= count; i++) { k = order[i]; split(k, part, " ")
+               printf "%-18s %-52s %6s %6s %6s %8s\n", part[1], part[2], registers[k, 80], registers[k, 90], registers[k, 100], shared[k] } }' |
+    sort
+  exit 0
+fi
+
+# A kernel that is not given the registers it needs must be noticed.
+cat >"$work/planted.cu" <<'END'
+__global__ void planted(const float *x, float *y) {
+  float v[48];
+  for (int i = 0; i < 48; i++) v[i] = x[threadIdx.x + 32 * i];
+  for (int r = 0; r < 3; r++)
+    for (int i = 0; i < 48; i++) v[i] = v[i] * v[(i + 7) % 48] + v[(i + 31) % 48];
+  for (int i = 0; i < 48; i++) y[threadIdx.x + 32 * i] = v[i];
+}
+END
+measure "$work/planted.cu" "$work/planted" -maxrregcount=24
+[[ $(awk '{ print ($7 > 0) }' "$work/planted" | sort -u) == 1 ]] || fail "a planted kernel spills unnoticed: $(cat "$work/planted")"
+printf '%d kernels for sm_%s\n' "$kernels" "${architectures// /, sm_}"
+finish
