@@ -192,7 +192,6 @@ static bool wait_for_all(ncclComm_t comm) {
   return true;
 }
 
-/* Memory of messages that were cut off is left alone: MPI may still write to it. */
 static void join(ncclComm_t comm) {
   joiner *self = calloc((size_t)comm->size + 1, sizeof *self), *table = self + 1;
   if (!self || describe(comm, self) != ncclSuccess) {
@@ -200,7 +199,10 @@ static void join(ncclComm_t comm) {
     free(self);
     return;
   }
-  if (!meet(comm, self, table)) return;
+  if (!meet(comm, self, table)) {
+    nccl_leave(self);
+    return;
+  }
   for (int i = 0; i < comm->size; i++) comm->world[i] = table[i].world;
   bool done = !finds_duplicate(comm, table) && wait_for_all(comm);
   free(self);

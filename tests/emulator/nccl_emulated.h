@@ -59,6 +59,8 @@ bool nccl_wait(ncclComm_t comm, MPI_Request *requests, int count);
 void nccl_notify(ncclComm_t comm);
 /* Looks for a peer's notice; it becomes ncclRemoteError. */
 void nccl_look_for_notice(ncclComm_t comm);
+/* Keeps the memory of a message that was cut off, for good: MPI may still touch it. */
+void nccl_leave(void *memory);
 void nccl_pause(void);
 
 typedef enum nccl_kind { NCCL_SEND, NCCL_RECEIVE, NCCL_ALL_REDUCE, NCCL_ALL_GATHER, NCCL_BROADCAST } nccl_kind;

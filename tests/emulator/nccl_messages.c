@@ -1,5 +1,6 @@
 /* Messages of the emulated NCCL: polled requests of MPI. */
 #include <sched.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "emulator.h"
@@ -9,6 +10,19 @@ enum { POLLS_BEFORE_SLEEP = 20, SLEEP_NS = 50000 };
 
 void nccl_pause(void) {
   nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+}
+
+typedef struct left {
+  struct left *next;
+  void *memory;
+} left;
+
+void nccl_leave(void *memory) {
+  static _Atomic(left *) all;
+  left *entry = malloc(sizeof *entry);
+  if (!entry) emulator_fail("nccl: out of host memory");
+  entry->memory = memory;
+  entry->next = atomic_exchange(&all, entry);
 }
 
 static int checked_bytes(size_t bytes) {

@@ -51,7 +51,11 @@ static bool pass_on(ncclComm_t comm, int tag, const void *from, size_t bytes, si
   memcpy(space, from, bytes);
   nccl_post_send(comm, space, bytes, comm->world[(comm->rank + 1) % comm->size], tag, &requests[0]);
   nccl_post_receive(comm, back, bytes_back, comm->world[(comm->rank + comm->size - 1) % comm->size], tag, &requests[1]);
-  if (!nccl_wait(comm, requests, 2)) return false;
+  if (!nccl_wait(comm, requests, 2)) {
+    nccl_leave(space);
+    nccl_leave(back);
+    return false;
+  }
   free(space);
   *received = back;
   return true;
@@ -126,16 +130,19 @@ static bool broadcast(ncclComm_t comm, const nccl_operation *o) {
   char *space = copy_space(bytes);
   if (comm->rank != o->peer) {
     nccl_post_receive(comm, space, bytes, comm->world[o->peer], NCCL_TAG_DATA, &request);
-    if (!nccl_wait(comm, &request, 1)) return false;
-    memcpy(o->into, space, bytes);
-    free(space);
-    return true;
+    bool done = nccl_wait(comm, &request, 1);
+    if (done) memcpy(o->into, space, bytes);
+    done ? free(space) : nccl_leave(space);
+    return done;
   }
   memcpy(space, o->from, bytes);
   for (int i = 0; i < comm->size; i++) {
     if (i == comm->rank) continue;
     nccl_post_send(comm, space, bytes, comm->world[i], NCCL_TAG_DATA, &request);
-    if (!nccl_wait(comm, &request, 1)) return false;
+    if (!nccl_wait(comm, &request, 1)) {
+      nccl_leave(space);
+      return false;
+    }
   }
   if (o->into != o->from) memcpy(o->into, space, bytes);
   free(space);
@@ -220,7 +227,10 @@ static bool exchange_data(ncclComm_t comm, const nccl_operation *o, int count, t
       nccl_post_receive(comm, t->data[i], bytes, world, NCCL_TAG_DATA, &t->request[i]);
     }
   }
-  if (!nccl_wait(comm, t->request, count)) return false;
+  if (!nccl_wait(comm, t->request, count)) {
+    for (int i = 0; i < count; i++) nccl_leave(t->data[i]);
+    return false;
+  }
   for (int i = 0; i < count; i++) {
     if (o[i].kind == NCCL_RECEIVE) memcpy(o[i].into, t->data[i], o[i].count * nccl_type_bytes(o[i].type));
     free(t->data[i]);
@@ -234,11 +244,11 @@ static bool run_messages(ncclComm_t comm, const nccl_operation *operation, int c
     require_memory(comm, "a message", operation[i].kind == NCCL_SEND ? operation[i].from : operation[i].into,
                    operation[i].count * nccl_type_bytes(operation[i].type));
   }
-  if (!exchange_headers(comm, operation, count, &t) || !exchange_data(comm, operation, count, &t)) return false;
+  bool done = exchange_headers(comm, operation, count, &t) && exchange_data(comm, operation, count, &t);
+  done ? free(t.header) : nccl_leave(t.header);
   free(t.data);
-  free(t.header);
   free(t.request);
-  return true;
+  return done;
 }
 
 bool nccl_run(ncclComm_t comm, const nccl_operation *operation, int count) {
