@@ -83,10 +83,8 @@ void *dt_gpu_low_params(const dt_run *run);
 /* [C] each, in device memory. */
 const float *dt_gpu_scale(const dt_run *run);
 const float *dt_gpu_shift(const dt_run *run);
-/* The state of loss scaling, DT_GPU_LOSS_SCALE_COUNT floats, fp16 only, else NULL: [0] the scale that LOSS multiplies gradients
- * with, [1] steps since it last changed, [2] 1 when this step's update is skipped, [3] the scale that LOSS has used in this
- * step, by which UPDATE divides. GRAD_NORM writes all four, before the first UPDATE; who makes the state sets [0]. */
-enum { DT_GPU_LOSS_SCALE_COUNT = 4 };
+/* The state of loss scaling, [DT_LOSS_SCALE_COUNT] as core/graph.h names it, fp16 only, else NULL. LOSS multiplies gradients
+ * with NEXT; GRAD_NORM, before the first UPDATE, hands that on as USED, by which UPDATE divides, and writes the other three. */
 float *dt_gpu_loss_scale(const dt_run *run);
 /* EVAL: what SCORE adds to, by integer atomics. Device memory. */
 dt_score *dt_gpu_scores(const dt_run *run);

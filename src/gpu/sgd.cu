@@ -32,8 +32,8 @@ __device__ double clip_factor(const dt_step *step) {
 __device__ factors factors_of(const dt_step *step, const float *loss_scale) {
   double scale = clip_factor(step) / (double)step->batch_samples;
   factors f;
-  f.skip = loss_scale != NULL && loss_scale[2] != 0;
-  if (loss_scale != NULL) scale /= (double)loss_scale[3];
+  f.skip = loss_scale != NULL && loss_scale[DT_LOSS_SCALE_SKIP] != 0;
+  if (loss_scale != NULL) scale /= (double)loss_scale[DT_LOSS_SCALE_USED];
   f.lr = (float)step->lr;
   f.momentum = (float)step->momentum;
   f.decay = (float)step->weight_decay;

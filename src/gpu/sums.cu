@@ -144,18 +144,18 @@ __global__ void sum_squares(const float *x, int64_t count, int64_t piece, double
  * and halves the scale; after many steps without one the scale is doubled. Returns the norm to report, which is 0 for a skipped
  * step: a norm that is not finite would end the training. */
 __device__ double rescale(float *state, double norm) {
-  float used = state[0];
+  float used = state[DT_LOSS_SCALE_NEXT];
   bool finite = isfinite(norm);
-  state[3] = used;
-  state[2] = finite ? 0 : 1;
-  state[1] = finite ? state[1] + 1 : 0;
+  state[DT_LOSS_SCALE_USED] = used;
+  state[DT_LOSS_SCALE_SKIP] = finite ? 0 : 1;
+  state[DT_LOSS_SCALE_STEPS] = finite ? state[DT_LOSS_SCALE_STEPS] + 1 : 0;
   if (!finite) {
-    state[0] = used / 2 > 1 ? used / 2 : 1;
+    state[DT_LOSS_SCALE_NEXT] = used / 2 > 1 ? used / 2 : 1;
     return 0;
   }
-  if (state[1] >= SCALE_STEADY) {
-    state[0] = 2 * used < SCALE_LARGEST ? 2 * used : SCALE_LARGEST;
-    state[1] = 0;
+  if (state[DT_LOSS_SCALE_STEPS] >= SCALE_STEADY) {
+    state[DT_LOSS_SCALE_NEXT] = 2 * used < SCALE_LARGEST ? 2 * used : SCALE_LARGEST;
+    state[DT_LOSS_SCALE_STEPS] = 0;
   }
   return norm / used;
 }

@@ -60,7 +60,7 @@ static void test_update(void **state) {
   dt_sgd_attr attr = {.nesterov = row->nesterov};
   dt_bucket bucket[] = {{.first = 0}, {.first = FIRST, .count = COUNT + AFTER, .param_count = COUNT}};
   float *p = kernel_numbers(50, ALL, 0, 1), *g = kernel_numbers(51, ALL, 0, 60), *v = kernel_numbers(52, ALL, 0, 1), got[ALL];
-  float scaling[DT_GPU_LOSS_SCALE_COUNT] = {2 * row->loss_scale, 0, row->skip ? 1 : 0, row->loss_scale};
+  float scaling[DT_LOSS_SCALE_COUNT] = {2 * row->loss_scale, 0, row->skip ? 1 : 0, row->loss_scale};
   kernel_run k;
   kernel_run_begin(&k, row->type);
   k.program.bucket = bucket, k.instr.bucket = 1;

@@ -158,7 +158,7 @@ static const scale_case scale_cases[] = {
 static void test_scale(void **state) {
   const scale_case *row = *state;
   enum { COUNT = 5008 };
-  float gradient[COUNT] = {0}, scaling[DT_GPU_LOSS_SCALE_COUNT] = {row->scale, row->steps, 7, 7};
+  float gradient[COUNT] = {0}, scaling[DT_LOSS_SCALE_COUNT] = {row->scale, row->steps, 7, 7};
   kernel_run k;
   gradient[COUNT - 3] = row->gradient;
   norm_begin(&k, gradient, COUNT);
