@@ -23,6 +23,7 @@ static uint16_t half_of_double(double x) {
   double size = fabs(x);
   int exponent;
   if (isnan(x)) return sign | 0x7e00;
+  if (size == 0) return sign;
   if (size >= 65520) return sign | 0x7c00; /* rounds to 2^16 */
   frexp(size, &exponent);
   if (exponent < -13) exponent = -13; /* below, numbers are multiples of 2^-24 */
