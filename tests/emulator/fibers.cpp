@@ -72,7 +72,7 @@ struct shuffled {
 struct runner {
   emulated::dice dice{3};
   emulator_kernel *kernel;
-  unsigned count, begun, live, at_barrier; /* threads of the block */
+  unsigned count, begun, live, at_barrier;    /* threads of the block */
   unsigned in_warp[max_threads / lanes] = {}; /* that wait for their warp */
   unsigned current;
   shuffled order;
@@ -87,9 +87,9 @@ struct runner {
   }
 };
 
+runner *only; /* made by the first kernel */
 runner &r() {
-  static runner &only = *new runner;
-  return only;
+  return *only;
 }
 
 void set_thread(unsigned t) {
@@ -234,7 +234,10 @@ void release_barrier(unsigned running) {
     if (th->waits != BARRIER) continue;
     if (!first) first = th;
     if (!same_place(*th, *first)) report_deadlock();
-    th->waits = NOTHING;
+  }
+  for (unsigned t = 0; t < run.count; t++) {
+    if (run.threads[t].waits != BARRIER) continue;
+    run.threads[t].waits = NOTHING;
     if (t != running) run.ready.push_back(t);
   }
   run.at_barrier = 0;
@@ -301,6 +304,7 @@ void run_block(uint64_t index) {
 namespace emulated {
 
 void run_kernel(emulator_kernel *kernel) {
+  if (!only) only = new runner;
   runner &run = r();
   run.kernel = kernel;
   blockDim = kernel->block;

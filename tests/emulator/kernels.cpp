@@ -23,8 +23,12 @@ std::string name_of(const void *function) {
     if (!fgets(line, sizeof line, pipe)) line[0] = 0;
     pclose(pipe);
   }
-  line[strcspn(line, "(\n")] = 0;
-  if (line[0] && line[0] != '?') return line;
+  const char anonymous[] = "(anonymous namespace)::";
+  std::string name = line;
+  size_t prefix = name.find(anonymous);
+  if (prefix != std::string::npos) name.erase(0, prefix + strlen(anonymous));
+  name.resize(strcspn(name.c_str(), "(\n"));
+  if (!name.empty() && name[0] != '?') return name;
   snprintf(line, sizeof line, "at %#zx of %s", (size_t)((const char *)function - (const char *)info.dli_fbase), info.dli_fname);
   return line;
 }
@@ -50,6 +54,11 @@ range stack_of_thread() {
   return own;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+range heap() {
+  return {0x600000000000, 0x700000000000};
+}
+#else
 uintptr_t heap_start() {
   uintptr_t start = 0;
   FILE *maps = fopen("/proc/self/maps", "r");
@@ -62,13 +71,10 @@ uintptr_t heap_start() {
 }
 
 range heap() {
-#ifdef __SANITIZE_ADDRESS__
-  return {0x600000000000, 0x700000000000};
-#else
   static uintptr_t start = heap_start();
   return {start, start ? (uintptr_t)sbrk(0) : 0};
-#endif
 }
+#endif
 
 bool readable(const void *p) {
   return emulator_owns(p, 0);
