@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# real_plans.sh BUILD: every convolution of every config has a plan in the real cuDNN, for every model of GPU that is known and in
+# every precision, without a GPU: `describe --gpu MODEL --plans` with the plug-in that was built with the CUDA Toolkit.
+# shellcheck source=tests/support/run.sh
+. "$(dirname "$0")/../support/run.sh"
+source_dir=$(cd "$(dirname "$0")/../.." && pwd)
+
+skip() { printf 'SKIP: gpu.real_plans, %s\n' "$*"; exit 77; }
+
+# Where cuDNN has no plan, as `CONFIG MODEL PRECISION NODE OP`. There is no such case.
+expected_refusals=()
+
+unset DTRAIN_GPU_PLUGIN
+[[ -e $build/libdtrain_gpu.so ]] || skip "the plug-in was not built (it needs the CUDA Toolkit)"
+DTRAIN_DATA=$work "$dtrain" describe "$source_dir/configs/mnist-lenet.yaml" --gpu h200 --plans >"$work/out" 2>"$work/err" ||
+  { grep -q 'cudnn.*cannot open shared object' "$work/err" && skip "$(cat "$work/err")"; }
+
+# Prints the refusals of one config $1, model $2, precision $3: lines of the print-out that name no engine of cuDNN's.
+check() {
+  local out
+  out=$work/plans.$3.$2.$(basename "$1")
+  if ! DTRAIN_DATA=$work "$dtrain" describe "$1" --gpu "$2" --plans --set precision="$3" >"$out" 2>"$out.err"; then
+    printf '%s %s %s: %s\n' "$(basename "$1")" "$2" "$3" "$(cat "$out.err")"
+    return
+  fi
+  awk -v where="$(basename "$1") $2 $3" '
+    $2 ~ /^conv_/ { count++; if ($3 != "cudnn" || $4 != "engine") print where, $1, $2 }
+    $2 ~ /^linear_/ { count++; if ($3 != "cublaslt,") print where, $1, $2 }
+    END { if (count == 0) print where ": nothing is printed" }' "$out"
+}
+
+models=$("$dtrain" describe "$source_dir/configs/mnist-lenet.yaml" --gpu none 2>&1 | sed -n 's/.*expected one of //p' | tr -d ,)
+[[ -n $models ]] || fail "no models are named for an unknown one"
+for model in $models; do
+  for precision in fp32 tf32 bf16 fp16; do
+    for config in "$source_dir"/configs/*.yaml; do check "$config" "$model" "$precision"; done
+  done
+done >"$work/refused"
+for precision in fp32 bf16; do
+  for config in "$source_dir"/bench/configs/*.yaml; do check "$config" h200 "$precision"; done
+done >>"$work/refused"
+
+while read -r line; do
+  known=no
+  for refusal in ${expected_refusals[@]+"${expected_refusals[@]}"}; do [[ $line == "$refusal" ]] && known=yes; done
+  [[ $known == yes ]] || fail "$line: found no plan of cuDNN's, expected one"
+done <"$work/refused"
+
+# Tensor cores compute where 16 bits or TF32 are asked for, and never in fp32.
+if grep -q '^[^ ]* *conv_.*tensor cores' "$work"/plans.fp32.*; then fail "tensor cores compute in fp32"; fi
+grep -q 'conv_fwd .*tensor cores' "$work/plans.bf16.h200.cifar10-resnet20.yaml" || fail "no tensor cores in bf16"
+# The same plans every time.
+first=$work/plans.bf16.h200.cifar10-resnet20.yaml
+cp "$first" "$work/first"
+check "$source_dir/configs/cifar10-resnet20.yaml" h200 bf16 >/dev/null
+cmp -s "$first" "$work/first" || fail "plans differ from one run to the next"
+printf '%d print-outs\n' "$(find "$work" -name 'plans.*' ! -name '*.err' | wc -l)"
+finish
