@@ -56,11 +56,14 @@ if [[ $mode == table ]]; then
   printf 'Registers of a thread, and bytes of shared memory of a block, of each kernel of src/gpu. None uses a stack or spills.\n'
   printf '%s\n' "$("$nvcc" --version | grep release)"
   printf 'tests/gpu/resources.sh build/release table > bench/results/gpu-resources.txt\n\n'
-  printf '%-18s %-52s %6s %6s %6s %8s\n' file kernel sm_80 sm_90 sm_100 shared
-  c++filt <"$work/all" | sed -E 's/ (void )?_GLOBAL__N__[^:]*::/ /; s/\(.*\) ([0-9]+ [0-9]+ [0-9]+ [0-9]+ [0-9]+)$/ \1/; s/, /,/g' |
-    awk '{ key = $1 " " $2; if (!(key in seen)) { seen[key]; order[++count] = key } registers[key, $(NF - 4)] = $(NF - 3); shared[key] = $(NF - 2) }
-         END { for (i = 1; i <= count; i++) { k = order[i]; split(k, part, " ")
-               printf "%-18s %-52s %6s %6s %6s %8s\n", part[1], part[2], registers[k, 80], registers[k, 90], registers[k, 100], shared[k] } }' |
+  # Names as in the sources: without namespace and arguments.
+  awk '{ print $2 }' "$work/all" | c++filt |
+    sed -E 's/^void //; s/(_GLOBAL__N__[A-Za-z0-9_]*|\(anonymous namespace\)):://g; s/ //g; s/>\(.*/>/; s/^([A-Za-z0-9_:]+)\(.*/\1/' >"$work/names"
+  printf '%-16s %-64s %6s %6s %6s %7s\n' file kernel sm_80 sm_90 sm_100 shared
+  paste -d' ' "$work/names" "$work/all" | awk '
+    { key = $2 " " $1; all[key]; registers[key, $4] = $5; shared[key] = $6 }
+    END { for (key in all) { split(key, part, " ")
+          printf "%-16s %-64s %6s %6s %6s %7s\n", part[1], part[2], registers[key, 80], registers[key, 90], registers[key, 100], shared[key] } }' |
     sort
   exit 0
 fi

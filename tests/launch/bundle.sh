@@ -3,7 +3,7 @@
 # that runs comes from outside of it but the C library's family.
 source "$(dirname "$0")/../support/run.sh"
 root=$(cd "$(dirname "$0")/../.." && pwd)
-for tool in ldd tar gzip ompi_info strip readelf; do
+for tool in ldd tar gzip ompi_info strip; do
   command -v $tool >/dev/null || { echo "SKIP: launch.bundle, found no $tool"; exit 77; }
 done
 if ldd "$dtrain" | grep -q 'lib[at]san\|libubsan'; then
