@@ -12,7 +12,7 @@ namespace {
 constexpr unsigned char garbage = 0xFF;
 constexpr int lessons = 4; /* blocks that are watched */
 
-thread_local int touched; /* gives the block of the thread that touches it */
+thread_local volatile int touched; /* the thread that writes it gets its block, if it had none */
 
 struct region {
   unsigned char *start = nullptr;
@@ -42,7 +42,7 @@ const region &shared() {
   static const region found = [] {
     region r;
     touched = 1;
-    dl_iterate_phdr(find_region, &r);
+    if (!dl_iterate_phdr(find_region, &r)) emulator_fail("the block of thread-local memory is not found");
     return r;
   }();
   return found;
