@@ -347,6 +347,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (!comm) return ncclSuccess;
   while (emulator_number("nccl_abort_hangs", 0)) nccl_pause();
+  comm->aborted = true;
   comm->ended = true;
   if (comm->size > 1) nccl_notify(comm);
   wait_for_work(comm);

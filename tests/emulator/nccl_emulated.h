@@ -31,6 +31,7 @@ struct ncclComm {
   _Atomic(int) state;            /* ncclResult_t */
   atomic_bool unsettled;         /* non-blocking: an operation was issued, and its state not asked since */
   atomic_bool ended;             /* aborted or destroyed */
+  atomic_bool aborted;           /* what is still queued then does nothing */
   _Atomic(int) running;          /* pieces of work on the device's thread, and the joining */
   _Atomic(int) holders;          /* the user, and work that is enqueued or recorded */
   unsigned long operation_count; /* run so far; the device's thread only */
