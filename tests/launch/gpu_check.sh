@@ -30,7 +30,7 @@ if command -v python3 >/dev/null; then
 fi
 
 # One stage alone; without python3; a program that gives other bits at every run must be caught.
-check --stages ranks --seconds 60 || fail "--stages ranks: exit $?: $(cat "$work/out")"
+check --stages ranks --seconds $((60 * slowdown)) || fail "--stages ranks: exit $?: $(cat "$work/out")"
 [[ $(status_of ranks) == ok && -z $(status_of train) ]] || fail "--stages ranks: found $(cat "$work/check/gpu-check.json")"
 mkdir -p "$work/planted/tests"
 cat >"$work/planted/dtrain" <<END
