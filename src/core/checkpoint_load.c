@@ -12,6 +12,7 @@
 
 #include "core/checkpoint_parts.h"
 #include "core/foreign.h"
+#include "core/graph.h"
 
 struct dt_checkpoint {
   dt_checkpoint_meta meta;
@@ -211,13 +212,23 @@ static dt_status match_one(const char *path, dt_part part, const dt_tensor_ref *
   return DT_OK;
 }
 
+/* fp16's loss scale belongs to a precision, not to the model: a run of another precision leaves it alone, and one that finds
+ * none begins with its own. */
+static bool is_of_a_precision(const char *name) {
+  const char *role = strrchr(name, '.');
+  return role != NULL && strcmp(role + 1, DT_LOSS_SCALE_ROLE) == 0;
+}
+
 /* Both ways, so that nothing is missing and nothing is left over. */
 static dt_status match(const char *path, dt_part part, const dt_tensor_ref *saved, int saved_count, const dt_tensor_ref *into,
                        int into_count) {
   char shape[DT_SHAPE_TEXT];
-  for (int i = 0; i < into_count; i++) DT_TRY(match_one(path, part, find(saved, saved_count, into[i].name), &into[i]));
+  for (int i = 0; i < into_count; i++) {
+    const dt_tensor_ref *found = find(saved, saved_count, into[i].name);
+    if (found != NULL || !is_of_a_precision(into[i].name)) DT_TRY(match_one(path, part, found, &into[i]));
+  }
   for (int i = 0; i < saved_count; i++)
-    DT_REQUIRE(find(into, into_count, saved[i].name) != NULL, DT_CHECKPOINT,
+    DT_REQUIRE(find(into, into_count, saved[i].name) != NULL || is_of_a_precision(saved[i].name), DT_CHECKPOINT,
                "%s: %s: tensor %s %s, which the model does not have", path, dt_part_file[part], saved[i].name,
                dt_shape_text(&saved[i].shape, shape));
   return DT_OK;
@@ -245,6 +256,7 @@ static void copy_f64_to_f32(const dt_tensor_ref *from, float *to) {
 static void copy_tensors(const dt_tensor_ref *saved, int saved_count, const dt_tensor_ref *into, int into_count) {
   for (int i = 0; i < into_count; i++) {
     const dt_tensor_ref *from = find(saved, saved_count, into[i].name);
+    if (from == NULL) continue; /* of a precision: keeps its first value */
     if (from->dtype == into[i].dtype)
       memcpy(into[i].data, from->data, (size_t)dt_shape_count(&from->shape) * dt_dtype_bytes(from->dtype));
     else if (from->dtype == DT_F32)

@@ -216,11 +216,11 @@ static bool any_due(const dt_trainer *t) {
 }
 
 dt_status dt_hooks_run(dt_trainer *t) {
-  double start = dt_clock_seconds();
   t->evaluation_due = false;
+  if (any_due(t)) DT_TRY(dt_trainer_settle(t)); /* the last of training, so before the clock is read */
+  double start = dt_clock_seconds();
   t->trained_samples += t->batch_samples;
   t->train_seconds += start - t->resumed_at;
-  if (any_due(t)) DT_TRY(dt_trainer_settle(t));
   for (const dt_hook *hook = dt_hooks; hook->name != NULL; hook++) {
     if (hook->due(t)) DT_TRY(hook->run(t));
   }

@@ -280,7 +280,10 @@ __global__ void bn_backward_whole(norm n, int64_t piece, gradients<T> in) {
   if (in.dx != NULL) spread_gradients<T, V>(n, second_pass(in), lane);
 }
 
-__global__ void bn_running(const dt_step *step, const float *stat, float *running, double momentum, int64_t count) {
+/* A step that loss scaling skips leaves the running statistics as they were, like the parameters. */
+__global__ void bn_running(const dt_step *step, const float *loss_scale, const float *stat, float *running, double momentum,
+                           int64_t count) {
+  if (loss_scale != NULL && loss_scale[DT_LOSS_SCALE_SKIP] != 0) return;
   double samples = (double)step->batch_samples;
   for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
     running[i] = (float)((1 - momentum) * running[i] + momentum * stat[i] / samples);
@@ -419,7 +422,7 @@ dt_status dt_gpu_bn_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass)
 dt_status dt_gpu_bn_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   int64_t count = dt_gpu_count(run->program, instr, DT_ARG_STATE);
   DT_LAUNCH(bn_running, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), dt_gpu_input_of(run, pass).step,
-            (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT), (float *)dt_gpu_arg(run, instr, pass, DT_ARG_STATE),
-            instr->bn.momentum, count);
+            dt_gpu_loss_scale(run), (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT),
+            (float *)dt_gpu_arg(run, instr, pass, DT_ARG_STATE), instr->bn.momentum, count);
   return DT_OK;
 }
