@@ -228,8 +228,26 @@ static int64_t count_parameters(const dt_program *program) {
   return count;
 }
 
+/* What the device leaves to libraries, as text; NULL where it leaves them nothing. Free it. */
+static dt_status print_plans(const dt_job *job, char **out_text) {
+  size_t bytes;
+  *out_text = NULL;
+  if (job->device->ops->print_plans == NULL) return DT_OK;
+  FILE *memory = open_memstream(out_text, &bytes);
+  DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the plans");
+  for (int i = 0; i < 2; i++) {
+    if (job->program[i] == NULL) continue;
+    fprintf(memory, "%s\n", i == 0 ? "training" : "evaluation");
+    job->device->ops->print_plans(job->device, job->program[i], memory);
+  }
+  DT_REQUIRE(fclose(memory) == 0, DT_MEMORY, "no memory for the plans");
+  return DT_OK;
+}
+
 static dt_status start_record(dt_trainer *t) {
   dt_job *job = t->job;
+  char *plans;
+  DT_TRY(print_plans(job, &plans));
   dt_record_facts facts = {.device_name = job->device->ops->name,
                            .kernels = job->device->kernels,
                            .math_library = job->device->library,
@@ -244,9 +262,13 @@ static dt_status start_record(dt_trainer *t) {
                            .train_source = job->train->source,
                            .eval_source = job->eval != NULL ? job->eval->source : "",
                            .command = t->options->command,
+                           .units = job->units,
+                           .plans = plans,
                            .mpi_library = dt_comm_library(),
                            .yaml_library = dt_config_library()};
-  DT_TRY(dt_record_start(t->record, job->config, &facts));
+  dt_status status = dt_record_start(t->record, job->config, &facts);
+  free(plans);
+  DT_TRY(status);
   dt_record_say(t->record,
                 "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %d shards of a batch of %lld",
                 job->spec->name, facts.ranks, facts.ranks == 1 ? "" : "s", facts.threads, facts.threads == 1 ? "" : "s",

@@ -5,6 +5,7 @@
  * metrics.jsonl   the trajectory, one JSON object a line: the same bytes for any rank and thread count (reduce: ordered)
  * timing.jsonl    what the clock says of the same steps: samples per second, waits
  * log.<rank>.txt  every line said or noted, with its time
+ * plans.txt       on a gpu: the library engine and workspace of each instruction that is left to a library
  * lock            held by the running job; says which one */
 #ifndef DT_REPORT_RECORD_H
 #define DT_REPORT_RECORD_H
@@ -36,6 +37,8 @@ typedef struct dt_record_facts {                    /* run.json */
   int ranks, threads, local_ranks, shards;
   const char *train_source, *eval_source;
   const char *command;
+  const char *units;                      /* a line a rank: the hardware each works on; NULL where ranks share the host */
+  const char *plans;                      /* plans.txt; NULL for none */
   const char *mpi_library, *yaml_library; /* versions as the libraries state them, NULL when not known */
 } dt_record_facts;
 

@@ -15,7 +15,7 @@
 #include "report/record_parts.h"
 
 const char dt_run_file[] = "run.json";
-static const char config_file[] = "config.yaml";
+static const char config_file[] = "config.yaml", plans_file[] = "plans.txt";
 static const uint64_t run_max = 16u << 20;
 
 /* ---- facts ---- */
@@ -75,16 +75,28 @@ static json_t *data_object(const char *source, uint64_t hash) {
   return json_pack("{s:s?, s:o}", "source", source, "xxh3_64", hash_text(hash));
 }
 
+/* One string a line. */
+static json_t *lines_array(const char *text) {
+  json_t *array = json_array();
+  while (text != NULL && *text != '\0') {
+    size_t length = strcspn(text, "\n");
+    json_array_append_new(array, json_stringn(text, length));
+    text += length + (text[length] == '\n');
+  }
+  return array;
+}
+
 static json_t *run_object(const dt_record *r, const dt_record_facts *f, const char *config_hash) {
   char started[DT_TIME_TEXT], seed[24];
   snprintf(seed, sizeof seed, "%" PRIu64, r->spec->seed);
-  return json_pack("{s:s, s:s?, s:s, s:b, s:s, s:s, s:s?, s:s?, s:s?, s:i, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o}",
+  return json_pack("{s:s, s:s?, s:s, s:b, s:s, s:s, s:s?, s:s?, s:s?, s:i, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
                    "name", r->spec->name, "command", f->command, "started", dt_time_text(started), "resumed", r->resume, "seed",
                    seed, "config_xxh3_128", config_hash, "device", f->device_name, "kernels", f->kernels, "math_library",
                    f->math_library, "ranks", f->ranks, "local_ranks", f->local_ranks, "threads", f->threads, "shards",
                    f->shards, "parameters", (json_int_t)f->parameters, "program_xxh3_64", hash_text(f->program_hash),
                    "train_data", data_object(f->train_source, f->train_hash), "eval_data",
-                   data_object(f->eval_source, f->eval_hash), "versions", versions_object(f), "hardware", hardware_object());
+                   data_object(f->eval_source, f->eval_hash), "versions", versions_object(f), "hardware", hardware_object(),
+                   "units", lines_array(f->units));
 }
 
 /* ---- files ---- */
@@ -153,6 +165,7 @@ dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_r
   if (record->rank != 0) return DT_OK;
   json_t *earlier = earlier_attempts(record);
   dt_status status = write_config(record, config, config_hash);
+  if (status == DT_OK && facts->plans != NULL) status = write_file(record, plans_file, facts->plans, strlen(facts->plans));
   if (status != DT_OK) {
     json_decref(earlier);
     return status;
