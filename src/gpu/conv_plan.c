@@ -217,16 +217,19 @@ static cudnnStatus_t add_backward(dt_gpu_conv_plan *plan, cudnnDataType_t type, 
   return add_convolution(plan, x, w, y, &ops->item[ops->count++]);
 }
 
-static cudnnStatus_t add_graph(dt_gpu_conv_plan *plan, dt_gpu_type value, descriptor *out) {
+static cudnnStatus_t add_graph(const dt_gpu *gpu, dt_gpu_conv_plan *plan, descriptor *out) {
   const dt_gpu_conv *conv = &plan->conv;
   operations ops = {.count = 0};
   if (conv->op == DT_OP_CONV_FWD) {
-    TRY(add_fused(plan, type_of(value), plan->fused && conv->bias, plan->fused && conv->act == DT_ACT_RELU, &ops));
+    TRY(add_fused(plan, type_of(gpu->type), plan->fused && conv->bias, plan->fused && conv->act == DT_ACT_RELU, &ops));
   } else {
-    TRY(add_backward(plan, type_of(value), &ops));
+    TRY(add_backward(plan, type_of(gpu->type), &ops));
   }
   TRY(create(plan, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, out));
   TRY(cudnnBackendSetAttribute(*out, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, ops.count, ops.item));
+  if (gpu->libraries->cudnn != NULL) {
+    TRY(cudnnBackendSetAttribute(*out, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &gpu->libraries->cudnn));
+  }
   TRY(cudnnBackendFinalize(*out));
   return CUDNN_STATUS_SUCCESS;
 }
@@ -303,6 +306,12 @@ static cudnnStatus_t print_knobs(descriptor config, char *text, size_t room) {
   return code;
 }
 
+/* A plan belongs to the handle that will run it, or, where there is no device to run it, to a model's properties. */
+static cudnnStatus_t bind_plan(const dt_gpu_libraries *libraries, descriptor plan) {
+  if (libraries->cudnn == NULL) return set_descriptor(plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, libraries->properties);
+  return cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &libraries->cudnn);
+}
+
 /* Makes the execution plan of a configuration; plan->plan stays NULL when it doesn't fit. */
 static cudnnStatus_t try_engine(const dt_gpu *gpu, descriptor config, descriptor engine, dt_gpu_conv_plan *plan) {
   int64_t count, index = 0, workspace = 0;
@@ -313,7 +322,7 @@ static cudnnStatus_t try_engine(const dt_gpu *gpu, descriptor config, descriptor
   if (!fits) return CUDNN_STATUS_SUCCESS;
   TRY(create(plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &candidate));
   TRY(set_descriptor(candidate, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config));
-  TRY(set_descriptor(candidate, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, gpu->libraries->properties));
+  TRY(bind_plan(gpu->libraries, candidate));
   TRY(cudnnBackendFinalize(candidate));
   TRY(cudnnBackendGetAttribute(candidate, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &workspace));
   if (workspace > workspace_max) return CUDNN_STATUS_SUCCESS;
@@ -376,7 +385,7 @@ static cudnnStatus_t ask_heuristics(const dt_gpu *gpu, descriptor graph, cudnnBa
 static cudnnStatus_t try_graph(const dt_gpu *gpu, dt_gpu_conv_plan *plan) {
   static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_B, CUDNN_HEUR_MODE_FALLBACK};
   descriptor graph, heuristics;
-  TRY(add_graph(plan, gpu->type, &graph));
+  TRY(add_graph(gpu, plan, &graph));
   for (size_t m = 0; m < sizeof modes / sizeof *modes && plan->plan == NULL; m++) {
     TRY(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics));
     cudnnStatus_t code = ask_heuristics(gpu, graph, modes[m], heuristics, plan);
