@@ -52,7 +52,7 @@ write_values() {
 
 for header in "$@"; do
   if [[ ! -f $real/$header ]]; then
-    echo "SKIP: $header of the CUDA Toolkit, no $real/$header here"
+    echo "SKIP: $header against the toolkit's, found no CUDA Toolkit"
     exit 77
   fi
   name=${header%.h}

@@ -6,7 +6,7 @@ set -eu
 work=$1 real=$2 cc=$3
 ours=$(cd "$(dirname "$0")/.." && pwd)/include
 if [[ ! -f $real/cuda_runtime_api.h ]]; then
-  echo "SKIP: cuda_runtime.h of the CUDA Toolkit, no $real/cuda_runtime_api.h here"
+  echo "SKIP: cuda_runtime.h against the toolkit's, found no CUDA Toolkit"
   exit 77
 fi
 mkdir -p "$work"
