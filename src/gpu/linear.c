@@ -12,11 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lowering.h"
 #include "core/spec.h"
 #include "gpu/conv_direct.h"
 #include "gpu/libraries.h"
 
 static const size_t workspace_max = 32 << 20;
+/* Bytes. Parameters begin at multiples of DT_ALIGN_ELEMENTS of their block, which in 16-bit types is this; gradients and what
+ * is in the arena are aligned better. */
+enum { ALIGNMENT = DT_ALIGN_ELEMENTS * 2 };
 
 /* What a product computes. */
 typedef struct linear {
@@ -80,9 +84,9 @@ static dt_status make_product(const dt_gpu *gpu, const operands *o, dt_gpu_linea
   const cublasComputeType_t compute = gpu->precision == DT_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   const int32_t a = o->a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, b = o->b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasLtEpilogue_t epilogue = epilogue_of(plan);
-  /* The heuristics look at whether there is a bias, and its address comes with every call. */
-  static const _Alignas(256) float no_bias[64];
-  const void *bias = no_bias;
+  /* The heuristics look at whether there is a bias and how it is aligned; its address comes with every call. */
+  static const _Alignas(2 * ALIGNMENT) char no_bias[2 * ALIGNMENT];
+  const void *bias = no_bias + ALIGNMENT;
   DT_CUBLAS(cublasLtMatmulDescCreate(&plan->product, compute, CUDA_R_32F));
   DT_TRY(set_product(plan->product, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof a));
   DT_TRY(set_product(plan->product, CUBLASLT_MATMUL_DESC_TRANSB, &b, sizeof b));
@@ -116,13 +120,24 @@ static void drop_descriptors(dt_gpu_linear_plan *plan) {
   plan->product = NULL;
 }
 
+static dt_status set_preference(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t name,
+                                const void *value, size_t bytes) {
+  DT_CUBLAS(cublasLtMatmulPreferenceSetAttribute(preference, name, value, bytes));
+  return DT_OK;
+}
+
+/* Unless told otherwise the heuristics count on operands at multiples of 256 bytes. */
 static dt_status set_preferences(cublasLtMatmulPreference_t preference) {
+  static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
   const uint64_t workspace = workspace_max;
-  const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-  DT_CUBLAS(
-      cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
-  DT_CUBLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction,
-                                                 sizeof reduction));
+  const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, alignment = ALIGNMENT;
+  DT_TRY(set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
+  DT_TRY(set_preference(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction));
+  for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
+    DT_TRY(set_preference(preference, alignments[i], &alignment, sizeof alignment));
+  }
   return DT_OK;
 }
 

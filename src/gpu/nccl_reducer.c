@@ -93,7 +93,8 @@ static dt_status exchange_roots(nccl_reducer *r, const dt_bucket *bucket, slice 
 static dt_status gather_sums(nccl_reducer *r, const dt_bucket *bucket, slice own) {
   int size = r->gpu.options.tree->size, rank = r->gpu.options.tree->rank;
   float *sum = dt_gpu_gradient(&r->gpu, 0, own.first);
-  if (own.count * size == bucket->count) {
+  /* The same answer on every rank, also where a short slice could pass for an equal share. */
+  if (slice_length(bucket, size) * size == bucket->count) {
     DT_NCCL(r->nccl, ncclAllGather(sum, dt_gpu_gradient(&r->gpu, 0, bucket->first), (size_t)own.count, ncclFloat,
                                    dt_nccl_comm(r->nccl), dt_gpu_comm_stream(&r->gpu)));
     return dt_nccl_settle(r->nccl, "the gathering of gradients");

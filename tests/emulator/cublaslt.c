@@ -1,7 +1,8 @@
 /* The emulated cuBLASLt: D = epilogue(alpha op(A) op(B) + beta C), plainly.
  *
  * A result of the heuristic with workspace comes before one without, as far as the preference allows; what is asked for is
- * written all over. Every element is summed over k from 0 on. */
+ * written all over. Results hold the alignment that the preference promised, 256 bytes unless it says otherwise, and a product
+ * refuses pointers which break that promise. Every element is summed over k from 0 on. */
 #include <cublasLt.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ typedef struct wishes {
 } wishes;
 typedef struct algorithm {
   int32_t id;
-  uint64_t workspace; /* bytes */
+  uint64_t workspace;    /* bytes */
+  uint32_t alignment[4]; /* bytes, of A, B, C, D: what was promised; 0 = any */
 } algorithm;
 _Static_assert(sizeof(layout) <= sizeof(cublasLtMatrixLayoutOpaque_t) &&
                    sizeof(product) <= sizeof(cublasLtMatmulDescOpaque_t) &&
@@ -39,7 +41,7 @@ _Static_assert(sizeof(layout) <= sizeof(cublasLtMatrixLayoutOpaque_t) &&
                    sizeof(algorithm) <= sizeof(cublasLtMatmulAlgo_t),
                "what we keep fits into the opaque structs");
 
-enum { ALGORITHM_PLAIN = 0, ALGORITHM_WITH_WORKSPACE = 21, WORKSPACE_BYTES = 4096, WORKSPACE_ALIGNMENT = 16 };
+enum { ALGORITHM_PLAIN = 0, ALGORITHM_WITH_WORKSPACE = 21, WORKSPACE_BYTES = 4096, ALIGNMENT = 256 };
 
 size_t cublasLtGetVersion(void) {
   return CUBLAS_VERSION;
@@ -175,7 +177,7 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t matmulDesc) {
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *pref) {
-  wishes p = {.reduction = CUBLASLT_REDUCTION_SCHEME_MASK};
+  wishes p = {.reduction = CUBLASLT_REDUCTION_SCHEME_MASK, .alignment = {ALIGNMENT, ALIGNMENT, ALIGNMENT, ALIGNMENT}};
   *pref = calloc(1, sizeof **pref);
   if (!*pref) return CUBLAS_STATUS_ALLOC_FAILED;
   memcpy(*pref, &p, sizeof p);
@@ -268,7 +270,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cubl
                                               cublasLtMatrixLayout_t Cdesc, cublasLtMatrixLayout_t Ddesc,
                                               cublasLtMatmulPreference_t preference, int requestedAlgoCount,
                                               cublasLtMatmulHeuristicResult_t heuristicResultsArray[], int *returnAlgoCount) {
-  static const algorithm algorithms[] = {{ALGORITHM_WITH_WORKSPACE, WORKSPACE_BYTES}, {ALGORITHM_PLAIN, 0}};
+  static const algorithm algorithms[] = {{.id = ALGORITHM_WITH_WORKSPACE, .workspace = WORKSPACE_BYTES},
+                                         {.id = ALGORITHM_PLAIN}};
   matmul u = {0};
   wishes wanted;
   if (!lightHandle || !preference || requestedAlgoCount < 1 || !returnAlgoCount) return CUBLAS_STATUS_INVALID_VALUE;
@@ -280,7 +283,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cubl
     if (algorithms[i].workspace > wanted.workspace) continue;
     cublasLtMatmulHeuristicResult_t *result = &heuristicResultsArray[(*returnAlgoCount)++];
     *result = (cublasLtMatmulHeuristicResult_t){.workspaceSize = algorithms[i].workspace, .wavesCount = 1};
-    memcpy(&result->algo, &algorithms[i], sizeof algorithms[i]);
+    algorithm chosen = algorithms[i];
+    memcpy(chosen.alignment, wanted.alignment, sizeof chosen.alignment);
+    memcpy(&result->algo, &chosen, sizeof chosen);
   }
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -379,11 +384,23 @@ static void run(void *context) {
   if (u->workspace_bytes > 0) memset(u->workspace, 0xff, u->workspace_bytes);
 }
 
+static bool is_aligned(const void *at, uint32_t alignment) {
+  return alignment == 0 || (uintptr_t)at % alignment == 0;
+}
+
+static cublasStatus_t check_alignment(const matmul *u, const algorithm *chosen) {
+  const void *at[] = {u->A, u->B, u->beta != 0 ? u->C : NULL, u->D};
+  for (int i = 0; i < 4; i++) {
+    if (!is_aligned(at[i], chosen->alignment[i])) return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 static cublasStatus_t check_pointers(const matmul *u, uint64_t workspace_given) {
   if (!u->A || !u->B || !u->D || (u->beta != 0 && !u->C)) return CUBLAS_STATUS_INVALID_VALUE;
   if ((u->product.epilogue & CUBLASLT_EPILOGUE_BIAS) && !u->product.bias) return CUBLAS_STATUS_INVALID_VALUE;
   if (u->workspace_bytes == 0) return CUBLAS_STATUS_SUCCESS;
-  bool enough = u->workspace && workspace_given >= u->workspace_bytes && (uintptr_t)u->workspace % WORKSPACE_ALIGNMENT == 0;
+  bool enough = u->workspace && workspace_given >= u->workspace_bytes && is_aligned(u->workspace, ALIGNMENT);
   return enough ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
@@ -407,6 +424,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t
   u->workspace = workspace;
   u->workspace_bytes = chosen.workspace;
   if (!status) status = check_pointers(u, workspaceSizeInBytes);
+  if (!status) status = check_alignment(u, &chosen);
   if (status) {
     free(u);
     return status;
