@@ -188,7 +188,7 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
   snprintf(how, sizeof how, "%d x %" PRId64 " samples; without sharing %s", train->pass_shards, train->shard_slots,
            bytes_text((double)train->arena_naive_bytes, naive));
   print_memory("activations", how, (double)m.activations, out);
-  print_memory("evaluation", "its activations", (double)m.evaluation, out);
+  print_memory("evaluation", m.evaluation > 0 ? "its activations" : "in the memory of activations", (double)m.evaluation, out);
   if (m.device > 0) print_memory("device", "inputs on their way, parameters in half", (double)m.device, out);
   print_memory("total", "", (double)m.total, out);
   size_t room, all;

@@ -55,6 +55,16 @@ static dt_status clear_gradients(dt_executor *executor) {
   return run->device->ops->sync(run->device);
 }
 
+/* Nothing in an arena outlives a step, so an evaluation works in the training's where that is large enough. */
+static dt_status acquire_arena(dt_executor *executor, const dt_executor *share) {
+  dt_run *run = &executor->run;
+  size_t bytes = run->program->arena_bytes;
+  executor->owns_arena = share == NULL || share->run.program->arena_bytes < bytes;
+  if (executor->owns_arena) return run->device->ops->alloc(run->device, bytes > 0 ? bytes : 1, &run->blocks.arena);
+  run->blocks.arena = share->run.blocks.arena;
+  return DT_OK;
+}
+
 /* Passes whose batches a step has on its way: evaluation goes pass by pass. */
 static int passes_of(const dt_executor *executor) {
   return executor->run.program->mode == DT_PROGRAM_TRAIN ? executor->tree->pass_count : 1;
@@ -68,8 +78,7 @@ static dt_status acquire(dt_executor *executor, dt_executor *share) {
   } else {
     borrow_blocks(executor, share);
   }
-  size_t arena_bytes = run->program->arena_bytes;
-  DT_TRY(run->device->ops->alloc(run->device, arena_bytes > 0 ? arena_bytes : 1, &run->blocks.arena));
+  DT_TRY(acquire_arena(executor, share));
   if (executor->reducer != NULL) {
     run->blocks.grad = executor->reducer->gradient;
     DT_TRY(clear_gradients(executor));
@@ -106,7 +115,7 @@ void dt_executor_destroy(dt_executor **pointer) {
   dt_blocks *blocks = &executor->run.blocks;
   if (device->ops->unbind != NULL) device->ops->unbind(&executor->run);
   dt_order_destroy(&executor->order);
-  device->ops->free(device, blocks->arena);
+  if (executor->owns_arena) device->ops->free(device, blocks->arena);
   if (executor->owns_blocks) {
     for (int s = 3; s >= 0; s--) device->ops->free(device, blocks->slot[s]);
     device->ops->free(device, blocks->state);

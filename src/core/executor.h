@@ -12,8 +12,9 @@ typedef dt_status dt_batch_source(void *context, const dt_batch **out);
 typedef struct dt_executor dt_executor;
 
 /* Binds a program to memory on a device. `share` gives another executor whose parameter and state blocks are used (the
- * evaluation program runs on the training program's parameters); NULL = own blocks. reducer is NULL for EVAL and PREDICT.
- * All memory is obtained here; a step allocates nothing. Borrows everything. Returns new. */
+ * evaluation program runs on the training program's parameters, and in its arena when no step is in flight); NULL = own blocks.
+ * reducer is NULL for EVAL and PREDICT. All memory is obtained here; a step allocates nothing. Borrows everything. Returns new.
+ */
 dt_status dt_executor_create(dt_device *device, const dt_program *program, const dt_tree *tree, dt_reducer *reducer,
                              const dt_spec *spec, dt_executor *share, dt_executor **out);
 void dt_executor_destroy(dt_executor **executor);

@@ -22,6 +22,7 @@ struct dt_executor {
   dt_reducer *reducer;
   const dt_graph *graph;
   bool owns_blocks; /* parameters, states and slots */
+  bool owns_arena;
   dt_replica replica;
   dt_order *order;    /* of devices with streams; else NULL */
   dt_outcome outcome; /* of the last step, on devices without */

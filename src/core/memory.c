@@ -16,7 +16,7 @@ dt_memory dt_memory_of(const dt_device *device, const dt_spec *spec, const dt_tr
     m.gradients = (size_t)tree->nodes_max * (size_t)train->grad_elements * element;
     m.activations = train->arena_bytes;
   }
-  if (eval != NULL) m.evaluation = eval->arena_bytes;
+  if (eval != NULL && eval->arena_bytes > m.activations) m.evaluation = eval->arena_bytes;
   m.device = bound_bytes(device, train, tree->pass_count) + bound_bytes(device, eval, 1);
   m.total = m.params + m.slots + m.states + m.gradients + m.activations + m.evaluation + m.device;
   return m;

@@ -9,7 +9,7 @@ typedef struct dt_memory {
   size_t params, slots, states; /* all slots together */
   size_t gradients;             /* of all nodes of the tree */
   size_t activations;           /* arena of the training program */
-  size_t evaluation;            /* arena of the evaluation program, 0 without one */
+  size_t evaluation;            /* arena of the evaluation program; 0 where it works in the training's */
   size_t device;                /* what the device keeps besides: staged inputs, copies in half precision */
   size_t total;
 } dt_memory;
