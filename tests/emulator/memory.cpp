@@ -16,7 +16,7 @@ struct block {
   int device;
 };
 struct memory {
-  std::map<uintptr_t, block> device, pinned;
+  std::map<uintptr_t, block> device, pinned; /* by disguised address */
   size_t limit = (size_t)emulator_number("memory", 8L << 30), used[64] = {};
   long allocations = 0, fail_alloc = emulator_number("fail_alloc", 0);
   dice garbage{2};
@@ -35,7 +35,7 @@ memory &m() {
 }
 
 bool holds(const std::map<uintptr_t, block> &blocks, const void *p, size_t bytes) {
-  uintptr_t start = (uintptr_t)p;
+  uintptr_t start = disguised(p);
   auto next = blocks.upper_bound(start);
   if (next == blocks.begin()) return false;
   auto found = std::prev(next);
@@ -47,13 +47,13 @@ void *allocate(std::map<uintptr_t, block> *blocks, size_t bytes) {
   if (posix_memalign(&p, 256, bytes + fence_bytes)) return nullptr;
   memset(p, m().garbage.below(4) ? 0xFF : 0x7F, bytes);
   memset((char *)p + bytes, fence, fence_bytes);
-  (*blocks)[(uintptr_t)p] = {bytes, current_device()};
+  (*blocks)[disguised(p)] = {bytes, current_device()};
   return p;
 }
 
 /* Gives back what `name` was called for. */
 cudaError_t release(std::map<uintptr_t, block> *blocks, void *p, const char *name) {
-  auto found = blocks->find((uintptr_t)p);
+  auto found = blocks->find(disguised(p));
   if (found == blocks->end()) return cudaErrorInvalidValue;
   const unsigned char *behind = (const unsigned char *)p + found->second.bytes;
   for (size_t i = 0; i < fence_bytes; i++) {

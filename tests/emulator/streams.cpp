@@ -9,9 +9,8 @@ namespace {
 using namespace emulated;
 
 struct tables {
-  std::set<CUstream_st *> streams;
-  std::set<CUevent_st *> events;
-  std::vector<CUstream_st *> legacy; /* by device */
+  std::set<uintptr_t> streams, events; /* disguised */
+  std::vector<CUstream_st *> legacy;   /* by device */
   long waits = 0, drop_wait = emulator_number("drop_wait", 0);
   bool drop_waits = emulator_number("drop_waits", 0) != 0, inlined = emulator_text("order") != nullptr;
 };
@@ -34,7 +33,8 @@ bool is_legacy(const CUstream_st *stream) {
 std::vector<node_ref> before_next(CUstream_st *stream) {
   std::vector<node_ref> before = {stream->last};
   if (is_legacy(stream)) {
-    for (CUstream_st *other : t().streams) {
+    for (uintptr_t hidden : t().streams) {
+      const CUstream_st *other = static_cast<CUstream_st *>(revealed(hidden));
       if (other->blocking && other->device == stream->device) before.push_back(other->last);
     }
   } else if (stream->blocking) {
@@ -44,7 +44,7 @@ std::vector<node_ref> before_next(CUstream_st *stream) {
 }
 
 CUevent_st *event_of(cudaEvent_t event) {
-  if (!t().events.count(event)) emulator_fail("an event is used that was destroyed or never created");
+  if (!t().events.count(disguised(event))) emulator_fail("an event is used that was destroyed or never created");
   return event;
 }
 
@@ -52,7 +52,7 @@ cudaError_t create_stream(cudaStream_t *stream, unsigned flags) {
   if (cudaError_t error = device_error()) return keep_error(error);
   return call([&](held_lock &) {
     *stream = new CUstream_st{current_device(), !(flags & cudaStreamNonBlocking), {}, {}, {}};
-    t().streams.insert(*stream);
+    t().streams.insert(disguised(*stream));
     return cudaSuccess;
   });
 }
@@ -68,7 +68,7 @@ namespace emulated {
 
 CUstream_st *stream_of(cudaStream_t handle) {
   if (!handle || handle == cudaStreamLegacy) return legacy_stream(current_device());
-  if (!t().streams.count(handle)) emulator_fail("a stream is used that was destroyed or never created");
+  if (!t().streams.count(disguised(handle))) emulator_fail("a stream is used that was destroyed or never created");
   return handle;
 }
 
@@ -80,7 +80,8 @@ node_ref join_of(CUstream_st *stream) {
 
 std::vector<CUstream_st *> streams_of(int device) {
   std::vector<CUstream_st *> all;
-  for (CUstream_st *stream : t().streams) {
+  for (uintptr_t hidden : t().streams) {
+    CUstream_st *stream = static_cast<CUstream_st *>(revealed(hidden));
     if (stream->device == device) all.push_back(stream);
   }
   return all;
@@ -127,7 +128,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
     CUstream_st *stream = stream_of(handle);
     if (is_legacy(stream)) return cudaErrorInvalidResourceHandle;
     if (stream->recording) emulator_fail("cudaStreamDestroy: the stream is capturing");
-    t().streams.erase(stream);
+    t().streams.erase(disguised(stream));
     delete stream;
     return cudaSuccess;
   });
@@ -193,7 +194,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags) {
   if (cudaError_t error = device_error()) return keep_error(error);
   return call([&](held_lock &) {
     *event = new CUevent_st{!(flags & cudaEventDisableTiming), {}, {}, {}};
-    t().events.insert(*event);
+    t().events.insert(disguised(*event));
     return cudaSuccess;
   });
 }
@@ -201,7 +202,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags) {
 cudaError_t cudaEventDestroy(cudaEvent_t handle) {
   return call([&](held_lock &) {
     CUevent_st *event = event_of(handle);
-    t().events.erase(event);
+    t().events.erase(disguised(event));
     delete event;
     return cudaSuccess;
   });

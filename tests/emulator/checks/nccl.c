@@ -213,6 +213,7 @@ static void run_error(void) {
   REQUIRE(state == (rank == 1 ? ncclSystemError : ncclRemoteError));
   REQUIRE(ncclCommAbort(comm) == ncclSuccess);
   REQUIRE(cudaStreamSynchronize(stream) == cudaSuccess);
+  cudaFree(at);
 }
 
 static void run_count(void) {
