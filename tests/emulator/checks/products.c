@@ -165,12 +165,41 @@ static void check_refusals(cublasLtHandle_t handle) {
   }
 }
 
+/* 1 x 1 matrices, A 16 bytes behind what cudaMalloc gives: refused unless the preference promised no more than that. */
+static void check_promise(cublasLtHandle_t handle, cudaStream_t stream, uint32_t promised, cublasStatus_t expected) {
+  cublasLtMatmulDesc_t desc;
+  cublasLtMatrixLayout_t one;
+  cublasLtMatmulPreference_t preference;
+  cublasLtMatmulHeuristicResult_t result;
+  const float alpha = 1, beta = 0;
+  char *memory = NULL;
+  int count = 0;
+  REQUIRE(cudaMalloc((void **)&memory, 1024) == cudaSuccess && cudaMemset(memory, 0, 1024) == cudaSuccess);
+  REQUIRE(cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F) == 0);
+  REQUIRE(cublasLtMatrixLayoutCreate(&one, CUDA_R_32F, 1, 1, 1) == 0);
+  REQUIRE(cublasLtMatmulPreferenceCreate(&preference) == 0);
+  if (promised > 0) {
+    REQUIRE(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &promised,
+                                                 sizeof promised) == 0);
+  }
+  REQUIRE(cublasLtMatmulAlgoGetHeuristic(handle, desc, one, one, one, one, preference, 1, &result, &count) == 0 && count == 1);
+  REQUIRE(cublasLtMatmul(handle, desc, &alpha, memory + 16, one, memory + 256, one, &beta, memory + 512, one, memory + 512, one,
+                         &result.algo, NULL, 0, stream) == expected);
+  REQUIRE(cudaStreamSynchronize(stream) == cudaSuccess);
+  cudaFree(memory);
+  cublasLtMatmulPreferenceDestroy(preference);
+  cublasLtMatrixLayoutDestroy(one);
+  cublasLtMatmulDescDestroy(desc);
+}
+
 int main(void) {
   cublasLtHandle_t handle;
   cudaStream_t stream;
   REQUIRE(cublasLtCreate(&handle) == CUBLAS_STATUS_SUCCESS && cudaStreamCreate(&stream) == cudaSuccess);
   for (int i = 0; i < 200; i++) check_product(handle, stream);
   check_refusals(handle);
+  check_promise(handle, stream, 0, CUBLAS_STATUS_INVALID_VALUE);
+  check_promise(handle, stream, 16, CUBLAS_STATUS_SUCCESS);
   cublasLtDestroy(handle);
   cudaStreamDestroy(stream);
   return 0;
