@@ -47,7 +47,7 @@ dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt
 dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run);
 /* Where a pass's input begins. */
 static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int pass) {
-  return 256 + (size_t)pass * inputs->layout.pass_bytes;
+  return DT_GPU_ALIGN + (size_t)pass * inputs->layout.pass_bytes;
 }
 /* The bytes of device memory that the inputs of a program take at most. */
 size_t dt_gpu_inputs_bytes(const dt_program *program, int passes);

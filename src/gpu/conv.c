@@ -45,7 +45,7 @@ static size_t narrow_bytes(const dt_gpu *gpu, const dt_gpu_conv_plan *plan) {
 
 /* Where DW in the value type lies within WORK. */
 static size_t narrow_offset(const dt_gpu_conv_plan *plan) {
-  return (plan->workspace + DT_GPU_WORKSPACE_ALIGN - 1) / DT_GPU_WORKSPACE_ALIGN * DT_GPU_WORKSPACE_ALIGN;
+  return dt_gpu_round_up(plan->workspace);
 }
 
 /* Lowering asks for sizes and takes no errors: what failed here fails again, and is raised, when the instruction is issued. */
@@ -55,7 +55,7 @@ size_t dt_gpu_conv_work(const dt_gpu *gpu, const dt_program *program, const dt_i
   if (dt_gpu_conv_plan_get(gpu, &conv, &plan) != DT_OK) return 0;
   size_t narrow = narrow_bytes(gpu, plan), sums = 0;
   if (instr->arg[DT_ARG_DB] >= 0) sums = dt_gpu_column_work(positions_of(&conv), conv.y.channels);
-  size_t work = dt_gpu_workspace_bytes(narrow > 0 ? narrow_offset(plan) + narrow : plan->workspace);
+  size_t work = narrow > 0 ? narrow_offset(plan) + narrow : plan->workspace;
   return work > sums ? work : sums;
 }
 
@@ -84,8 +84,7 @@ static dt_status call_make(const dt_run *run, const dt_instr *instr, const dt_pa
 }
 
 static dt_status execute(const conv_call *call, const dt_gpu_conv_data *data) {
-  void *workspace = call->work == NULL ? NULL : dt_gpu_workspace(call->work);
-  return dt_gpu_conv_execute(call->gpu, call->plan, data, workspace, call->stream);
+  return dt_gpu_conv_execute(call->gpu, call->plan, data, call->work, call->stream);
 }
 
 /* What of bias and activation is not in the plan. */
@@ -125,7 +124,7 @@ static dt_status compute_dw(const conv_call *call, const void *x, const void *dy
   const dt_gpu_conv *conv = &call->plan->conv;
   if (call->plan->plan == NULL) return dt_gpu_conv_direct_wgrad(type, conv, x, dy, dw, call->stream);
   if (narrow_bytes(call->gpu, call->plan) == 0) return execute(call, &(dt_gpu_conv_data){x, dw, dy, NULL});
-  void *narrow = (char *)dt_gpu_workspace(call->work) + narrow_offset(call->plan);
+  void *narrow = (char *)call->work + narrow_offset(call->plan);
   DT_TRY(execute(call, &(dt_gpu_conv_data){x, narrow, dy, NULL}));
   return dt_gpu_widen(type, narrow, weights_of(conv), dw, call->stream);
 }

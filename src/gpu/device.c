@@ -66,25 +66,21 @@ static bool gpu_fuses(const dt_device *device, dt_fusion fusion, const dt_instr 
 
 /* --- sizes --- */
 
-static size_t aligned(size_t bytes) {
-  return (bytes + 255) / 256 * 256;
-}
-
 static size_t gpu_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_slots,
                                int shards) {
   size_t count = (size_t)dt_shape_count(shape) * (size_t)shards;
   switch (kind) {
     case DT_BUF_VALUE:
-      return aligned(count * (size_t)shard_slots * dt_gpu_type_bytes(((const dt_gpu *)device)->type));
+      return dt_gpu_round_up(count * (size_t)shard_slots * dt_gpu_type_bytes(((const dt_gpu *)device)->type));
     case DT_BUF_INDEX:
-      return aligned(count * (size_t)shard_slots);
+      return dt_gpu_round_up(count * (size_t)shard_slots);
     default:
-      return aligned(count * sizeof(float));
+      return dt_gpu_round_up(count * sizeof(float));
   }
 }
 
 static size_t gpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr) {
-  return work[instr->op] != NULL ? aligned(work[instr->op]((const dt_gpu *)device, program, instr)) : 0;
+  return work[instr->op] != NULL ? dt_gpu_round_up(work[instr->op]((const dt_gpu *)device, program, instr)) : 0;
 }
 
 /* --- memory --- */

@@ -58,6 +58,13 @@ static inline size_t dt_gpu_type_bytes(dt_gpu_type type) {
   return type == DT_GPU_F32 ? 4 : 2;
 }
 
+/* Bytes: buffers of the arena, WORK among them, and the parts of an input begin at multiples of this, like memory from
+ * cudaMalloc. Slices of flat blocks begin at multiples of 16 elements. */
+enum { DT_GPU_ALIGN = 256 };
+static inline size_t dt_gpu_round_up(size_t bytes) {
+  return (bytes + DT_GPU_ALIGN - 1) / DT_GPU_ALIGN * DT_GPU_ALIGN;
+}
+
 /* A batch and the step as kernels see them: device memory, at the same place in every step. */
 typedef struct dt_gpu_input {
   dt_step *step;         /* GRAD_NORM writes grad_norm in it */
@@ -105,7 +112,7 @@ static inline cudaStream_t dt_gpu_stream(const dt_run *run, const dt_instr *inst
   return dt_gpu_of(run)->stream[instr->stream];
 }
 
-/* Scratch an instruction needs, by op; a row beside its kernel's. */
+/* Bytes of scratch an instruction needs; a row in device.c beside its kernel's. */
 typedef size_t dt_gpu_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr);
 
 /* Raises what a call of the CUDA runtime returned: out of memory is DT_MEMORY, all else DT_ENVIRONMENT with the call's name,
@@ -158,9 +165,8 @@ typedef struct dt_gpu_model {
   size_t memory_bytes;
   const char *json;
 } dt_gpu_model;
-/* NULL when there is none of that name. */
-const dt_gpu_model *dt_gpu_model_find(const char *name);
-extern const dt_gpu_model dt_gpu_models[]; /* name NULL ends */
+/* DT_USAGE, naming those there are, when there is none of that name. */
+dt_status dt_gpu_model_get(const char *name, const dt_gpu_model **out);
 
 /* reducer.c: gradients in device memory, reduced by NCCL, or staged through host memory and the communicator's own reducer. */
 dt_status dt_gpu_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);

@@ -11,14 +11,10 @@
 
 #include "gpu/bound.h"
 
-static size_t aligned(size_t bytes) {
-  return (bytes + 255) / 256 * 256;
-}
-
 /* Appends a part; returns where it begins. */
 static size_t add_part(size_t *end, size_t bytes) {
   size_t at = *end;
-  *end += aligned(bytes);
+  *end += dt_gpu_round_up(bytes);
   return at;
 }
 
@@ -40,7 +36,7 @@ static dt_gpu_layout make_layout(const dt_program *program, const dt_gpu_form *f
 size_t dt_gpu_inputs_bytes(const dt_program *program, int passes) {
   static const dt_gpu_form largest = {.values = true};
   dt_gpu_layout layout = make_layout(program, &largest);
-  return 2 * (aligned(sizeof(dt_step)) + (size_t)passes * layout.pass_bytes);
+  return 2 * (dt_gpu_round_up(sizeof(dt_step)) + (size_t)passes * layout.pass_bytes);
 }
 
 dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out) {
@@ -70,7 +66,7 @@ static dt_gpu_form form_of(const dt_batch *batch) {
 
 static dt_status make_ready(dt_gpu_inputs *inputs, const dt_run *run, const dt_batch *batch) {
   dt_device *device = run->device;
-  _Static_assert(sizeof(dt_step) <= 256, "the step comes before the first pass");
+  _Static_assert(sizeof(dt_step) <= DT_GPU_ALIGN, "the step comes before the first pass");
   inputs->form = form_of(batch);
   inputs->layout = make_layout(run->program, &inputs->form);
   inputs->bytes = dt_gpu_inputs_at(inputs, inputs->passes);

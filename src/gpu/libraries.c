@@ -67,20 +67,9 @@ static dt_status open_properties(const dt_gpu *gpu, dt_gpu_libraries *libraries)
   return DT_OK;
 }
 
-static dt_status find_model(const char *name, const dt_gpu_model **out) {
-  char known[128] = "";
-  size_t length = 0;
-  *out = dt_gpu_model_find(name);
-  if (*out != NULL) return DT_OK;
-  for (const dt_gpu_model *model = dt_gpu_models; model->name != NULL && length < sizeof known; model++) {
-    length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", model->name);
-  }
-  DT_RAISE(DT_USAGE, "gpu: found '%s', expected one of %s", name, known);
-}
-
 dt_status dt_gpu_libraries_open(dt_gpu *gpu, const char *model) {
   DT_TRY(dt_alloc(1, sizeof *gpu->libraries, &gpu->libraries));
-  if (model != NULL) DT_TRY(find_model(model, &gpu->libraries->model));
+  if (model != NULL) DT_TRY(dt_gpu_model_get(model, &gpu->libraries->model));
   DT_TRY(check_versions(gpu));
   if (model == NULL) {
     DT_CUDNN(cudnnCreate(&gpu->libraries->cudnn));

@@ -28,17 +28,6 @@ dt_status dt_gpu_check_cublas(cublasStatus_t code, const char *call, const char 
 #define DT_CUDNN(call) DT_TRY(dt_gpu_check_cudnn((call), #call, __FILE__, __LINE__))
 #define DT_CUBLAS(call) DT_TRY(dt_gpu_check_cublas((call), #call, __FILE__, __LINE__))
 
-/* WORK buffers begin at multiples of 64 bytes, the libraries' workspaces at multiples of 256: what a workspace takes of a WORK
- * buffer, and where it begins. */
-enum { DT_GPU_WORKSPACE_ALIGN = 256 };
-static inline size_t dt_gpu_workspace_bytes(size_t bytes) {
-  return bytes == 0 ? 0 : bytes + DT_GPU_WORKSPACE_ALIGN;
-}
-static inline void *dt_gpu_workspace(void *work) {
-  uintptr_t place = (uintptr_t)work + DT_GPU_WORKSPACE_ALIGN - 1;
-  return (void *)(place / DT_GPU_WORKSPACE_ALIGN * DT_GPU_WORKSPACE_ALIGN);
-}
-
 /* Frees the plans of a kind. */
 void dt_gpu_conv_plans_free(dt_gpu_libraries *libraries);
 void dt_gpu_linear_plans_free(dt_gpu_libraries *libraries);

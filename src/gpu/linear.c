@@ -253,7 +253,7 @@ size_t dt_gpu_linear_work(const dt_gpu *gpu, const dt_program *program, const dt
   const linear l = linear_of(program, instr);
   const dt_gpu_linear_plan *plan;
   if (plan_get(gpu, &l, &plan) != DT_OK) return 0;
-  size_t work = dt_gpu_workspace_bytes(plan->workspace), sums = 0;
+  size_t work = plan->workspace, sums = 0;
   if (instr->arg[DT_ARG_DB] >= 0) sums = dt_gpu_column_work(l.samples, l.outputs);
   return work > sums ? work : sums;
 }
@@ -285,7 +285,7 @@ static dt_status call_make(const dt_run *run, const dt_instr *instr, const dt_pa
 static dt_status multiply(const linear_call *call, const void *a, const void *b, void *d) {
   const dt_gpu_linear_plan *plan = call->plan;
   const float one = 1, zero = 0;
-  void *workspace = plan->workspace == 0 ? NULL : dt_gpu_workspace(call->work);
+  void *workspace = plan->workspace == 0 ? NULL : call->work;
   DT_CUBLAS(cublasLtMatmul(call->gpu->libraries->cublas, plan->product, &one, a, plan->a, b, plan->b, &zero, d, plan->d, d,
                            plan->d, &plan->algorithm, workspace, plan->workspace, call->stream));
   return DT_OK;

@@ -1,6 +1,7 @@
 /* Models of GPU that plans can be made for without one: the device properties that cuDNN 9 reads as JSON (all 23 keys are
  * required) as NVIDIA's data sheets and the drivers of such machines give them. Engines depend on deviceVer, the number of
  * multiprocessors and the sizes of shared memory; clocks only weigh one engine against another. */
+#include <stdio.h>
 #include <string.h>
 
 #include "gpu/gpu.h"
@@ -23,7 +24,7 @@
         l2) ",\"maxSharedMemoryPerBlockOptin\":" TEXT(shared) ",\"totalGlobalMem\":" TEXT(memory) "," LIMITS "}", \
   }
 
-const dt_gpu_model dt_gpu_models[] = {
+static const dt_gpu_model models[] = {
     MODEL("h200", "NVIDIA H200", 900, 132, 1980000, 3201000, 62914560, 232448, 150110011392),
     MODEL("h100", "NVIDIA H100 80GB HBM3", 900, 132, 1980000, 2619000, 52428800, 232448, 84929347584),
     MODEL("a100", "NVIDIA A100-SXM4-80GB", 800, 108, 1410000, 1593000, 41943040, 166912, 84987740160),
@@ -31,9 +32,18 @@ const dt_gpu_model dt_gpu_models[] = {
     {.name = NULL},
 };
 
-const dt_gpu_model *dt_gpu_model_find(const char *name) {
-  for (const dt_gpu_model *model = dt_gpu_models; model->name != NULL; model++) {
-    if (strcmp(model->name, name) == 0) return model;
+static void list_names(char *text, size_t room) {
+  size_t length = 0;
+  for (const dt_gpu_model *model = models; model->name != NULL && length < room; model++) {
+    length += (size_t)snprintf(text + length, room - length, "%s%s", length > 0 ? ", " : "", model->name);
   }
-  return NULL;
+}
+
+dt_status dt_gpu_model_get(const char *name, const dt_gpu_model **out) {
+  char known[160] = "";
+  for (*out = models; (*out)->name != NULL; (*out)++) {
+    if (strcmp((*out)->name, name) == 0) return DT_OK;
+  }
+  list_names(known, sizeof known);
+  DT_RAISE(DT_USAGE, "found %s for a model of GPU, expected one of %s", name, known);
 }

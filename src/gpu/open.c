@@ -82,13 +82,8 @@ dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
 }
 
 dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name) {
-  char known[160] = "";
-  size_t length = 0;
-  const dt_gpu_model *model = dt_gpu_model_find(name);
-  for (const dt_gpu_model *m = dt_gpu_models; m->name != NULL && length < sizeof known; m++) {
-    length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", length > 0 ? ", " : "", m->name);
-  }
-  DT_REQUIRE(model != NULL, DT_USAGE, "found %s for a model of GPU, expected one of %s", name, known);
+  const dt_gpu_model *model = NULL;
+  DT_TRY(dt_gpu_model_get(name, &model));
   gpu->index = -1;
   gpu->multiprocessors = model->multiprocessors;
   gpu->model_memory = model->memory_bytes;

@@ -11,7 +11,6 @@ dt_status dt_gpu_update(dt_run *run, const dt_instr *instr, const dt_pass *pass)
   for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
     if (strcmp(optimizers[i].name, run->optimizer->name) == 0) return optimizers[i].update(run, instr, pass);
   }
-  DT_REQUIRE(false, DT_USAGE, "the gpu device has no kernel for the optimizer %s: choose another, or --device cpu",
-             run->optimizer->name);
-  return DT_OK;
+  DT_RAISE(DT_USAGE, "the gpu device has no kernel for the optimizer %s: choose another, or --device cpu",
+           run->optimizer->name);
 }
