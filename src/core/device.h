@@ -189,14 +189,13 @@ struct dt_device {
 };
 
 typedef struct dt_device_options {
-  int threads;    /* >= 1 */
-  bool spin;      /* false when ranks share cores: waiting threads sleep at once */
-  int math;       /* dt_math */
-  int precision;  /* dt_precision, of the gpu device */
-  int transport;  /* dt_transport, of the gpu device's reducer */
-  int local_rank; /* which of the visible GPUs: local_rank modulo their number */
-  const char
-      *model; /* plan for this model of GPU without having one ("h200"); such a device computes nothing. NULL = a real one */
+  int threads;       /* >= 1 */
+  bool spin;         /* false when ranks share cores: waiting threads sleep at once */
+  int math;          /* dt_math */
+  int precision;     /* dt_precision, of the gpu device */
+  int transport;     /* dt_transport, of the gpu device's reducer */
+  int local_rank;    /* which of the visible GPUs: local_rank modulo their number */
+  const char *model; /* "h200": plan for this model of GPU; such a device computes nothing. NULL = a real one */
 } dt_device_options;
 
 dt_status dt_reference_create(const dt_device_options *options, dt_device **out);

@@ -15,9 +15,8 @@ typedef struct dt_host {
 } dt_host;
 
 typedef struct dt_plugin {
-  const char *build; /* DT_PLUGIN_BUILD of the tree it was built from */
-  size_t
-      device_bytes; /* sizeof(dt_device_ops) + sizeof(dt_program) + sizeof(dt_instr) + sizeof(dt_run): equal, or not one tree */
+  const char *build;   /* DT_PLUGIN_BUILD of the tree it was built from */
+  size_t device_bytes; /* DT_PLUGIN_BYTES there: equal, or not one tree */
   dt_status (*create)(const dt_host *host, const dt_device_options *options, dt_device **out);
 } dt_plugin;
 

@@ -9,7 +9,7 @@ void dt_gpu_init(dt_gpu *gpu);
 /* Chooses a GPU for this rank, makes it the thread's, and opens its streams; says in one line what is missing or too old.
  * DT_ENVIRONMENT. */
 dt_status dt_gpu_open(dt_gpu *gpu, int local_rank);
-/* Takes what plans need from a model, and calls nothing of CUDA. DT_ENVIRONMENT when there is no such model. */
+/* Takes what plans need from a model, and calls nothing of CUDA. DT_USAGE when there is no such model. */
 dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name);
 
 #endif

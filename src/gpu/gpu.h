@@ -42,9 +42,7 @@ typedef struct dt_gpu {
   dt_device base;
   int precision; /* dt_precision */
   dt_gpu_type type;
-  int index;     /* of the CUDA device; -1 for a model without a device */
-  bool emulated; /* the tests' stand-in for a GPU */
-  int multiprocessors;
+  int index;           /* of the CUDA device; -1 for a model without a device */
   size_t model_memory; /* bytes; of a model without a device */
   char unit[96], title[160], kernels[96], library[160];
   cudaStream_t stream[3]; /* by dt_stream */
@@ -145,11 +143,7 @@ dt_kernel dt_gpu_load, dt_gpu_conv_fwd, dt_gpu_conv_dgrad, dt_gpu_conv_wgrad, dt
     dt_gpu_linear_wgrad, dt_gpu_pool_fwd, dt_gpu_pool_bwd, dt_gpu_act_fwd, dt_gpu_act_bwd, dt_gpu_bn_fwd, dt_gpu_bn_eval,
     dt_gpu_bn_bwd, dt_gpu_dropout_fwd, dt_gpu_dropout_bwd, dt_gpu_add, dt_gpu_concat, dt_gpu_slice, dt_gpu_flatten,
     dt_gpu_unflatten, dt_gpu_softmax, dt_gpu_loss, dt_gpu_score, dt_gpu_grad_norm, dt_gpu_update, dt_gpu_bn_update;
-/* optimizers.c: the kernel of an optimizer, by dt_optimizer.name; sgd.cu and its like: UPDATE for one bucket. */
-typedef struct dt_gpu_optimizer {
-  const char *name;
-  dt_kernel *update;
-} dt_gpu_optimizer;
+/* UPDATE for one bucket, each in a row of optimizers.c. */
 dt_kernel dt_gpu_update_sgd;
 
 dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
@@ -161,7 +155,7 @@ void dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE
 /* Models of GPU that plans can be made for without one: memory in bytes, and the properties as cuDNN reads them. */
 typedef struct dt_gpu_model {
   const char *name, *title;
-  int compute_capability, multiprocessors; /* 900 */
+  int compute_capability; /* 900 is 9.0 */
   size_t memory_bytes;
   const char *json;
 } dt_gpu_model;

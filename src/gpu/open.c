@@ -1,7 +1,6 @@
 /* Finding a GPU, and saying what is missing when there is none that will do. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/spec.h"
 #include "gpu/device.h"
@@ -47,8 +46,6 @@ static void write_unit(dt_gpu *gpu, const struct cudaDeviceProp *properties) {
 }
 
 static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int driver) {
-  gpu->multiprocessors = properties->multiProcessorCount;
-  gpu->emulated = strncmp(properties->name, "Emulated", strlen("Emulated")) == 0;
   write_unit(gpu, properties);
   snprintf(gpu->title, sizeof gpu->title, "GPU %d %.90s, %.1f GiB, driver %d.%d", gpu->index, properties->name,
            (double)properties->totalGlobalMem / 0x1p30, driver / 1000, driver % 1000 / 10);
@@ -85,7 +82,6 @@ dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name) {
   const dt_gpu_model *model = NULL;
   DT_TRY(dt_gpu_model_get(name, &model));
   gpu->index = -1;
-  gpu->multiprocessors = model->multiprocessors;
   gpu->model_memory = model->memory_bytes;
   snprintf(gpu->title, sizeof gpu->title, "%s", model->title);
   snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d %s", model->compute_capability / 10, precision_names[gpu->precision]);

@@ -3,7 +3,10 @@
 
 #include "gpu/gpu.h"
 
-static const dt_gpu_optimizer optimizers[] = {
+static const struct {
+  const char *name; /* dt_optimizer.name */
+  dt_kernel *update;
+} optimizers[] = {
     {"sgd", dt_gpu_update_sgd},
 };
 
