@@ -13,6 +13,10 @@
 
 #include "emulator.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #define CHECK(condition)                                            \
   do {                                                              \
     if (!(condition)) {                                             \
@@ -565,6 +569,34 @@ bool visible_devices() {
   return true;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+/* LeakSanitizer notices when the program loses what it has made. */
+__attribute__((noinline)) void lose_device_memory() {
+  void *memory;
+  cudaMalloc(&memory, 100);
+}
+__attribute__((noinline)) void lose_pinned_memory() {
+  void *memory;
+  cudaMallocHost(&memory, 100);
+}
+__attribute__((noinline)) void lose_stream() {
+  cudaStream_t stream;
+  cudaStreamCreate(&stream);
+}
+__attribute__((noinline)) void lose_event() {
+  cudaEvent_t event;
+  cudaEventCreate(&event);
+}
+
+template <void (*lose)()>
+bool lost() {
+  CHECK(!__lsan_do_recoverable_leak_check());
+  for (int i = 0; i < 3; i++) lose(); /* the address of the last may still be in a register */
+  CHECK(__lsan_do_recoverable_leak_check());
+  return true;
+}
+#endif
+
 enum expectation { RIGHT, WRONG_FOR_SOME_SEED, ENDS };
 struct test {
   const char *name, *options;
@@ -602,6 +634,10 @@ const test tests[] = {
     {"failing allocation", "fail_alloc=2", 1, failing_allocation, RIGHT, nullptr},
 #ifdef __SANITIZE_ADDRESS__
     {"write behind the end", "", 1, launch_only<write_behind>, ENDS, "heap-buffer-overflow"},
+    {"lost device memory", "", 1, lost<lose_device_memory>, RIGHT, nullptr},
+    {"lost pinned memory", "", 1, lost<lose_pinned_memory>, RIGHT, nullptr},
+    {"lost stream", "", 1, lost<lose_stream>, RIGHT, nullptr},
+    {"lost event", "", 1, lost<lose_event>, RIGHT, nullptr},
 #else
     {"write behind the end", "", 1, launch_only<write_behind>, ENDS, "wrote 0 bytes behind the end"},
 #endif
