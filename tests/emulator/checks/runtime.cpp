@@ -28,7 +28,7 @@
 
 #ifdef __SANITIZE_THREAD__
 /* Else every process of a case waits a second at its end. */
-extern "C" const char *__tsan_default_options() {
+extern "C" __attribute__((visibility("default"))) const char *__tsan_default_options() {
   return "atexit_sleep_ms=0";
 }
 #endif
