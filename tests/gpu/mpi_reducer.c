@@ -22,8 +22,9 @@
 #define CALL(call) CHECK((call) == DT_OK, "%s", dt_error_text())
 
 /* Odd sizes, fewer elements than ranks, none at all, slices of equal length for 1, 2, 3, 4 and 5 ranks; a gap behind each. The
- * largest comes last, so that received slices of one bucket would be written over by the next. */
-static const int64_t bucket_sizes[] = {1, 7, 960, 0, 100, 64, 4001};
+ * largest comes last, so that received slices of one bucket would be written over by the next. Of 24 elements over 3 ranks one
+ * rank sums 16, one 8, which is a third of all, and one none. */
+static const int64_t bucket_sizes[] = {1, 7, 960, 0, 100, 24, 64, 4001};
 enum { BUCKETS = sizeof bucket_sizes / sizeof bucket_sizes[0], GAP = 5, MAX_SHARDS = 40, ALIGN = 16 };
 
 typedef struct kind {
