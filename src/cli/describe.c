@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "core/describe.h"
 #include "core/job.h"
+#include "core/memory.h"
 
 static const dt_cli_option options[] = {
     {"resolved", NULL, "prints the config with every value and where it came from"},
@@ -27,6 +28,8 @@ static dt_status lower(const dt_config *config, int ranks, const char *model, de
   dt_spec spec = *dt_config_spec(config);
   int threads;
   char missing[DT_MISSING_TEXT];
+  DT_REQUIRE(model == NULL || spec.device == DT_DEVICE_AUTO || spec.device == DT_DEVICE_GPU, DT_USAGE,
+             "--gpu %s: found another device asked for, expected gpu or auto; leave --device out", model);
   if (model != NULL) spec.device = DT_DEVICE_GPU;
   DT_TRY(dt_device_create(&spec, 0, 1, model, &threads, missing, &d->device));
   DT_TRY(dt_graph_create(config, &d->graph));
@@ -41,6 +44,10 @@ static void print_tables(const dt_config *config, const description *d) {
   dt_describe_layers(d->graph, d->train, d->device, stdout);
   printf("\n");
   dt_describe_memory(d->device, spec, d->tree, d->train, d->eval, stdout);
+  if (dt_memory_check(d->device, spec, d->graph, d->tree, d->train, d->eval) != DT_OK) {
+    printf("does not fit: %s\n", dt_error_text());
+    dt_error_clear();
+  }
   printf("\n");
   dt_describe_schedule(spec, stdout);
 }
@@ -48,7 +55,7 @@ static void print_tables(const dt_config *config, const description *d) {
 static void print_plans(const description *d) {
   const dt_device_ops *ops = d->device->ops;
   if (ops->print_plans == NULL) {
-    printf("the %s device computes everything itself\n", ops->name);
+    printf("the %s device computes everything itself; --gpu MODEL prints the plans for a GPU\n", ops->name);
     return;
   }
   printf("%s, %s\ntraining\n", d->device->kernels, d->device->library);

@@ -66,7 +66,7 @@ dt_status dt_memory_check(dt_device *device, const dt_spec *spec, const dt_graph
     DT_RAISE(
         DT_MEMORY,
         "train.global_batch: found %lld, which needs %zu bytes of this device's memory; %zu of %zu are free; expected %lld at "
-        "most, or more ranks, or precision bf16",
+        "most, or a larger train.shards (a gpu works on one shard at a time), or precision bf16",
         (long long)spec->train.global_batch, need.total, room, all, (long long)batch);
   }
   DT_RAISE(DT_MEMORY, "the network needs %zu bytes of this device's memory, whatever the batch; %zu of %zu are free",

@@ -22,7 +22,8 @@ typedef struct dt_plugin {
 
 enum { DT_PLUGIN_BYTES = sizeof(dt_device_ops) + sizeof(dt_program) + sizeof(dt_instr) + sizeof(dt_run) };
 
-/* Whether there is a plug-in to load: builds without the CUDA Toolkit have none. */
+/* Whether there is a plug-in to load: builds without the CUDA Toolkit have none. One that was named counts, so that a name
+ * that is wrong is told of when it is loaded. */
 bool dt_plugin_exists(void);
 /* Whether the NVIDIA driver is installed, which costs next to nothing to find out; a plug-in that was named needs none. */
 bool dt_plugin_has_driver(void);

@@ -244,6 +244,22 @@ static dt_status print_plans(const dt_job *job, char **out_text) {
   return DT_OK;
 }
 
+/* What only a gpu heeds is no error elsewhere, as a config says nothing about the device; but it is told of. */
+static void say_what_has_no_effect(const dt_trainer *t) {
+  const dt_job *job = t->job;
+  int transport = job->spec->comm.transport;
+  const char *device = job->device->ops->name;
+  if (job->units != NULL) return;
+  if (job->spec->precision != DT_FP32) {
+    dt_record_say(t->record, "precision has no effect here: only a gpu heeds it, and the %s device computes in %s", device,
+                  dt_dtype_name(job->device->ops->dtype));
+  }
+  if (job->comm->size > 1 && (transport == DT_TRANSPORT_NCCL || transport == DT_TRANSPORT_STAGED)) {
+    dt_record_say(t->record, "comm.transport has no effect here: nccl and staged are for gpus, and the %s device takes auto",
+                  device);
+  }
+}
+
 static dt_status start_record(dt_trainer *t) {
   dt_job *job = t->job;
   char *plans;
@@ -275,6 +291,7 @@ static dt_status start_record(dt_trainer *t) {
                 facts.device_name, (long long)facts.parameters, (long long)job->train->count, facts.shards,
                 (long long)job->spec->train.global_batch);
   if (job->missing[0] != '\0') dt_record_say(t->record, "no gpu, so the cpu: %s", job->missing);
+  say_what_has_no_effect(t);
   if (job->units != NULL) dt_record_say(t->record, "%s", job->units);
   if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
     dt_record_say(t->record, "schedule.scaling: peak learning rate %g", job->lr.peak);

@@ -3,6 +3,7 @@
  * multiprocessors and the sizes of shared memory; clocks only weigh one engine against another. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "gpu/gpu.h"
 
@@ -42,8 +43,8 @@ static void list_names(char *text, size_t room) {
 dt_status dt_gpu_model_get(const char *name, const dt_gpu_model **out) {
   char known[160] = "";
   for (*out = models; (*out)->name != NULL; (*out)++) {
-    if (strcmp((*out)->name, name) == 0) return DT_OK;
+    if (strcasecmp((*out)->name, name) == 0) return DT_OK;
   }
   list_names(known, sizeof known);
-  DT_RAISE(DT_USAGE, "found %s for a model of GPU, expected one of %s", name, known);
+  DT_RAISE(DT_USAGE, "--gpu: found \"%s\", expected one of %s", name, known);
 }

@@ -147,6 +147,8 @@ expect 'I2 unknown command' 2 'found trian and .*, expected: dtrain CONFIG, or a
 expect 'I3 resume without checkpoint' 2 'no checkpoint' "$work/base.yaml" --resume
 expect 'I4 option twice' 2 'twice' "$work/base.yaml" --device cpu --device cpu
 expect 'two configs' 2 'expected: dtrain' "$work/base.yaml" "$work/base.yaml"
+expect 'describe: a GPU, and another device' 2 'leave --device out' describe "$work/base.yaml" --gpu h100 --device cpu
+DTRAIN_GPU_PLUGIN='' expect 'no such plug-in' 10 'DTRAIN_GPU_PLUGIN: found "", expected a file' "$work/base.yaml" --device gpu
 expect 'device' 2 'device' "$work/base.yaml" --device tpu
 
 printf '%d cases\n' "$cases"

@@ -19,6 +19,10 @@ emulate
 ranks self describe "$work/net.yaml" --device gpu || fail "describe: exit $?: $(cat "$work/err")"
 total=$(awk '/^memory/ { memory = 1 } memory && $1 == "total" { gsub(",", "", $2); print $2 }' "$work/out")
 [[ $total -gt 40000 ]] || fail "describe: found no total: $(cat "$work/out")"
+grep -q "does not fit" "$work/out" && fail "describe: says that what fits does not"
+emulate memory=$((total - 1))
+ranks self describe "$work/net.yaml" --device gpu || fail "describe, too little memory: exit $?: $(cat "$work/err")"
+grep -qE "^does not fit: .* expected [0-9]+ at most" "$work/out" || fail "describe: does not say that it does not fit"
 refused memory=$((total - 1)) "train.global_batch: found 64, which needs $total bytes .* expected [0-9]+ at most"
 refused memory=40000 "the network needs [0-9]+ bytes .* whatever the batch"
 for k in 1 2 3 5 8 10; do refused "fail_alloc=$k" "could not allocate [0-9]+ bytes of GPU memory; [0-9]+ of [0-9]+ are free"; done
