@@ -4,7 +4,7 @@
 source "$(dirname "$0")/emulated.sh"
 make_data 200 64 12
 write_config
-seeds=${2-20}
+seeds=${1-20}
 
 # Trains on the emulated GPU with options $1; prints what came of it, or how it ended.
 train() {
