@@ -84,7 +84,8 @@ static dt_status acquire(dt_executor *executor, dt_executor *share) {
     DT_TRY(clear_gradients(executor));
   }
   if (run->device->ops->bind == NULL) return DT_OK;
-  DT_TRY(dt_order_create(run->program, &executor->order));
+  bool begins_alone = executor->reducer != NULL && executor->reducer->records;
+  DT_TRY(dt_order_create(run->program, begins_alone, &executor->order));
   return run->device->ops->bind(run, executor->reducer, share != NULL ? &share->run : NULL, passes_of(executor));
 }
 

@@ -32,12 +32,14 @@ static void use_argument(const dt_program *program, const dt_instr *instr, int a
 }
 
 /* What the instructions on buckets use besides their args. */
-static void use_bucket(const dt_program *program, const dt_instr *instr, usage *u) {
+static void use_bucket(const dt_program *program, const dt_instr *instr, bool begins_alone, usage *u) {
   const dt_bucket *bucket = instr->bucket >= 0 ? &program->bucket[instr->bucket] : NULL;
   switch (instr->op) {
+    case DT_OP_REDUCE_END:
+      if (begins_alone) break;
+      /* fall through */
     case DT_OP_COMBINE:
     case DT_OP_REDUCE_BEGIN:
-    case DT_OP_REDUCE_END:
       use(u, GRAD, bucket->first, bucket->count, true);
       break;
     case DT_OP_GRAD_NORM:
@@ -52,12 +54,12 @@ static void use_bucket(const dt_program *program, const dt_instr *instr, usage *
   }
 }
 
-static usage usage_of(const dt_program *program, const dt_instr *instr) {
+static usage usage_of(const dt_program *program, const dt_instr *instr, bool begins_alone) {
   usage u = {.count = 0};
   for (int a = 0; a < DT_ARG_COUNT; a++) {
     if (instr->arg[a] >= 0) use_argument(program, instr, a, &u);
   }
-  use_bucket(program, instr, &u);
+  use_bucket(program, instr, begins_alone, &u);
   return u;
 }
 
@@ -140,7 +142,7 @@ static dt_status allocate(const dt_program *program, sweep *w) {
   return dt_alloc(count, sizeof *w->known, &w->known);
 }
 
-dt_status dt_order_create(const dt_program *program, dt_order **out) {
+dt_status dt_order_create(const dt_program *program, bool begins_alone, dt_order **out) {
   sweep w = {.program = program};
   dt_status status = allocate(program, &w);
   if (status == DT_OK) {
@@ -150,7 +152,7 @@ dt_status dt_order_create(const dt_program *program, dt_order **out) {
     }
     for (int i = 0; i < program->count; i++) {
       w.order->record[i] = -1;
-      w.used[i] = usage_of(program, &program->instr[i]);
+      w.used[i] = usage_of(program, &program->instr[i], begins_alone);
     }
     for (int i = 0; i < program->count; i++) visit(&w, i);
     join_streams(&w);

@@ -15,8 +15,10 @@ typedef struct dt_order {
 } dt_order;
 
 /* Two instructions conflict when one writes what the other reads or writes: elements of a flat block, or bytes of the arena
- * (buffers that share memory conflict too). Waits that others imply are left out. Returns new. DT_MEMORY. */
-dt_status dt_order_create(const dt_program *program, dt_order **out);
+ * (buffers that share memory conflict too). Waits that others imply are left out. begins_alone: REDUCE_BEGIN enqueues all of a
+ * reduction and REDUCE_END nothing, so that a bucket can be updated while those behind it on the stream are still on their way.
+ * Returns new. DT_MEMORY. */
+dt_status dt_order_create(const dt_program *program, bool begins_alone, dt_order **out);
 void dt_order_destroy(dt_order **order);
 
 #endif

@@ -36,7 +36,10 @@ static void mark_args(const dt_program *program, const dt_instr *instr, const to
   }
 }
 
+static bool begins_alone;
+
 static void mark_bucket(const dt_program *program, const dt_instr *instr, const touched *map) {
+  if (begins_alone && instr->op == DT_OP_REDUCE_END) return;
   if (instr->op == DT_OP_GRAD_NORM) mark(map->grad, 0, program->param_elements, false);
   if (instr->bucket < 0) return;
   const dt_bucket *b = &program->bucket[instr->bucket];
@@ -137,7 +140,7 @@ static void check_join(const dt_program *program, const dt_order *order) {
 static void check_program(const dt_program *program, const char *net) {
   dt_order *order;
   int i, j, waits = 0;
-  assert_int_equal(dt_order_create(program, &order), DT_OK);
+  assert_int_equal(dt_order_create(program, begins_alone, &order), DT_OK);
   bool *conflict = find_conflicts(program);
   if (!is_ordered(program, order, conflict, &i, &j)) {
     fail_msg("%s: instructions %d and %d use the same memory and are not ordered", net, j, i);
@@ -174,6 +177,26 @@ static void buckets_are_ordered(void **state) {
   for (int n = 0; n < NET_COUNT; n++) lower_and_check(&nets[n], "", 0);
 }
 
+/* The first update waits for its own bucket, not for those that were begun after it. */
+static void a_bucket_waits_for_itself(void **state) {
+  begins_alone = true;
+  for (int n = 0; n < NET_COUNT; n++) lower_and_check(&nets[n], "", 0);
+  fake_device device = fake_make(FAKE_FUSES_ALL, 64);
+  lowered l = lower_net(&nets[2], &device.base, DT_PROGRAM_TRAIN, "");
+  dt_order *order;
+  assert_true(l.program->bucket_count > 1);
+  assert_int_equal(dt_order_create(l.program, begins_alone, &order), DT_OK);
+  for (int i = l.program->pass_end; i < l.program->count; i++) {
+    if (l.program->instr[i].op != DT_OP_UPDATE) continue;
+    const dt_instr *begin = &l.program->instr[recorder_of(l.program, order, order->wait[i][DT_STREAM_COMM])];
+    assert_int_equal(begin->op, DT_OP_REDUCE_BEGIN);
+    assert_int_equal(begin->bucket, l.program->instr[i].bucket);
+  }
+  dt_order_destroy(&order);
+  lowered_free(&l);
+  begins_alone = false;
+}
+
 static void clipped_buckets_are_ordered(void **state) {
   for (int n = 0; n < NET_COUNT; n++) lower_and_check(&nets[n], ", clip_norm: 1", 0);
 }
@@ -187,6 +210,7 @@ static void any_streams_are_ordered(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(buckets_are_ordered),
+      cmocka_unit_test(a_bucket_waits_for_itself),
       cmocka_unit_test(clipped_buckets_are_ordered),
       cmocka_unit_test(any_streams_are_ordered),
   };
