@@ -83,6 +83,8 @@ dt_status dt_comm_create(int *argc, char ***argv, dt_comm **out);
 
 /* The rank that a launcher gave this process, before MPI is started; 0 without one. Not collective. */
 int dt_launcher_rank(void);
+/* Whether a launcher started this process. Not collective. */
+bool dt_launcher_exists(void);
 
 /* Folds one rank's status into all: returns DT_OK when every rank is well; else every rank returns the status of the lowest
  * failing rank, and those that were well get its error text ("rank 2: ..."). Collective. */

@@ -28,6 +28,13 @@ int dt_launcher_rank(void) {
   return (int)env_count("SLURM_PROCID");
 }
 
+bool dt_launcher_exists(void) {
+  for (size_t i = 0; i < sizeof launchers / sizeof launchers[0]; i++) {
+    if (getenv(launchers[i].rank) != NULL) return true;
+  }
+  return getenv("SLURM_PROCID") != NULL;
+}
+
 /* Several tasks of one srun step. A batch script and the shell of salloc know SLURM_NTASKS too, and the script even
  * SLURM_PROCID, but only srun promises tasks of a step, so that one process in an allocation stays a world of one. */
 static int64_t srun_tasks(void) {
