@@ -99,8 +99,9 @@ static void *worker_main(void *argument) {
   uint32_t seen = 0;
   for (;;) {
     wait_for_job(pool, seen);
+    /* In this order: a stop that is announced after `seen` was read changes the job again, and one before it is seen here. */
+    seen = atomic_load(&pool->job);
     if (atomic_load(&pool->stop)) return NULL;
-    seen = atomic_load_explicit(&pool->job, memory_order_acquire);
     uint32_t finished = drain_all(pool, self->thread);
     if (finished == 0) continue;
     atomic_fetch_add(&pool->done, finished);

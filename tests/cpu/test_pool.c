@@ -76,6 +76,19 @@ static void test_wakes_after_sleep(void **state) {
   dt_pool_destroy(&pool);
 }
 
+static void do_nothing(void *context, int index, int thread) {
+}
+
+/* A worker that wakes late, while the pool is already being destroyed, must still see that it is to stop. */
+static void test_destroy_while_waking(void **state) {
+  for (int round = 0; round < 20000; round++) {
+    dt_pool *pool = NULL;
+    assert_int_equal(dt_pool_create(3, false, &pool), DT_OK);
+    dt_pool_run(pool, 2, do_nothing, NULL);
+    dt_pool_destroy(&pool);
+  }
+}
+
 static void test_refuses_no_threads(void **state) {
   dt_pool *pool = NULL;
   assert_int_equal(dt_pool_create(0, true, &pool), DT_USAGE);
@@ -85,9 +98,8 @@ static void test_refuses_no_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_index_once),
-      cmocka_unit_test(test_results_are_visible),
-      cmocka_unit_test(test_wakes_after_sleep),
+      cmocka_unit_test(test_every_index_once),   cmocka_unit_test(test_results_are_visible),
+      cmocka_unit_test(test_wakes_after_sleep),  cmocka_unit_test(test_destroy_while_waking),
       cmocka_unit_test(test_refuses_no_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
