@@ -121,8 +121,9 @@ typedef struct dt_device_ops {
   bool (*fuses)(const dt_device *device, dt_fusion fusion, const dt_instr *into);
   /* Bytes of a VALUE, INDEX or SHARD buffer for so many shards of shard_slots samples. A multiple of 64. */
   size_t (*buffer_bytes)(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_slots, int shards);
-  /* Scratch an instruction needs, 0 for none; the buffers' shapes are known. */
-  size_t (*work_bytes)(const dt_device *device, const dt_program *program, const dt_instr *instr);
+  /* Bytes of scratch an instruction needs, 0 for none; the buffers' shapes are known. Where a library computes the instruction
+   * its plan is made here: what the library refuses or fails at is raised before anything starts. */
+  dt_status (*work_bytes)(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out);
   dt_status (*alloc)(dt_device *device, size_t bytes, void **out); /* zeroed, 64-byte aligned or better */
   void (*free)(dt_device *device, void *memory);
   /* Host <-> flat blocks. */

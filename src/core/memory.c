@@ -33,6 +33,7 @@ static size_t bytes_with_batch(dt_device *device, const dt_spec *spec, const dt_
       dt_program_create(graph, &smaller, device, DT_PROGRAM_EVAL, tree->pass_shards, &eval) == DT_OK) {
     total = dt_memory_of(device, &smaller, tree, train, eval).total;
   }
+  dt_error_clear();
   dt_program_destroy(&eval);
   dt_program_destroy(&train);
   return total;

@@ -40,7 +40,8 @@ static dt_status add_work(dt_builder *b) {
   dt_program *program = b->program;
   for (int i = 0; i < program->count; i++) {
     dt_instr *instr = &program->instr[i];
-    size_t bytes = b->device->ops->work_bytes(b->device, program, instr);
+    size_t bytes = 0;
+    DT_TRY(b->device->ops->work_bytes(b->device, program, instr, &bytes));
     if (bytes == 0) continue;
     dt_buffer buffer = {.kind = DT_BUF_WORK, .alias_of = -1, .bytes = (size_t)dt_round_up((int64_t)bytes, DT_ALIGN_BYTES)};
     buffer.shape = (dt_shape){.ndim = 1, .dim = {(int64_t)bytes}};

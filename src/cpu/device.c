@@ -59,9 +59,10 @@ static const dt_cpu_kernels *kernels_of(const dt_device *device) {
   return ((const dt_cpu *)device)->kernels;
 }
 
-static size_t cpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr) {
+static dt_status cpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
   dt_cpu_work *work = kernels_of(device)->work[instr->op];
-  return work != NULL ? round_up(work(device, program, instr), ALIGN) : 0;
+  *out = work != NULL ? round_up(work(device, program, instr), ALIGN) : 0;
+  return DT_OK;
 }
 
 static dt_status cpu_alloc(dt_device *device, size_t bytes, void **out) {

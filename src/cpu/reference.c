@@ -33,11 +33,11 @@ static size_t elements_of(const dt_program *program, const dt_instr *instr, dt_a
 }
 
 /* Whatever is summed over shards needs a row for each. */
-static size_t reference_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr) {
+static dt_status reference_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
   size_t row = elements_of(program, instr, DT_ARG_DW) + elements_of(program, instr, DT_ARG_DB) +
                elements_of(program, instr, DT_ARG_STAT);
-  if (instr->op == DT_OP_BN_UPDATE) return 0;
-  return round_to_line(row * (size_t)program->pass_shards * sizeof(double));
+  *out = instr->op == DT_OP_BN_UPDATE ? 0 : round_to_line(row * (size_t)program->pass_shards * sizeof(double));
+  return DT_OK;
 }
 
 static dt_status reference_alloc(dt_device *device, size_t bytes, void **out) {

@@ -396,11 +396,12 @@ dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass
 
 }  // namespace
 
-size_t dt_gpu_bn_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr) {
+dt_status dt_gpu_bn_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
   int64_t channels = channels_of(program, instr);
   int width = gpu->type == DT_GPU_F32 ? dt_columns_width<float>(channels) : dt_columns_width<__half>(channels);
   dt_columns cut = dt_columns_of(rows_of(program, instr), channels, width);
-  return dt_columns_bytes(&cut, instr->op == DT_OP_BN_FWD ? sizeof(moments) : sizeof(sums));
+  *out = dt_columns_bytes(&cut, instr->op == DT_OP_BN_FWD ? sizeof(moments) : sizeof(sums));
+  return DT_OK;
 }
 
 dt_status dt_gpu_bn_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {

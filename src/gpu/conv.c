@@ -48,15 +48,15 @@ static size_t narrow_offset(const dt_gpu_conv_plan *plan) {
   return dt_gpu_round_up(plan->workspace);
 }
 
-/* Lowering asks for sizes and takes no errors: what failed here fails again, and is raised, when the instruction is issued. */
-size_t dt_gpu_conv_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr) {
+dt_status dt_gpu_conv_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
   const dt_gpu_conv conv = conv_of(program, instr);
   const dt_gpu_conv_plan *plan;
-  if (dt_gpu_conv_plan_get(gpu, &conv, &plan) != DT_OK) return 0;
+  DT_TRY(dt_gpu_conv_plan_get(gpu, &conv, &plan));
   size_t narrow = narrow_bytes(gpu, plan), sums = 0;
   if (instr->arg[DT_ARG_DB] >= 0) sums = dt_gpu_column_work(positions_of(&conv), conv.y.channels);
   size_t work = narrow > 0 ? narrow_offset(plan) + narrow : plan->workspace;
-  return work > sums ? work : sums;
+  *out = work > sums ? work : sums;
+  return DT_OK;
 }
 
 dt_status dt_gpu_conv_describe(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text) {

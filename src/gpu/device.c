@@ -79,8 +79,12 @@ static size_t gpu_buffer_bytes(const dt_device *device, dt_buffer_kind kind, con
   }
 }
 
-static size_t gpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr) {
-  return work[instr->op] != NULL ? dt_gpu_round_up(work[instr->op]((const dt_gpu *)device, program, instr)) : 0;
+static dt_status gpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
+  *out = 0;
+  if (work[instr->op] == NULL) return DT_OK;
+  DT_TRY(work[instr->op]((const dt_gpu *)device, program, instr, out));
+  *out = dt_gpu_round_up(*out);
+  return DT_OK;
 }
 
 /* --- memory --- */

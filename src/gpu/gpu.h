@@ -110,8 +110,9 @@ static inline cudaStream_t dt_gpu_stream(const dt_run *run, const dt_instr *inst
   return dt_gpu_of(run)->stream[instr->stream];
 }
 
-/* Bytes of scratch an instruction needs; a row in device.c beside its kernel's. */
-typedef size_t dt_gpu_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr);
+/* Bytes of scratch an instruction needs; a row in device.c beside its kernel's. Makes the plan of an instruction that a library
+ * computes: DT_ENVIRONMENT and DT_MEMORY are the library's. */
+typedef dt_status dt_gpu_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out);
 
 /* Raises what a call of the CUDA runtime returned: out of memory is DT_MEMORY, all else DT_ENVIRONMENT with the call's name,
  * the error's name and text. */

@@ -248,14 +248,14 @@ static linear linear_of(const dt_program *program, const dt_instr *instr) {
   return l;
 }
 
-/* Lowering asks for sizes and takes no errors: what failed here fails again, and is raised, when the instruction is issued. */
-size_t dt_gpu_linear_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr) {
+dt_status dt_gpu_linear_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
   const linear l = linear_of(program, instr);
   const dt_gpu_linear_plan *plan;
-  if (plan_get(gpu, &l, &plan) != DT_OK) return 0;
+  DT_TRY(plan_get(gpu, &l, &plan));
   size_t work = plan->workspace, sums = 0;
   if (instr->arg[DT_ARG_DB] >= 0) sums = dt_gpu_column_work(l.samples, l.outputs);
-  return work > sums ? work : sums;
+  *out = work > sums ? work : sums;
+  return DT_OK;
 }
 
 dt_status dt_gpu_linear_describe(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text) {

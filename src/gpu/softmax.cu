@@ -236,8 +236,9 @@ dt_status dt_gpu_softmax(dt_run *run, const dt_instr *instr, const dt_pass *pass
 }
 
 /* A loss and a byte a sample. */
-size_t dt_gpu_loss_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr) {
-  return (size_t)program->shard_slots * (sizeof(float) + sizeof(int8_t));
+dt_status dt_gpu_loss_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
+  *out = (size_t)program->shard_slots * (sizeof(float) + sizeof(int8_t));
+  return DT_OK;
 }
 
 static loss_job loss_job_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {

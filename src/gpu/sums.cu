@@ -218,8 +218,9 @@ dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *
   return DT_OK;
 }
 
-size_t dt_gpu_grad_norm_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr) {
-  return (size_t)cut_norm(program->param_elements).pieces * sizeof(double);
+dt_status dt_gpu_grad_norm_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
+  *out = (size_t)cut_norm(program->param_elements).pieces * sizeof(double);
+  return DT_OK;
 }
 
 dt_status dt_gpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_pass *pass) {

@@ -29,9 +29,10 @@ static size_t fake_buffer_bytes(const dt_device *device, dt_buffer_kind kind, co
   return fake_round(places * (size_t)dt_shape_count(shape) * (kind == DT_BUF_INDEX ? 1 : sizeof(float)));
 }
 
-static size_t fake_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr) {
+static dt_status fake_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
   bool works = instr->op >= DT_OP_CONV_FWD && instr->op <= DT_OP_LINEAR_WGRAD;
-  return works ? ((const fake_device *)device)->work : 0;
+  *out = works ? ((const fake_device *)device)->work : 0;
+  return DT_OK;
 }
 
 static dt_status fake_alloc(dt_device *device, size_t bytes, void **out) {

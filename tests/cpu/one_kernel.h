@@ -75,7 +75,8 @@ static inline void one_buffer(one_kernel *k, dt_arg arg, dt_buffer_kind kind, dt
 
 /* Obtains memory once all buffers are declared. */
 static inline void one_bind(one_kernel *k) {
-  size_t work = k->device->ops->work_bytes(k->device, &k->program, &k->instr);
+  size_t work = 0;
+  assert_int_equal(k->device->ops->work_bytes(k->device, &k->program, &k->instr, &work), DT_OK);
   if (work > 0) one_buffer(k, DT_ARG_WORK, DT_BUF_WORK, (dt_shape){1, {(int64_t)work}});
   k->program.grad_elements = k->grad_elements;
   const dt_device_ops *ops = k->device->ops;

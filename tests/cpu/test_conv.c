@@ -388,7 +388,9 @@ static rig *rig_create(const problem *p, int threads) {
   for (int i = 0; i < 3; i++) {
     dt_buffer *work = &b->buffer[WORK_FWD + i];
     work->kind = DT_BUF_WORK;
-    arena = rig_place(work, arena, ops->work_bytes(b->device, &b->program, &b->instr[i]));
+    size_t bytes = 0;
+    assert_int_equal(ops->work_bytes(b->device, &b->program, &b->instr[i], &bytes), DT_OK);
+    arena = rig_place(work, arena, bytes);
   }
   b->run = (dt_run){.device = b->device, .program = &b->program};
   b->run.blocks.arena = device_memory(b->device, arena);

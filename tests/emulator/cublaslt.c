@@ -2,7 +2,8 @@
  *
  * A result of the heuristic with workspace comes before one without, as far as the preference allows; what is asked for is
  * written all over. Results hold the alignment that the preference promised, 256 bytes unless it says otherwise, and a product
- * refuses pointers which break that promise. Every element is summed over k from 0 on. */
+ * refuses pointers which break that promise. Every element is summed over k from 0 on. Options:
+ *   cublas_fail=K  the K-th question to the heuristic ends in an internal error */
 #include <cublasLt.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -272,8 +273,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cubl
                                               cublasLtMatmulHeuristicResult_t heuristicResultsArray[], int *returnAlgoCount) {
   static const algorithm algorithms[] = {{.id = ALGORITHM_WITH_WORKSPACE, .workspace = WORKSPACE_BYTES},
                                          {.id = ALGORITHM_PLAIN}};
+  static long questions;
   matmul u = {0};
   wishes wanted;
+  if (++questions == emulator_number("cublas_fail", 0)) return CUBLAS_STATUS_INTERNAL_ERROR;
   if (!lightHandle || !preference || requestedAlgoCount < 1 || !returnAlgoCount) return CUBLAS_STATUS_INVALID_VALUE;
   memcpy(&wanted, preference, sizeof wanted);
   *returnAlgoCount = 0;

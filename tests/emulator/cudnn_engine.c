@@ -3,7 +3,8 @@
  * The engines differ in what a program must look at before it picks one. The list begins with what it may not want: an engine
  * whose sums change from run to run, then one that reads floats with a short mantissa; then come one that needs much workspace
  * and one that needs none. All that ask for workspace write all of it. Options:
- *   cudnn_refuse=1  no graph has a configuration */
+ *   cudnn_refuse=1  no graph has a configuration
+ *   cudnn_fail=K    the K-th plan that is made ends in an internal error */
 #include <stdio.h>
 #include <string.h>
 
@@ -196,7 +197,9 @@ cudnnStatus_t cudnn_finalize_config(cudnn_descriptor *config) {
 
 cudnnStatus_t cudnn_finalize_plan(cudnn_descriptor *plan) {
   const cudnn_descriptor *config = cudnn_refer(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
+  static long plans;
   char json[256];
+  CUDNN_NEED(++plans != emulator_number("cudnn_fail", 0), CUDNN_STATUS_INTERNAL_ERROR);
   CUDNN_NEED(config && config->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, CUDNN_STATUS_BAD_PARAM);
   const cudnn_engine *engine = cudnn_engine_of(cudnn_refer(config, CUDNN_ATTR_ENGINECFG_ENGINE));
   int64_t bytes = cudnn_int64(config, CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE, 0);

@@ -38,6 +38,13 @@ ranks self "$work/net.yaml" || fail "one GPU needs no NCCL: exit $?: $(tail -n 3
 emulate nccl_version=22999
 ranks 2 "$work/net.yaml" || fail "a newer NCCL is as good: exit $?: $(tail -n 3 "$work/err")"
 
+# A library that fails at a plan does so before anything starts.
+for np in self 4; do
+  ends "a convolution's plan fails, np $np" $np 10 "making a convolution's plan: CUDNN_STATUS_INTERNAL_ERROR" cudnn_fail=2
+  ends "a product's plan fails, np $np" $np 10 "cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_INTERNAL_ERROR" cublas_fail=1
+  [[ ! -e $work/runs ]] || fail "a plan fails, np $np: the run began"
+done
+
 # Two ranks on one GPU: refused with the remedy, before NCCL and by NCCL; allowed by name.
 ends "two ranks on one GPU" 2 10 "comm.transport: staged" devices=1
 NCCL_MULTI_RANK_GPU_ENABLE=1 ends "two ranks on one GPU of an older NCCL" 2 10 "NCCL_MULTI_RANK_GPU_ENABLE=1" devices=1
@@ -78,14 +85,20 @@ else
   printf 'skipped: a rank that stands still (no pgrep)\n'
 fi
 
-# One rank alone lacks memory: the launcher gives it options of its own.
-emulate
-rm -rf "$work/runs"
-timeout -k 5 $((60 * slowdown)) mpirun -np 1 "$dtrain" "$work/net.yaml" : \
-  -np 1 -x DTRAIN_EMULATED_GPU=devices=8,fail_alloc=4 "$dtrain" "$work/net.yaml" >"$work/out" 2>"$work/err" </dev/null
-code=$?
-lines=$(grep '^dtrain: ' "$work/err")
-printf 'one rank without memory: exit %s %s\n' "$code" "$lines"
-[[ $code == 9 && $lines == *"rank 1: could not allocate"* && $(wc -l <<<"$lines") == 1 ]] ||
-  fail "one rank without memory: exit $code, expected 9 and one line: $lines"
+# What one rank alone lacks is told once, with its number: the launcher gives the last rank options of its own.
+# last_rank LABEL CODE TEXT OPTIONS
+last_rank() {
+  local code lines
+  emulate
+  rm -rf "$work/runs"
+  timeout -k 5 $((60 * slowdown)) mpirun -np 1 "$dtrain" "$work/net.yaml" : \
+    -np 1 -x DTRAIN_EMULATED_GPU="devices=8,$4" "$dtrain" "$work/net.yaml" >"$work/out" 2>"$work/err" </dev/null
+  code=$?
+  lines=$(grep '^dtrain: ' "$work/err")
+  printf '%s: exit %s %s\n' "$1" "$code" "$lines"
+  [[ $code == "$2" && $lines == *"rank 1: $3"* && $(wc -l <<<"$lines") == 1 ]] ||
+    fail "$1: exit $code, expected $2 and one line: $lines"
+}
+last_rank "one rank without memory" 9 "could not allocate" fail_alloc=4
+last_rank "one rank without a plan" 10 "making a convolution's plan" cudnn_fail=2
 finish

@@ -111,7 +111,9 @@ static void end(norm_test *t) {
 
 static void give_work(norm_test *t, dt_op op) {
   t->k.instr.op = op;
-  t->k.memory[DT_ARG_WORK] = kernel_memory(NULL, dt_gpu_bn_work(&t->k.gpu, &t->k.program, &t->k.instr));
+  size_t work = 0;
+  assert_int_equal(dt_gpu_bn_work(&t->k.gpu, &t->k.program, &t->k.instr, &work), DT_OK);
+  t->k.memory[DT_ARG_WORK] = kernel_memory(NULL, work);
 }
 
 static void expect(const norm_test *t, const char *what, int64_t at, double got, double expected, double tolerance) {

@@ -112,7 +112,9 @@ static void norm_begin(kernel_run *k, const float *gradient, int64_t count) {
   kernel_run_begin(k, DT_GPU_F32);
   k->program.param_elements = count;
   k->run.blocks.grad = kernel_memory(gradient, (size_t)count * sizeof *gradient);
-  k->memory[DT_ARG_WORK] = kernel_memory(NULL, dt_gpu_grad_norm_work(&k->gpu, &k->program, &k->instr));
+  size_t work = 0;
+  assert_int_equal(dt_gpu_grad_norm_work(&k->gpu, &k->program, &k->instr, &work), DT_OK);
+  k->memory[DT_ARG_WORK] = kernel_memory(NULL, work);
   kernel_write(k->step, &step, sizeof step);
 }
 
