@@ -43,6 +43,29 @@ chmod +x "$work/planted/dtrain"
 "$root/launch/gpu-check" --build "$work/planted" --quick --device $device --stages determinism --out "$work/check" >"$work/out" 2>&1
 [[ $? == 1 && $(status_of determinism) == failed ]] || fail "other bits at every run were not noticed: $(cat "$work/out")"
 
+# Where the system's libraries are too old for the plug-in, those that pip installed are taken.
+if [[ $device == gpu ]] && command -v python3 >/dev/null; then
+  mkdir -p "$work/site/nvidia/cu13/lib"
+  cat >"$work/planted/dtrain" <<END
+#!/bin/sh
+case "\$1 :\$LD_LIBRARY_PATH:" in --version* | *:$work/site/nvidia/cu13/lib:*) exec "$dtrain" "\$@" ;; esac
+echo "dtrain: cuBLASLt: found 13.0.0, expected 13.1 or newer" >&2
+exit 10
+END
+  old_libraries() { "$root/launch/gpu-check" --build "$work/planted" --quick --stages environment,ranks --out "$work/check" >"$work/out" 2>&1; }
+  PYTHONPATH=$work/site old_libraries || fail "pip's libraries: exit $?: $(cat "$work/out")"
+  [[ $(status_of environment) == ok && $(status_of ranks) == ok ]] || fail "pip's libraries were not taken: $(cat "$work/out")"
+  old_libraries
+  [[ $? == 1 && $(status_of ranks) == skipped ]] && grep -q 'found 13.0.0' "$work/out" || fail "old libraries: $(cat "$work/out")"
+fi
+
+# Open MPI starts nothing where no network interface is up.
+if unshare -n true 2>/dev/null; then
+  unshare -n "$root/launch/gpu-check" --build "$build" --quick --device cpu --stages ranks --out "$work/check" >"$work/out" 2>&1 ||
+    fail "no network: exit $?: $(cat "$work/out")"
+  [[ $(status_of ranks) == skipped ]] || fail "no network: found $(status_of ranks), expected skipped"
+fi
+
 "$root/launch/gpu-check" --build "$build" --stages speeed >"$work/out" 2>&1
 [[ $? == 2 ]] && grep -q 'found speeed, expected some of environment parity' "$work/out" || fail "a mistyped stage: $(cat "$work/out")"
 "$root/launch/gpu-check" --build "$work/nowhere" >"$work/out" 2>&1
