@@ -1,5 +1,6 @@
 /* Copies and fills. Pinned memory is read and written when the copy runs, as late as that may be; pageable memory is read at
- * the call, and a copy into it has ended when the call returns, as with CUDA. */
+ * the call, and a copy into it has ended when the call returns, as with CUDA. A recorded copy takes pinned memory only: it
+ * would read pageable memory at every launch. */
 #include <cstring>
 
 #include "internal.h"
@@ -66,8 +67,11 @@ cudaError_t put_copy(held_lock *held, void *to, const void *from, size_t bytes, 
   check_side("target", to, bytes, to_device);
   check_side("source", from, bytes, from_device);
   CUstream_st *stream = stream_of(handle);
+  if (stream->recording && ((!to_device && !pinned_owns(to, bytes)) || (!from_device && !pinned_owns(from, bytes)))) {
+    emulator_fail("a copy of %zu bytes is recorded that reads or writes pageable memory, expected pinned memory", bytes);
+  }
   copy *c = new copy{to, from, bytes, to_device, from_device, {}};
-  if (!stream->recording && !from_device && !pinned_owns(from, bytes)) {
+  if (!from_device && !pinned_owns(from, bytes)) {
     c->staged.assign((const char *)from, (const char *)from + bytes);
   }
   emulator_work what = {"copy", run_copy, drop_copy, c};

@@ -133,7 +133,8 @@ cudaError_t enqueue(CUstream_st *stream, work_ref what, node_ref *node);
 node_ref join_of(CUstream_st *stream);
 std::vector<CUstream_st *> streams_of(int device);
 
-/* graph.cpp: what capture says about a call. unsafe_call: one that a capture in global mode, or of this thread, forbids;
+/* graph.cpp: what capture says about a call. unsafe_call: one that a capture in global mode, or of this thread, forbids, as to
+ * allocate, and to ask or wait for anything;
  * legacy_call: one that touches the legacy stream. */
 cudaError_t unsafe_call();
 cudaError_t legacy_call();

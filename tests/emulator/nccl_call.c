@@ -1,4 +1,6 @@
-/* Calls and groups of the emulated NCCL: a group is one piece of work on its stream. */
+/* Calls and groups of the emulated NCCL: a group is one piece of work on its stream. The real library launches what is called
+ * on a non-blocking communicator from a thread of its own, at any time until the communicator says that it is done; here that
+ * is as late as it can be, when the state is first asked for. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@ typedef struct group {
   cudaStream_t stream;
   nccl_operation *operation;
   int count, capacity;
+  bool recorded; /* part of a graph */
 } group;
 
 static _Thread_local group open_group;
@@ -52,9 +55,32 @@ static void run(void *context) {
 
 static void drop(void *context) {
   group *g = context;
+  if (g->recorded) g->comm->recorded--;
   nccl_drop(g->comm);
   free(g->operation);
   free(g);
+}
+
+/* Takes the group, and holds its communicator already. */
+static ncclResult_t launch(group *g) {
+  enum cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  emulator_work work = {"nccl", run, drop, g};
+  cudaStreamIsCapturing(g->stream, &status);
+  g->recorded = status == cudaStreamCaptureStatusActive;
+  if (g->recorded) g->comm->recorded++;
+  return emulator_enqueue(g->stream, &work) == cudaSuccess ? ncclSuccess
+                                                           : nccl_fail(ncclUnhandledCudaError, "the stream takes no work");
+}
+
+void nccl_launch_pending(ncclComm_t comm) {
+  group *g = comm->pending;
+  comm->pending = NULL;
+  if (g != NULL && launch(g) != ncclSuccess) nccl_fail_later(comm, ncclUnhandledCudaError, "the stream takes no work");
+}
+
+void nccl_drop_pending(ncclComm_t comm) {
+  if (comm->pending != NULL) drop(comm->pending);
+  comm->pending = NULL;
 }
 
 /* Takes the operations of g. */
@@ -65,11 +91,8 @@ static ncclResult_t enqueue(group *g) {
   *kept = *g;
   memset(g, 0, sizeof *g);
   nccl_hold(comm);
-  emulator_work work = {"nccl", run, drop, kept};
-  if (emulator_enqueue(kept->stream, &work) != cudaSuccess) {
-    return nccl_fail(ncclUnhandledCudaError, "the stream takes no work");
-  }
-  if (comm->blocking) return ncclSuccess;
+  if (comm->blocking) return launch(kept);
+  comm->pending = kept;
   comm->unsettled = true;
   return ncclInProgress;
 }

@@ -295,12 +295,14 @@ ncclResult_t nccl_ready(ncclComm_t comm) {
   return comm->state;
 }
 
-/* A non-blocking communicator says once that an operation is in progress before it says that it was issued. */
+/* A non-blocking communicator says once that an operation is in progress, and issues it, before it says that it was issued. */
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *asyncError) {
   if (!comm || !asyncError) return nccl_fail(ncclInvalidArgument, "ncclCommGetAsyncError: an argument is NULL");
   nccl_look_for_notice(comm);
   *asyncError = comm->state;
-  if (*asyncError == ncclSuccess && atomic_exchange(&comm->unsettled, false)) *asyncError = ncclInProgress;
+  if (*asyncError != ncclSuccess || !atomic_exchange(&comm->unsettled, false)) return ncclSuccess;
+  nccl_launch_pending(comm);
+  *asyncError = ncclInProgress;
   return ncclSuccess;
 }
 
@@ -321,6 +323,13 @@ ncclResult_t ncclCommUserRank(const ncclComm_t comm, int *rank) {
 
 /* --- the end --- */
 
+/* The real library waits for the graphs that its operations were recorded in, on every way to its end. */
+static void require_no_graph(ncclComm_t comm, const char *call) {
+  if (comm->recorded == 0) return;
+  emulator_fail("%s: a graph that has not been destroyed uses the communicator, and NCCL would wait for its end for ever",
+                call);
+}
+
 static void wait_for_work(ncclComm_t comm) {
   while (comm->running > 0) nccl_pause();
 }
@@ -328,6 +337,7 @@ static void wait_for_work(ncclComm_t comm) {
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   ncclResult_t result = nccl_ready(comm);
   if (result != ncclSuccess) return result;
+  require_no_graph(comm, __func__);
   if (!comm->blocking) {
     comm->unsettled = true;
     return ncclInProgress;
@@ -338,6 +348,8 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   if (!comm) return ncclSuccess;
+  require_no_graph(comm, __func__);
+  nccl_drop_pending(comm);
   wait_for_work(comm);
   comm->ended = true;
   nccl_drop(comm);
@@ -347,6 +359,8 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (!comm) return ncclSuccess;
   while (emulator_number("nccl_abort_hangs", 0)) nccl_pause();
+  require_no_graph(comm, __func__);
+  nccl_drop_pending(comm);
   comm->aborted = true;
   comm->ended = true;
   if (comm->size > 1) nccl_notify(comm);

@@ -30,10 +30,12 @@ struct ncclComm {
   int *world;                    /* [size] ranks in MPI_COMM_WORLD; own memory, all -1 until the ranks have met */
   _Atomic(int) state;            /* ncclResult_t */
   atomic_bool unsettled;         /* non-blocking: an operation was issued, and its state not asked since */
+  void *pending;                 /* it, until it is launched */
   atomic_bool ended;             /* aborted or destroyed */
   atomic_bool aborted;           /* what is still queued then does nothing */
   _Atomic(int) running;          /* pieces of work on the device's thread, and the joining */
   _Atomic(int) holders;          /* the user, and work that is enqueued or recorded */
+  _Atomic(int) recorded;         /* groups that are part of graphs which have not been destroyed */
   unsigned long operation_count; /* run so far; the device's thread only */
 };
 
@@ -76,6 +78,9 @@ typedef struct nccl_operation {
   int peer; /* or root */
 } nccl_operation;
 
+/* Launches what a non-blocking communicator was called for, or forgets it. */
+void nccl_launch_pending(ncclComm_t comm);
+void nccl_drop_pending(ncclComm_t comm);
 size_t nccl_type_bytes(ncclDataType_t type);
 /* Runs the operations of a group: collectives one after another, then all messages at once. False when it was cut off. */
 bool nccl_run(ncclComm_t comm, const nccl_operation *operation, int count);

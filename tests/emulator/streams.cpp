@@ -138,6 +138,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return call([&](held_lock &held) {
     CUstream_st *stream = stream_of(handle);
     if (cudaError_t error = forbidden(stream)) return error;
+    if (cudaError_t error = unsafe_call()) return error;
     if (is_legacy(stream)) {
       if (cudaError_t error = legacy_call()) return error;
     }
@@ -151,6 +152,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
       [&](held_lock &held) {
         CUstream_st *stream = stream_of(handle);
         if (cudaError_t error = forbidden(stream)) return error;
+        if (cudaError_t error = unsafe_call()) return error;
         bool done = true;
         for (const node_ref &node : before_next(stream)) done = done && (!node || node->done);
         held.unlock();
@@ -231,6 +233,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
       [&](held_lock &held) {
         CUevent_st *event = event_of(handle);
         if (cudaError_t error = forbidden(event)) return error;
+        if (cudaError_t error = unsafe_call()) return error;
         node_ref node = event->at;
         held.unlock();
         std::this_thread::yield();
@@ -244,6 +247,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   return call([&](held_lock &held) {
     CUevent_st *event = event_of(handle);
     if (cudaError_t error = forbidden(event)) return error;
+    if (cudaError_t error = unsafe_call()) return error;
     wait_for(held, event->at);
     return cudaSuccess;
   });

@@ -4,7 +4,9 @@
  * duplicate    all ranks but the last on one GPU: they are refused, or hear like the last one that another was
  * error        an asynchronous error at the third operation of rank 1: all ranks hear of it and can abort
  * count        rank 0 gives another count than the others, which ends the process with a line
- * host         a buffer in host memory, likewise */
+ * host         a buffer in host memory, likewise
+ * graph        an operation is recorded, and the communicator ended before the graph, likewise
+ * unsettled    a copy is put behind an operation that has not been waited for: it comes before it */
 #include <mpi.h>
 #include <nccl.h>
 #include <stdbool.h>
@@ -230,6 +232,33 @@ static void run_host(void) {
   cudaStreamSynchronize(stream);
 }
 
+static void run_graph(void) {
+  float *at = on_device(400);
+  cudaStream_t recording;
+  cudaGraph_t graph;
+  REQUIRE(join() == ncclSuccess && cudaStreamCreateWithFlags(&recording, cudaStreamNonBlocking) == cudaSuccess);
+  REQUIRE(cudaStreamBeginCapture(recording, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+  issued(ncclAllReduce(at, at, 100, ncclFloat, ncclSum, comm, recording));
+  REQUIRE(cudaStreamEndCapture(recording, &graph) == cudaSuccess);
+  ncclCommFinalize(comm);
+}
+
+static void run_unsettled(void) {
+  float mine = 1, sum = 0, *at = on_device(4), *copy = on_device(4);
+  REQUIRE(join() == ncclSuccess);
+  upload(at, &mine, sizeof mine);
+  REQUIRE(ncclAllReduce(at, at, 1, ncclFloat, ncclSum, comm, stream) == ncclInProgress);
+  REQUIRE(cudaMemcpyAsync(copy, at, 4, cudaMemcpyDeviceToDevice, stream) == cudaSuccess);
+  REQUIRE(settled() == ncclSuccess);
+  download(&sum, copy, sizeof sum);
+  REQUIRE(sum == mine);
+  download(&sum, at, sizeof sum);
+  REQUIRE(sum == (float)size);
+  REQUIRE(ncclCommFinalize(comm) == ncclInProgress && settled() == ncclSuccess && ncclCommDestroy(comm) == ncclSuccess);
+  cudaFree(copy);
+  cudaFree(at);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *name;
@@ -238,7 +267,9 @@ int main(int argc, char **argv) {
                {"duplicate", run_duplicate},
                {"error", run_error},
                {"count", run_count},
-               {"host", run_host}};
+               {"host", run_host},
+               {"graph", run_graph},
+               {"unsettled", run_unsettled}};
   const char *name = argc > 1 ? argv[1] : "collectives";
   int level, found = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &level);

@@ -377,6 +377,14 @@ bool spoiled(cudaStream_t stream, cudaError_t error, cudaError_t expected) {
   CHECK(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated && !graph);
   return true;
 }
+bool record_pageable() {
+  fixture f;
+  float here = 0;
+  CHECK(set_up(&f));
+  OK(cudaStreamBeginCapture(f.first, cudaStreamCaptureModeGlobal));
+  OK(cudaMemcpyAsync(f.x, &here, sizeof here, cudaMemcpyHostToDevice, f.first));
+  return true;
+}
 bool capture_errors() {
   fixture f;
   cudaGraph_t graph;
@@ -398,6 +406,12 @@ bool capture_errors() {
   CHECK(spoiled(f.first, cudaStreamQuery(f.first), cudaErrorStreamCaptureUnsupported));
   OK(begin(cudaStreamCaptureModeThreadLocal));
   CHECK(spoiled(f.first, cudaMalloc(&p, 4), cudaErrorStreamCaptureUnsupported));
+  OK(begin(cudaStreamCaptureModeThreadLocal)); /* what is asked need not be recorded itself */
+  CHECK(spoiled(f.first, cudaEventQuery(before), cudaErrorStreamCaptureUnsupported));
+  OK(begin(cudaStreamCaptureModeThreadLocal));
+  CHECK(spoiled(f.first, cudaEventSynchronize(before), cudaErrorStreamCaptureUnsupported));
+  OK(begin(cudaStreamCaptureModeThreadLocal));
+  CHECK(spoiled(f.first, cudaStreamSynchronize(f.second), cudaErrorStreamCaptureUnsupported));
   OK(begin(cudaStreamCaptureModeGlobal));
   CHECK(spoiled(f.first, cudaStreamWaitEvent(f.first, before, 0), cudaErrorStreamCaptureIsolation));
   OK(begin(cudaStreamCaptureModeGlobal));
@@ -644,6 +658,7 @@ const test tests[] = {
     {"host memory as argument", "", 1, host_argument, ENDS, "argument 1 points to host memory"},
     {"host memory in a struct", "", 1, host_field, ENDS, "argument 1 holds, at byte 8, a pointer to the host's stack"},
     {"host memory as target", "", 1, host_copy, ENDS, "the target is not inside one allocation"},
+    {"pageable memory recorded", "", 1, record_pageable, ENDS, "recorded that reads or writes pageable memory"},
     {"an error that stays", "fail_kernel=2", 3, sticky, RIGHT, nullptr},
     {"silent host", "", 3, silent_host, RIGHT, nullptr},
     {"asking host", "", 10, asking_host, RIGHT, nullptr},
