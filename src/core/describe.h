@@ -9,7 +9,8 @@
  * two; only convolutions and linear layers are counted), and the bytes of activations that one sample leaves for backward. A
  * layer that was fused into another leaves none. */
 void dt_describe_layers(const dt_graph *graph, const dt_program *program, const dt_device *device, FILE *out);
-/* The memory of one rank to the byte, data set and libraries left out. */
+/* The memory of one rank to the byte, the data set left out; for libraries, which do not tell, an allowance beside the total.
+ */
 void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *tree, const dt_program *train,
                         const dt_program *eval, FILE *out);
 /* The learning rate over the whole training, drawn in text. Data are not read, so where the config counts in epochs the curve

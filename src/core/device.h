@@ -64,6 +64,15 @@ typedef struct dt_step {
   double grad_norm;            /* written by GRAD_NORM and read by UPDATE and the record */
 } dt_step;
 
+/* What the memory of a bound program depends on besides the program. */
+typedef struct dt_bound_plan {
+  int passes;       /* whose inputs are on their way together */
+  dt_dtype samples; /* DT_U8 or DT_F32 */
+  int moves;        /* of a sample, where the device holds the data set */
+  bool may_hold;    /* whether it may: that is decided once everything else has its memory */
+  bool owns;        /* the parameters are its own, not another program's */
+} dt_bound_plan;
+
 /* What a step came to. */
 typedef struct dt_outcome {
   double tail[DT_TAIL_COUNT]; /* sums over all ranks */
@@ -126,7 +135,7 @@ typedef struct dt_device_ops {
   dt_status (*work_bytes)(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out);
   dt_status (*alloc)(dt_device *device, size_t bytes, void **out); /* zeroed, 64-byte aligned or better */
   void (*free)(dt_device *device, void *memory);
-  /* Host <-> flat blocks. */
+  /* Host <-> flat blocks. A block without elements is NULL. */
   dt_status (*upload)(dt_device *device, void *to, const void *from, size_t bytes);
   dt_status (*download)(dt_device *device, void *to, const void *from, size_t bytes);
   /* A VALUE buffer of a pass as host doubles [shards][shard_slots][shape...], and back: for predict and tests. */
@@ -169,8 +178,14 @@ typedef struct dt_device_ops {
   dt_status (*reducer_create)(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);
   /* Free and total bytes of device memory; of the model when there is no device. */
   dt_status (*memory)(dt_device *device, size_t *free_bytes, size_t *total_bytes);
-  /* Bytes the device keeps for a program besides its blocks: staged inputs, copies in half precision. */
-  size_t (*bound_bytes)(const dt_device *device, const dt_program *program, int passes);
+  /* Bytes the device keeps for a program besides its blocks: staged inputs, copies in half precision. To the byte, but for the
+   * inputs of a data set that may be held: there they are the most that they can be. */
+  size_t (*bound_bytes)(const dt_device *device, const dt_program *program, const dt_bound_plan *plan);
+  /* Bytes reducer_create takes besides the gradient block; to the byte, and the same on every rank. */
+  size_t (*reducer_bytes)(const dt_device *device, const dt_reducer_options *options);
+  /* An allowance for what the libraries that the device works with will still take of the free bytes that `memory` gives, as
+   * they do not tell: bytes. options is NULL where nothing is reduced. */
+  size_t (*library_bytes)(const dt_device *device, const dt_reducer_options *options);
   /* Prints what computes each instruction that a library computes: engine, workspace. The same text on ranks whose arithmetic
    * is the same. */
   void (*print_plans)(const dt_device *device, const dt_program *program, FILE *out);

@@ -24,10 +24,10 @@ static void *gradient_at(const dt_executor *executor, int node, int64_t element)
 
 /* --- set-up --- */
 
+/* A block without elements is NULL: nothing is planned for it. */
 static dt_status alloc_block(dt_executor *executor, int64_t elements, void **out) {
   dt_device *device = executor->run.device;
-  size_t bytes = (size_t)elements * element_bytes(executor);
-  return device->ops->alloc(device, bytes > 0 ? bytes : 1, out);
+  return elements > 0 ? device->ops->alloc(device, (size_t)elements * element_bytes(executor), out) : DT_OK;
 }
 
 static dt_status alloc_replica_blocks(dt_executor *executor) {

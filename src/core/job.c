@@ -209,18 +209,20 @@ dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, 
                           (int)spec->data.prefetch * passes, (int)spec->data.threads, out);
 }
 
-/* Data sets go into the device's memory, where there is room beside what is yet to be allocated. */
+/* Data sets go into the device's memory, where there is room beside what is yet to be allocated: the inputs, which take their
+ * form from the first batch, and what libraries take when they are first called. */
 static dt_status hold_data(dt_job *job) {
   const dt_device_ops *ops = job->device->ops;
   dt_dataset *sets[] = {job->train, job->eval};
   if (ops->hold == NULL || !job->spec->data.resident) return DT_OK;
+  const dt_memory need = dt_memory_of(job->device, job->spec, job->tree, job->program[0], job->program[1]);
   for (int i = 0; i < 2; i++) {
     if (sets[i] == NULL) continue;
     dt_samples samples = {.pixels = sets[i]->pixels,
                           .values = sets[i]->values,
                           .count = sets[i]->count,
                           .elements = dt_shape_count(&sets[i]->shape)};
-    DT_TRY(ops->hold(job->device, &samples, 0, &sets[i]->held));
+    DT_TRY(ops->hold(job->device, &samples, need.device + need.libraries, &sets[i]->held));
   }
   return DT_OK;
 }
@@ -232,13 +234,7 @@ static dt_status set_up_device(dt_job *job) {
 }
 
 static dt_status make_reducer(dt_job *job) {
-  dt_reducer_options options = {.tree = job->tree,
-                                .mode = job->spec->comm.reduce,
-                                .transport = job->spec->comm.transport,
-                                .dtype = job->device->ops->dtype,
-                                .bucket = job->program[0]->bucket,
-                                .bucket_count = job->program[0]->bucket_count,
-                                .node_elements = job->program[0]->grad_elements};
+  dt_reducer_options options = dt_memory_reducer(job->device, job->spec, job->tree, job->program[0]);
   if (job->device->ops->reducer_create != NULL) {
     return job->device->ops->reducer_create(job->device, job->comm, &options, &job->reducer);
   }

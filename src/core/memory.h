@@ -2,6 +2,7 @@
 #ifndef DT_CORE_MEMORY_H
 #define DT_CORE_MEMORY_H
 
+#include "comm/comm.h"
 #include "core/device.h"
 #include "core/spec.h"
 
@@ -10,16 +11,24 @@ typedef struct dt_memory {
   size_t gradients;             /* of all nodes of the tree */
   size_t activations;           /* arena of the training program */
   size_t evaluation;            /* arena of the evaluation program; 0 where it works in the training's */
-  size_t device;                /* what the device keeps besides: staged inputs, copies in half precision */
-  size_t total;
+  size_t device;  /* what the device keeps besides: inputs on their way (the most they can be, where the data set may be held),
+                     copies in half precision */
+  size_t reducer; /* gradients of other ranks that are being summed */
+  size_t total;   /* all of these */
+  size_t libraries; /* beyond the total: an allowance for what the device's libraries take */
 } dt_memory;
 
-/* train or eval may be NULL. */
+/* train or eval may be NULL. The tree is the rank's own; ranks with fewer shards may need less for inputs, and none needs more
+ * than rank 0. */
 dt_memory dt_memory_of(const dt_device *device, const dt_spec *spec, const dt_tree *tree, const dt_program *train,
                        const dt_program *eval);
 
-/* Whether the programs fit into what is free on the device; devices that do not tell hold anything. DT_MEMORY with both numbers
- * and the largest train.global_batch that fits. */
+/* What the reducer of a training is asked for: for the plan as for the run. Borrows tree and train. */
+dt_reducer_options dt_memory_reducer(const dt_device *device, const dt_spec *spec, const dt_tree *tree,
+                                     const dt_program *train);
+
+/* Whether the programs fit into what is free on the device, with the allowance for libraries; devices that do not tell hold
+ * anything. DT_MEMORY with the numbers and the largest train.global_batch that fits. */
 dt_status dt_memory_check(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
                           const dt_program *train, const dt_program *eval);
 

@@ -54,7 +54,7 @@ static void reference_free(dt_device *device, void *memory) {
 }
 
 static dt_status reference_copy(dt_device *device, void *to, const void *from, size_t bytes) {
-  memcpy(to, from, bytes);
+  if (bytes > 0) memcpy(to, from, bytes);
   return DT_OK;
 }
 

@@ -170,7 +170,7 @@ static const dt_option options[] = {
     {.name = NULL},
 };
 
-static const dt_format impl = {.load = cifar10_load};
+static const dt_format impl = {.dtype = DT_U8, .load = cifar10_load};
 
 const dt_kind dt_format_cifar10 = {
     .name = "cifar10",

@@ -26,6 +26,7 @@ typedef struct dt_dataset {
 /* A format: attr is the kind's struct. dir is data.dir with variables expanded, "" when absent; source and samples are filled
  * in, the hash is not. DT_DATA, DT_MEMORY, DT_IO. Returns new. */
 typedef struct dt_format {
+  dt_dtype dtype; /* of the samples: known before they are read */
   dt_status (*load)(const void *attr, const char *dir, dt_dataset **out);
 } dt_format;
 extern const dt_kind *const dt_format_kinds[]; /* idx, cifar10, synthetic */

@@ -29,6 +29,7 @@ dt_status dt_dataset_load(const dt_choice *format, const char *dir, dt_dataset *
   DT_TRY(dt_path_expand(dir, &expanded));
   const dt_format *functions = format->kind->impl;
   DT_TRY_GOTO(failed, functions->load(format->attr, expanded, &dataset));
+  DT_ASSERT(dataset->dtype == functions->dtype);
   DT_TRY_GOTO(failed, hash_dataset(dataset));
   free(expanded);
   *out = dataset;

@@ -227,7 +227,7 @@ static const dt_option options[] = {
     {.name = NULL},
 };
 
-static const dt_format impl = {.load = idx_load};
+static const dt_format impl = {.dtype = DT_U8, .load = idx_load};
 
 const dt_kind dt_format_idx = {
     .name = "idx",

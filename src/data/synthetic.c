@@ -103,7 +103,7 @@ static const dt_option options[] = {
     {.name = NULL},
 };
 
-static const dt_format impl = {.load = synthetic_load};
+static const dt_format impl = {.dtype = DT_U8, .load = synthetic_load};
 
 const dt_kind dt_format_synthetic = {
     .name = "synthetic",

@@ -128,11 +128,14 @@ dt_status dt_gpu_refresh(dt_run *run) {
   return dt_gpu_narrow(gpu->type, run->blocks.param, run->program->param_elements, bound->low, gpu->stream[DT_STREAM_COMPUTE]);
 }
 
-size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, int passes) {
-  dt_gpu_type type = ((const dt_gpu *)device)->type;
-  size_t low = type == DT_GPU_F32 ? 0 : (size_t)program->param_elements * dt_gpu_type_bytes(type);
-  /* EVAL beside TRAIN has the parameters' copy in common with it; a program alone is rare enough to be priced the same. */
-  return dt_gpu_inputs_bytes(program, passes) + (program->mode == DT_PROGRAM_TRAIN ? low : 0);
+/* What is trained is hashed now and then. */
+size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, const dt_bound_plan *plan) {
+  const dt_gpu_type type = ((const dt_gpu *)device)->type;
+  const size_t channels = (size_t)program->graph->node[0].shape.dim[0];
+  size_t bytes = dt_gpu_inputs_bytes(program, plan) + 2 * channels * sizeof(float) + sizeof(dt_score);
+  if (program->mode == DT_PROGRAM_TRAIN) bytes += DT_GPU_HASH_BYTES;
+  if (plan->owns && type != DT_GPU_F32) bytes += (size_t)program->param_elements * dt_gpu_type_bytes(type);
+  return bytes;
 }
 
 /* --- a step --- */

@@ -49,8 +49,8 @@ dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run);
 static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int pass) {
   return DT_GPU_ALIGN + (size_t)pass * inputs->layout.pass_bytes;
 }
-/* The bytes of device memory that the inputs of a program take at most. */
-size_t dt_gpu_inputs_bytes(const dt_program *program, int passes);
+/* The bytes of device memory that the inputs of a program take; where the data set may be held, the most that they can. */
+size_t dt_gpu_inputs_bytes(const dt_program *program, const dt_bound_plan *plan);
 
 /* What the host reads of a step, one step late. */
 typedef struct dt_gpu_result {
@@ -94,6 +94,6 @@ dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event);
 dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event);
 dt_status dt_gpu_outcome(dt_run *run, dt_outcome *out);
 dt_status dt_gpu_take_score(dt_run *run, dt_score *out);
-size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, int passes);
+size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, const dt_bound_plan *plan);
 
 #endif

@@ -133,6 +133,7 @@ static void gpu_free(dt_device *device, void *memory) {
 }
 
 static dt_status copy(dt_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind) {
+  if (bytes == 0) return DT_OK;
   DT_CUDA(cudaMemcpyAsync(to, from, bytes, kind, compute_of(device)));
   DT_CUDA(cudaStreamSynchronize(compute_of(device)));
   return DT_OK;
@@ -159,6 +160,7 @@ static dt_status gpu_sync(dt_device *device) {
 static dt_status gpu_hash(dt_device *device, const void *memory, size_t bytes, uint64_t *out) {
   unsigned long long sum = 0;
   void *total = NULL;
+  _Static_assert(sizeof sum == DT_GPU_HASH_BYTES, "the plan knows of it");
   DT_TRY(gpu_alloc(device, sizeof sum, &total));
   dt_status status = dt_gpu_hash_words(memory, (int64_t)(bytes / 4), (unsigned long long *)total, compute_of(device));
   if (status == DT_OK) status = gpu_download(device, &sum, total, sizeof sum);
@@ -247,6 +249,8 @@ static const dt_device_ops gpu_ops = {
     .reducer_create = dt_gpu_reducer_create,
     .memory = gpu_memory,
     .bound_bytes = dt_gpu_bound_bytes,
+    .reducer_bytes = dt_gpu_reducer_bytes,
+    .library_bytes = dt_gpu_library_bytes,
     .print_plans = dt_gpu_print_plans,
 };
 

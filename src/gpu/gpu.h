@@ -126,7 +126,8 @@ dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, i
 enum { DT_GPU_FOLD_MAX = 64 };
 dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *source, int source_count, int64_t count,
                       float *out, cudaStream_t stream);
-/* Adds the hash of `count` words to sum[0], in device memory. */
+/* Adds the hash of `count` words to sum[0], in device memory, which is alive while a hash is taken. */
+enum { DT_GPU_HASH_BYTES = sizeof(unsigned long long) };
 dt_status dt_gpu_hash_words(const void *memory, int64_t count, unsigned long long *sum, cudaStream_t stream);
 /* to = from in the value type (BF16 or F16). */
 dt_status dt_gpu_narrow(dt_gpu_type type, const float *from, int64_t count, void *to, cudaStream_t stream);
@@ -165,6 +166,12 @@ dt_status dt_gpu_model_get(const char *name, const dt_gpu_model **out);
 
 /* reducer.c: gradients in device memory, reduced by NCCL, or staged through host memory and the communicator's own reducer. */
 dt_status dt_gpu_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);
+size_t dt_gpu_reducer_bytes(const dt_device *device, const dt_reducer_options *options);
+/* Whether it is NCCL that brings the ranks' gradients together. */
+bool dt_gpu_reduces_over_nccl(const dt_reducer_options *options);
+
+/* allowance.c: dt_device_ops.library_bytes. */
+size_t dt_gpu_library_bytes(const dt_device *device, const dt_reducer_options *options);
 
 #ifdef __cplusplus
 }

@@ -32,11 +32,18 @@ static dt_gpu_layout make_layout(const dt_program *program, const dt_gpu_form *f
   return layout;
 }
 
-/* Which form a run's samples will have shows in its first batch: floats that travel are the most. */
-size_t dt_gpu_inputs_bytes(const dt_program *program, int passes) {
-  static const dt_gpu_form largest = {.values = true};
-  dt_gpu_layout layout = make_layout(program, &largest);
-  return 2 * (dt_gpu_round_up(sizeof(dt_step)) + (size_t)passes * layout.pass_bytes);
+/* Both copies of a step's input in device memory. */
+static size_t bytes_of(const dt_gpu_layout *layout, int passes) {
+  return 2 * (DT_GPU_ALIGN + (size_t)passes * layout->pass_bytes);
+}
+
+/* Samples that travel are the most as a rule; small ones with many moves are less than their numbers and moves. */
+size_t dt_gpu_inputs_bytes(const dt_program *program, const dt_bound_plan *plan) {
+  static const dt_gpu_held any_set;
+  const dt_gpu_form travelling = {.values = plan->samples == DT_F32}, held = {.held = &any_set, .moves = plan->moves};
+  const dt_gpu_layout samples = make_layout(program, &travelling), numbers = make_layout(program, &held);
+  const size_t bytes = bytes_of(&samples, plan->passes), other = bytes_of(&numbers, plan->passes);
+  return plan->may_hold && other > bytes ? other : bytes;
 }
 
 dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out) {

@@ -21,7 +21,7 @@ typedef struct nccl_reducer {
   dt_gpu_reducer gpu;
   dt_nccl *nccl;
   dt_gpu_rounds rounds; /* ordered: over all roots; fast: over this rank's */
-  float *received;      /* ordered: slices of other ranks' roots, in shard order; device memory */
+  float *received;      /* ordered: slices of other ranks' roots, in shard order; device memory. NULL where there are none */
   float **source;       /* scratch: [root_count_all] */
 } nccl_reducer;
 
@@ -175,18 +175,31 @@ static void nccl_destroy(dt_reducer **reducer) {
 static const dt_reducer_ops ordered_ops = {.begin = begin_ordered, .end = nccl_end, .destroy = nccl_destroy, .poll = nccl_poll};
 static const dt_reducer_ops fast_ops = {.begin = begin_fast, .end = nccl_end, .destroy = nccl_destroy, .poll = nccl_poll};
 
-static dt_status alloc_received(nccl_reducer *r) {
-  const dt_reducer_options *o = &r->gpu.options;
+/* Roots of the rank that has the fewest: it receives the most. */
+static int fewest_roots(const dt_tree *tree) {
+  int fewest = tree->size > tree->shards ? 0 : tree->root_count_all;
+  for (int i = 0, first = 0; i < tree->root_count_all; i++) {
+    if (i + 1 < tree->root_count_all && tree->roots[i + 1].rank == tree->roots[first].rank) continue;
+    if (i + 1 - first < fewest) fewest = i + 1 - first;
+    first = i + 1;
+  }
+  return fewest;
+}
+
+/* For the rank that receives the most: what one rank says of its memory holds for all. */
+size_t dt_nccl_reducer_bytes(const dt_reducer_options *o) {
   int64_t longest = 0;
+  if (o->mode == DT_REDUCE_FAST) return 0;
   for (int b = 0; b < o->bucket_count; b++) {
     int64_t length = slice_length(&o->bucket[b], o->tree->size);
     if (length > longest) longest = length;
   }
-  size_t bytes = (size_t)(o->tree->root_count_all - o->tree->root_count) * (size_t)longest * sizeof(float);
-  void *memory = NULL;
-  DT_TRY(r->gpu.device->ops->alloc(r->gpu.device, bytes > 0 ? bytes : 1, &memory));
-  r->received = memory;
-  return DT_OK;
+  return (size_t)(o->tree->root_count_all - fewest_roots(o->tree)) * (size_t)longest * sizeof(float);
+}
+
+static dt_status alloc_received(nccl_reducer *r) {
+  const size_t bytes = dt_nccl_reducer_bytes(&r->gpu.options);
+  return bytes > 0 ? r->gpu.device->ops->alloc(r->gpu.device, bytes, (void **)&r->received) : DT_OK;
 }
 
 /* fast: from the youngest root to the oldest, as the host's reducer adds them. */

@@ -75,10 +75,19 @@ fail:
   return status;
 }
 
+/* --- the choice --- */
+
 /* shared and messages are ways through host memory, which gradients of a GPU reach by staging. */
+bool dt_gpu_reduces_over_nccl(const dt_reducer_options *options) {
+  return options->tree->size > 1 && (options->transport == DT_TRANSPORT_AUTO || options->transport == DT_TRANSPORT_NCCL);
+}
+
 dt_status dt_gpu_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {
   *out = NULL;
-  if (comm->size == 1) return alone_create(device, comm, options, out);
-  bool over_nccl = options->transport == DT_TRANSPORT_AUTO || options->transport == DT_TRANSPORT_NCCL;
-  return (over_nccl ? dt_nccl_reducer_create : dt_staged_reducer_create)(device, comm, options, out);
+  if (dt_gpu_reduces_over_nccl(options)) return dt_nccl_reducer_create(device, comm, options, out);
+  return (options->tree->size == 1 ? alone_create : dt_staged_reducer_create)(device, comm, options, out);
+}
+
+size_t dt_gpu_reducer_bytes(const dt_device *device, const dt_reducer_options *options) {
+  return dt_gpu_reduces_over_nccl(options) ? dt_nccl_reducer_bytes(options) : 0;
 }

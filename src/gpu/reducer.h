@@ -51,6 +51,8 @@ static inline cudaStream_t dt_gpu_comm_stream(const dt_gpu_reducer *reducer) {
 
 /* The kinds. Collective; an error is everyone's. Return new. */
 dt_status dt_nccl_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);
+/* Bytes of device memory it takes besides the gradient block, the same on every rank. */
+size_t dt_nccl_reducer_bytes(const dt_reducer_options *options);
 dt_status dt_staged_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);
 
 #endif

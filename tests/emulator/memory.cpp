@@ -1,6 +1,7 @@
 /* Device memory and pinned host memory: both are heap memory of the process that is known by address. New and freed memory
  * holds garbage, NaN in every float type or large numbers; behind every allocation stands a fence that is looked at when it is
  * freed. AddressSanitizer has better fences, so there none are needed. */
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -17,7 +18,7 @@ struct block {
 };
 struct memory {
   std::map<uintptr_t, block> device, pinned; /* by disguised address */
-  size_t limit = (size_t)emulator_number("memory", 8L << 30), used[64] = {};
+  size_t limit = (size_t)emulator_number("memory", 8L << 30), used[64] = {}, peak[64] = {};
   long allocations = 0, fail_alloc = emulator_number("fail_alloc", 0);
   dice garbage{2};
 };
@@ -29,8 +30,25 @@ constexpr size_t fence_bytes = 256;
 #endif
 constexpr unsigned char fence = 0xA5;
 
+memory &m();
+
+void write_peaks() {
+  for (int device = 0; device < 64; device++) {
+    if (m().peak[device] == 0) continue;
+    char name[4096];
+    snprintf(name, sizeof name, "%s.%d", emulator_text("peaks"), device);
+    FILE *file = fopen(name, "w");
+    if (!file || fprintf(file, "%zu\n", m().peak[device]) < 0 || fclose(file)) emulator_fail("peaks: cannot write %s", name);
+  }
+}
+
+memory *make_memory() {
+  if (emulator_text("peaks")) atexit(write_peaks);
+  return new memory;
+}
+
 memory &m() {
-  static memory &only = *new memory;
+  static memory &only = *make_memory();
   return only;
 }
 
@@ -99,6 +117,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
     *memory = allocate(&m().device, bytes);
     if (!*memory) return cudaErrorMemoryAllocation;
     *used += bytes;
+    if (*used > m().peak[current_device()]) m().peak[current_device()] = *used;
     return cudaSuccess;
   });
 }

@@ -6,6 +6,7 @@
  * driver=WHAT     none: no driver; old: one of CUDA 11.4; nodevice: a driver without a GPU
  * order=inline    every call waits for its work, for debugging
  * fail_alloc=K    the K-th cudaMalloc fails
+ * peaks=FILE      when the process ends, writes the most bytes that it had of device D at a time to FILE.D
  * fail_kernel=K   the K-th kernel that runs touches memory that it may not
  * hang_after=K    nothing runs any more after K pieces of work
  * drop_waits=1    cudaStreamWaitEvent does nothing; drop_wait=K: the K-th does nothing

@@ -16,14 +16,74 @@ refused() {
   [[ ! -e $work/runs/net/ckpt/step-000000000064 ]] || fail "$1: a step was made"
 }
 emulate
-ranks self describe "$work/net.yaml" --device gpu || fail "describe: exit $?: $(cat "$work/err")"
-total=$(awk '/^memory/ { memory = 1 } memory && $1 == "total" { gsub(",", "", $2); print $2 }' "$work/out")
-[[ $total -gt 40000 ]] || fail "describe: found no total: $(cat "$work/out")"
+# What describe says of a training on $1 ranks: $total, $libraries and $reducer bytes.
+describe() {
+  ranks self describe "$work/net.yaml" --device gpu --ranks "$@" || fail "describe --ranks $*: exit $?: $(cat "$work/err")"
+  bytes_of() { awk -v row="$1" '/^memory/ { memory = 1 } memory && $1 == row { gsub(",", ""); print $(NF - 2); exit }' "$work/out"; }
+  total=$(bytes_of total) libraries=$(bytes_of libraries) reducer=$(bytes_of reducer)
+  [[ $total -gt 40000 && $libraries -gt 0 ]] || fail "describe: found no total and no libraries: $(cat "$work/out")"
+}
+describe 1
 grep -q "does not fit" "$work/out" && fail "describe: says that what fits does not"
-emulate memory=$((total - 1))
+[[ -z $reducer ]] || fail "describe: one rank has $reducer bytes of other ranks"
+room=$((total + libraries))
+emulate memory=$((room - 1))
 ranks self describe "$work/net.yaml" --device gpu || fail "describe, too little memory: exit $?: $(cat "$work/err")"
 grep -qE "^does not fit: .* expected [0-9]+ at most" "$work/out" || fail "describe: does not say that it does not fit"
-refused memory=$((total - 1)) "train.global_batch: found 64, which needs $total bytes .* expected [0-9]+ at most"
+refused memory=$((room - 1)) "train.global_batch: found 64, which needs $total bytes .* libraries about $libraries; .* expected [0-9]+ at most"
 refused memory=40000 "the network needs [0-9]+ bytes .* whatever the batch"
 for k in 1 2 3 5 8 10; do refused "fail_alloc=$k" "could not allocate [0-9]+ bytes of GPU memory; [0-9]+ of [0-9]+ are free"; done
+
+# The most bytes that rank $1 of the last run had.
+peak() { cat "$work/peaks.$1"; }
+
+# Where the memory just suffices, the data set stays out of what is still to be taken.
+describe 1
+emulate memory=$room,peaks="$work/peaks"
+ranks self train "$work/net.yaml" --device gpu --set train.length="2 steps" || fail "all that is needed is there: exit $?: $(cat "$work/err")"
+(($(peak 0) <= total)) || fail "a data set was put where $total bytes were needed: took $(peak 0)"
+
+# What is planned is what is taken, to the byte: the most that cudaMalloc had handed out. Rank 0 stands for all; a rank with fewer
+# shards than rank 0 takes less.
+taken() { # NP ARGUMENTS...
+  local np=$1 device found
+  shift
+  emulate
+  describe "${np/self/1}" "$@"
+  rm -rf "$work/runs" "$work"/peaks.*
+  emulate peaks="$work/peaks"
+  ranks "$np" train "$work/net.yaml" --device gpu --set data.resident=false "$@" || fail "np $np $*: exit $?: $(tail -n 3 "$work/err")"
+  for ((device = 0; device < ${np/self/1}; device++)); do
+    found=$(peak "$device")
+    [[ $found == "$total" ]] || ((device > 0 && 8 % np != 0 && found < total)) ||
+      fail "np $np $*: rank $device took $found bytes, planned: $total"
+  done
+  printf 'np %s %s: %s bytes, of them %s for the reducer\n' "$np" "$*" "$total" "${reducer:-0}"
+}
+for precision in fp32 bf16; do
+  set -- --set precision=$precision
+  taken self "$@"
+  taken 4 "$@"
+  [[ $reducer -gt 0 ]] || fail "no memory is planned for the gradients of other ranks"
+  taken 4 "$@" --set comm.reduce=fast
+  taken 4 "$@" --set comm.transport=staged
+  [[ -z $reducer ]] || fail "staged: $reducer bytes for the reducer"
+done
+# Ranks with unlike numbers of roots, another cut into buckets, ranks without shards, a network without running statistics.
+taken 3 --set comm.bucket_bytes=65536 --set train.global_batch=40
+taken 5 --set train.shards=3
+write_gpu_config "
+    - flatten
+    - linear: 10" net
+taken 2
+
+# An evaluation alone has parameters of its own, and copies of them.
+emulate peaks="$work/peaks"
+ranks self train "$work/net.yaml" --device gpu --set precision=bf16 || fail "train: exit $?: $(cat "$work/err")"
+emulate memory=1000
+ranks self eval "$work/net.yaml" --device gpu --set precision=bf16 --set data.resident=false
+planned=$(sed -nE 's/.*the network needs ([0-9]+) bytes.*/\1/p' "$work/err")
+emulate peaks="$work/peaks"
+ranks self eval "$work/net.yaml" --device gpu --set precision=bf16 --set data.resident=false || fail "eval: exit $?: $(cat "$work/err")"
+[[ $(peak 0) == "$planned" ]] || fail "an evaluation took $(peak 0) bytes, planned: ${planned:-none}"
 finish
