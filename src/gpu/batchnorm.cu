@@ -4,8 +4,10 @@
  * Forward: moments of pieces of the rows, their fold, the output. Backward: sums of pieces, their fold, the input's gradient.
  * Where the rows are one piece, a single kernel does all three.
  *
- * Moments are taken of x - (row 0 of x), a few rows at once exactly, and joined by the formulas of Chan, Golub and LeVeque
- * ("Updating formulae and a pairwise algorithm for computing sample variances", 1979): a mean far from zero costs no digits. */
+ * A lane sums x - p and its square, p being its own first row: being one of the lane's n rows, p is at most sqrt(n) standard
+ * deviations away from their mean, so that the sum of squares is at most n + 1 times what is left when the mean is taken out.
+ * Lanes and pieces are joined by the formulas of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for
+ * computing sample variances", 1979), their means counted from row 0 of x: a mean far from zero costs no digits. */
 #include "gpu/columns.cuh"
 
 namespace {
@@ -22,7 +24,7 @@ struct moments {
   }
 };
 
-/* Sums of g and of g * xh. */
+/* Sums of g and of g * (x - mean). */
 struct sums {
   float g, gx;
   __device__ void add(const sums &other) {
@@ -41,9 +43,24 @@ struct norm {
   __device__ int64_t counted() const {
     return filled[0] * plane;
   }
+  /* Of a lane's rows, which come first. */
+  __device__ int counted_of(const dt_lane &lane) const {
+    return dt_lane_before(lane, counted());
+  }
 };
 
-enum { MOMENT_ROWS = 4, ROWS = 2 }; /* whose loads a thread has on their way */
+/* Rows whose loads a thread has on their way: forward reads one or two values of each, backward two or three. Both divide
+ * DT_COLUMNS_ROUND. */
+enum { FORWARD_ROWS = 4, BACKWARD_ROWS = 2 };
+
+/* Blocks that a multiprocessor should hold, three of which have enough on their way: this keeps a thread to 80 registers, for
+ * which bn_spread would have to spill on sm_100. */
+enum { RESIDENT = 3 };
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+enum { SPREAD_RESIDENT = 2 };
+#else
+enum { SPREAD_RESIDENT = RESIDENT };
+#endif
 
 /* --- forward --- */
 
@@ -62,34 +79,33 @@ struct moments_end {
   }
 };
 
-/* The moments of a lane's counted rows. */
+/* The moments of a lane's counted rows, means counted from row 0. */
 template <class T, int V>
 __device__ void sum_moments(const norm &n, const T *x, const dt_lane &lane, moments (&sum)[V]) {
-  int64_t counted = n.counted(), end = lane.end < counted ? lane.end : counted;
-  float shift[V], value[MOMENT_ROWS][V];
-  dt_read<V>(x + lane.column, shift);
-  for (int v = 0; v < V; v++) sum[v] = moments();
-  for (int64_t row = lane.first; row < end; row += MOMENT_ROWS * lane.step) {
-    int here = 0;
-    for (int i = 0; i < MOMENT_ROWS; i++) {
-      if (row + i * lane.step >= end) continue;
-      dt_read<V>(x + (row + i * lane.step) * n.channels + lane.column, value[i]);
-      here = i + 1;
+  const int counted = n.counted_of(lane);
+  float pivot[V] = {}, total[V] = {}, squares[V] = {}, value[V], origin[V] = {};
+  int64_t at = lane.at;
+  for (int row = 0; row < lane.rows; row += FORWARD_ROWS, at += FORWARD_ROWS * lane.stride) {
+    dt_fetched<T, V> read[FORWARD_ROWS];
+    DT_UNROLL for (int i = 0; i < FORWARD_ROWS; i++) {
+      if (row + i < lane.rows) read[i] = dt_fetch<V>(x + at + i * lane.stride);
     }
-    float inverse = 1 / (float)here, share = (float)here / (sum[0].count + (float)here);
-    for (int v = 0; v < V; v++) {
-      float total = 0, squares = 0;
-      for (int i = 0; i < MOMENT_ROWS; i++) total += i < here ? value[i][v] - shift[v] : 0;
-      float mean = total * inverse;
-      for (int i = 0; i < MOMENT_ROWS; i++) {
-        float d = i < here ? value[i][v] - shift[v] - mean : 0;
-        squares += d * d;
+    if (row == 0) dt_unpack(read[0], pivot);
+    DT_UNROLL for (int i = 0; i < FORWARD_ROWS; i++) {
+      if (row + i >= counted) break;
+      dt_unpack(read[i], value);
+      for (int v = 0; v < V; v++) {
+        float d = value[v] - pivot[v];
+        total[v] += d;
+        squares[v] += d * d;
       }
-      float distance = mean - sum[v].mean;
-      sum[v].mean += distance * share;
-      sum[v].m2 += squares + distance * distance * sum[v].count * share;
-      sum[v].count += (float)here;
     }
+  }
+  if (counted > 0) dt_read<V>(x + lane.column, origin);
+  float count = (float)counted, inverse = counted > 0 ? 1 / count : 0;
+  for (int v = 0; v < V; v++) {
+    float mean = total[v] * inverse, m2 = squares[v] - total[v] * mean;
+    sum[v] = {count, pivot[v] - origin[v] + mean, m2 < 0 ? 0 : m2};
   }
 }
 
@@ -105,45 +121,48 @@ struct output {
 
 template <class T, int V>
 __device__ void normalize_rows(const norm &n, const output<T> &out, const dt_lane &lane) {
-  float mean[V], gain[V], offset[V], value[ROWS][V], addend[ROWS][V];
-  int64_t counted = n.counted();
-  for (int v = 0; v < V; v++) {
+  float mean[V] = {}, gain[V] = {}, offset[V] = {}, y[V], addend[V];
+  const int counted = n.counted_of(lane);
+  for (int v = 0; v < V && lane.rows > 0; v++) {
     int64_t c = lane.column + v;
     float second = out.center[n.channels + c];
     mean[v] = out.center[c];
     gain[v] = (out.running ? 1 / sqrtf(second + n.eps) : second) * n.w[c];
     offset[v] = n.b[c];
   }
-  for (int64_t row = lane.first; row < lane.end; row += ROWS * lane.step) {
-    for (int i = 0; i < ROWS; i++) {
-      int64_t at = (row + i * lane.step) * n.channels + lane.column;
-      if (row + i * lane.step >= lane.end) continue;
-      dt_read<V>(out.x + at, value[i]);
-      if (out.addend != NULL) dt_read<V>(out.addend + at, addend[i]);
+  int64_t at = lane.at;
+  for (int row = 0; row < lane.rows; row += FORWARD_ROWS, at += FORWARD_ROWS * lane.stride) {
+    dt_fetched<T, V> read[FORWARD_ROWS], added[FORWARD_ROWS];
+    DT_UNROLL for (int i = 0; i < FORWARD_ROWS; i++) {
+      if (row + i >= lane.rows) break;
+      read[i] = dt_fetch<V>(out.x + at + i * lane.stride);
+      if (out.addend != NULL) added[i] = dt_fetch<V>(out.addend + at + i * lane.stride);
     }
-    for (int i = 0; i < ROWS; i++) {
-      int64_t at = (row + i * lane.step) * n.channels + lane.column;
-      if (row + i * lane.step >= lane.end) continue;
-      for (int v = 0; v < V; v++) {
-        float y = (value[i][v] - mean[v]) * gain[v] + offset[v];
-        if (out.addend != NULL) y += addend[i][v];
-        value[i][v] = row + i * lane.step < counted ? dt_act_value(n.act, y) : 0;
+    DT_UNROLL for (int i = 0; i < FORWARD_ROWS; i++) {
+      if (row + i >= lane.rows) break;
+      dt_unpack(read[i], y);
+      for (int v = 0; v < V; v++) y[v] = (y[v] - mean[v]) * gain[v] + offset[v];
+      if (out.addend != NULL) {
+        dt_unpack(added[i], addend);
+        for (int v = 0; v < V; v++) y[v] += addend[v];
       }
-      dt_write<V>(out.y + at, value[i]);
+      dt_activate(n.act, y);
+      for (int v = 0; v < V; v++) y[v] = row + i < counted ? y[v] : 0;
+      dt_write<V>(out.y + at + i * lane.stride, y);
     }
   }
 }
 
 template <class T, int V>
-__global__ void bn_moments(norm n, int64_t piece, const T *x, moments *partial, moments_end<T> end) {
-  dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+__global__ void __launch_bounds__(DT_BLOCK, RESIDENT)
+    bn_moments(norm n, int64_t piece, const T *x, moments *partial, moments_end<T> end) {
   moments sum[V];
-  sum_moments<T, V>(n, x, lane, sum);
-  dt_columns_leave<moments, V>(sum, lane, n.channels, partial, end);
+  sum_moments<T, V>(n, x, dt_lane_of<V>(n.rows, piece, n.channels), sum);
+  dt_columns_leave<moments, V>(sum, n.channels, partial, end);
 }
 
 template <class T, int V>
-__global__ void bn_normalize(norm n, int64_t piece, output<T> out) {
+__global__ void __launch_bounds__(DT_BLOCK, RESIDENT) bn_normalize(norm n, int64_t piece, output<T> out) {
   normalize_rows<T, V>(n, out, dt_lane_of<V>(n.rows, piece, n.channels));
 }
 
@@ -153,7 +172,7 @@ __global__ void bn_forward_whole(norm n, int64_t piece, output<T> out, moments_e
   dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
   moments sum[V];
   sum_moments<T, V>(n, out.x, lane, sum);
-  dt_columns_leave<moments, V>(sum, lane, n.channels, static_cast<moments *>(NULL), end);
+  dt_columns_leave<moments, V>(sum, n.channels, static_cast<moments *>(NULL), end);
   __syncthreads();
   normalize_rows<T, V>(n, out, lane);
 }
@@ -170,47 +189,63 @@ struct gradients {
 };
 
 struct sums_end {
+  const float *inverse;
   float *dw, *db;
   __device__ void operator()(int64_t c, const sums &sum) const {
-    dw[c] = sum.gx;
+    dw[c] = sum.gx * inverse[c];
     db[c] = sum.g;
   }
 };
 
-/* g of V elements, from dy and mask as they were read. */
-template <int V>
-__device__ void masked(dt_act act, bool has_mask, const float (&mask)[V], float (&g)[V]) {
-  if (!has_mask) return;
-  for (int v = 0; v < V; v++) g[v] *= dt_act_slope(act, mask[v]);
+template <class T>
+sums_end __host__ __device__ end_of(const norm &n, const gradients<T> &in) {
+  return {in.aux + n.channels, in.dw, in.db};
 }
+
+/* What a thread reads of a row, on its way. */
+template <class T, int V>
+struct row_read {
+  dt_fetched<T, V> dy, x, mask;
+  __device__ void fetch(const gradients<T> &in, int64_t at) {
+    dy = dt_fetch<V>(in.dy + at);
+    x = dt_fetch<V>(in.x + at);
+    if (in.mask != NULL) mask = dt_fetch<V>(in.mask + at);
+  }
+  /* g */
+  __device__ void gradient(const norm &n, const gradients<T> &in, float (&g)[V]) const {
+    float y[V];
+    dt_unpack(dy, g);
+    if (in.mask == NULL) return;
+    dt_unpack(mask, y);
+    dt_mask(n.act, y, g);
+  }
+};
 
 /* Sums over a lane's rows; writes dadd. */
 template <class T, int V>
 __device__ void sum_gradients(const norm &n, const gradients<T> &in, const dt_lane &lane, sums (&sum)[V]) {
-  float mean[V], inverse[V], g[ROWS][V], mask[ROWS][V], x[ROWS][V];
-  int64_t counted = n.counted();
+  float mean[V] = {}, g[V], x[V];
+  const int counted = n.counted_of(lane);
   for (int v = 0; v < V; v++) {
-    mean[v] = in.aux[lane.column + v];
-    inverse[v] = in.aux[n.channels + lane.column + v];
+    if (lane.rows > 0) mean[v] = in.aux[lane.column + v];
     sum[v] = sums();
   }
-  for (int64_t row = lane.first; row < lane.end; row += ROWS * lane.step) {
-    for (int i = 0; i < ROWS; i++) {
-      int64_t at = (row + i * lane.step) * n.channels + lane.column;
-      for (int v = 0; v < V; v++) g[i][v] = mask[i][v] = x[i][v] = 0;
-      if (row + i * lane.step >= (lane.end < counted ? lane.end : counted)) continue;
-      dt_read<V>(in.dy + at, g[i]);
-      dt_read<V>(in.x + at, x[i]);
-      if (in.mask != NULL) dt_read<V>(in.mask + at, mask[i]);
+  int64_t at = lane.at;
+  for (int row = 0; row < lane.rows; row += BACKWARD_ROWS, at += BACKWARD_ROWS * lane.stride) {
+    row_read<T, V> read[BACKWARD_ROWS];
+    DT_UNROLL for (int i = 0; i < BACKWARD_ROWS; i++) {
+      if (row + i < lane.rows) read[i].fetch(in, at + i * lane.stride);
     }
-    for (int i = 0; i < ROWS; i++) {
-      masked<V>(n.act, in.mask != NULL, mask[i], g[i]);
+    DT_UNROLL for (int i = 0; i < BACKWARD_ROWS; i++) {
+      if (row + i >= lane.rows) break;
+      read[i].gradient(n, in, g);
+      dt_unpack(read[i].x, x);
       for (int v = 0; v < V; v++) {
-        sum[v].g += g[i][v];
-        sum[v].gx += g[i][v] * ((x[i][v] - mean[v]) * inverse[v]);
+        g[v] = row + i < counted ? g[v] : 0;
+        sum[v].g += g[v];
+        sum[v].gx += g[v] * (x[v] - mean[v]);
       }
-      if (in.dadd == NULL || row + i * lane.step >= lane.end) continue;
-      dt_write<V>(in.dadd + (row + i * lane.step) * n.channels + lane.column, g[i]);
+      if (in.dadd != NULL) dt_write<V>(in.dadd + at + i * lane.stride, g);
     }
   }
 }
@@ -218,10 +253,11 @@ __device__ void sum_gradients(const norm &n, const gradients<T> &in, const dt_la
 /* dx = w * inverse * (g - db / m - xh * dw / m), and zeros where nothing counts. */
 template <class T, int V>
 __device__ void spread_gradients(const norm &n, const gradients<T> &in, const dt_lane &lane) {
-  float mean[V], factor[V], less[V], slope[V], g[ROWS][V], mask[ROWS][V], x[ROWS][V];
-  int64_t counted = n.counted();
-  float share = counted > 0 ? 1 / (float)counted : 0;
-  for (int v = 0; v < V; v++) {
+  float mean[V] = {}, factor[V] = {}, less[V] = {}, slope[V] = {}, g[V], x[V];
+  const int counted = n.counted_of(lane);
+  const int64_t all = n.counted();
+  float share = all > 0 ? 1 / (float)all : 0;
+  for (int v = 0; v < V && lane.rows > 0; v++) {
     int64_t c = lane.column + v;
     float inverse = in.aux[n.channels + c];
     mean[v] = in.aux[c];
@@ -229,22 +265,21 @@ __device__ void spread_gradients(const norm &n, const gradients<T> &in, const dt
     less[v] = factor[v] * in.db[c] * share;
     slope[v] = factor[v] * inverse * in.dw[c] * share;
   }
-  for (int64_t row = lane.first; row < lane.end; row += ROWS * lane.step) {
-    for (int i = 0; i < ROWS; i++) {
-      int64_t at = (row + i * lane.step) * n.channels + lane.column;
-      if (row + i * lane.step >= lane.end) continue;
-      dt_read<V>(in.dy + at, g[i]);
-      dt_read<V>(in.x + at, x[i]);
-      if (in.mask != NULL) dt_read<V>(in.mask + at, mask[i]);
+  int64_t at = lane.at;
+  for (int row = 0; row < lane.rows; row += BACKWARD_ROWS, at += BACKWARD_ROWS * lane.stride) {
+    row_read<T, V> read[BACKWARD_ROWS];
+    DT_UNROLL for (int i = 0; i < BACKWARD_ROWS; i++) {
+      if (row + i < lane.rows) read[i].fetch(in, at + i * lane.stride);
     }
-    for (int i = 0; i < ROWS; i++) {
-      if (row + i * lane.step >= lane.end) continue;
-      masked<V>(n.act, in.mask != NULL, mask[i], g[i]);
+    DT_UNROLL for (int i = 0; i < BACKWARD_ROWS; i++) {
+      if (row + i >= lane.rows) continue;
+      read[i].gradient(n, in, g);
+      dt_unpack(read[i].x, x);
       for (int v = 0; v < V; v++) {
-        float dx = factor[v] * g[i][v] - less[v] - (x[i][v] - mean[v]) * slope[v];
-        g[i][v] = row + i * lane.step < counted ? dx : 0;
+        float dx = factor[v] * g[v] - less[v] - (x[v] - mean[v]) * slope[v];
+        g[v] = row + i < counted ? dx : 0;
       }
-      dt_write<V>(in.dx + (row + i * lane.step) * n.channels + lane.column, g[i]);
+      dt_write<V>(in.dx + at + i * lane.stride, g);
     }
   }
 }
@@ -258,15 +293,14 @@ __host__ __device__ gradients<T> second_pass(const gradients<T> &first) {
 }
 
 template <class T, int V>
-__global__ void bn_sums(norm n, int64_t piece, gradients<T> in, sums *partial) {
-  dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+__global__ void __launch_bounds__(DT_BLOCK, RESIDENT) bn_sums(norm n, int64_t piece, gradients<T> in, sums *partial) {
   sums sum[V];
-  sum_gradients<T, V>(n, in, lane, sum);
-  dt_columns_leave<sums, V>(sum, lane, n.channels, partial, sums_end{in.dw, in.db});
+  sum_gradients<T, V>(n, in, dt_lane_of<V>(n.rows, piece, n.channels), sum);
+  dt_columns_leave<sums, V>(sum, n.channels, partial, end_of(n, in));
 }
 
 template <class T, int V>
-__global__ void bn_spread(norm n, int64_t piece, gradients<T> in) {
+__global__ void __launch_bounds__(DT_BLOCK, SPREAD_RESIDENT) bn_spread(norm n, int64_t piece, gradients<T> in) {
   spread_gradients<T, V>(n, in, dt_lane_of<V>(n.rows, piece, n.channels));
 }
 
@@ -275,7 +309,7 @@ __global__ void bn_backward_whole(norm n, int64_t piece, gradients<T> in) {
   dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
   sums sum[V];
   sum_gradients<T, V>(n, in, lane, sum);
-  dt_columns_leave<sums, V>(sum, lane, n.channels, static_cast<sums *>(NULL), sums_end{in.dw, in.db});
+  dt_columns_leave<sums, V>(sum, n.channels, static_cast<sums *>(NULL), end_of(n, in));
   __syncthreads();
   if (in.dx != NULL) spread_gradients<T, V>(n, second_pass(in), lane);
 }
@@ -378,8 +412,7 @@ dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass
   }
   sums *partial = (sums *)dt_gpu_arg(run, instr, pass, DT_ARG_WORK);
   DT_LAUNCH((bn_sums<T, V>), cut.grid, cut.block, stream, n, cut.piece, in, partial);
-  sums_end end = {in.dw, in.db};
-  DT_TRY(dt_columns_finish_launch<sums>(&cut, partial, end, stream));
+  DT_TRY(dt_columns_finish_launch<sums>(&cut, partial, end_of(n, in), stream));
   if (in.dx == NULL) return DT_OK;
   DT_LAUNCH((bn_spread<T, V>), spread.grid, spread.block, stream, n, spread.piece, second_pass(in));
   return DT_OK;

@@ -11,6 +11,26 @@ static inline __device__ int64_t dt_quotient(int64_t dividend, int64_t divisor) 
   return dividend / divisor;
 }
 
+/* A divisor that is known before the launch: quotients of numbers from 0 to below 2^31 are a multiplication and a shift
+ * (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994). */
+typedef struct dt_divisor {
+  int64_t divisor;
+  uint32_t factor;
+  int shift;
+  __device__ int64_t divide(int64_t n) const {
+    if (n >> 31 != 0) return n / divisor;
+    return (uint32_t)(((uint64_t)(uint32_t)n * factor >> 32) + (uint64_t)n) >> shift;
+  }
+} dt_divisor;
+
+/* 1 <= divisor < 2^31. */
+static inline dt_divisor dt_divisor_of(int64_t divisor) {
+  dt_divisor d = {divisor, 0, 0};
+  while ((int64_t)1 << d.shift < divisor) d.shift++;
+  d.factor = (uint32_t)(((((uint64_t)1 << d.shift) - (uint64_t)divisor) << 32) / (uint64_t)divisor + 1);
+  return d;
+}
+
 /* What is fused into a write: addend and mask lie as what is written does; NULL when absent. */
 template <class T>
 struct dt_fused {
@@ -29,9 +49,9 @@ static inline __device__ void dt_finish(const dt_fused<T> &fused, int64_t at, fl
   }
   if (fused.mask != NULL) {
     dt_read(fused.mask + at, other);
-    for (int v = 0; v < V; v++) value[v] *= dt_act_slope(fused.act, other[v]);
+    dt_mask(fused.act, other, value);
   } else {
-    for (int v = 0; v < V; v++) value[v] = dt_act_value(fused.act, value[v]);
+    dt_activate(fused.act, value);
   }
 }
 

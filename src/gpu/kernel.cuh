@@ -58,7 +58,14 @@ static inline __device__ float dt_act_slope(dt_act act, float y) {
   }
 }
 
-enum { DT_BLOCK = 256 };
+enum { DT_BLOCK = 256, DT_WARP = 32 };
+
+/* Before a loop over an array in registers: where it stays a loop, the array has to go to memory. */
+#ifdef __CUDACC__
+#define DT_UNROLL _Pragma("unroll")
+#else
+#define DT_UNROLL
+#endif
 
 /* The element this thread starts with, and the distance to its next one, when a grid walks over all elements. */
 static inline __device__ int64_t dt_thread_index() {

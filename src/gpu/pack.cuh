@@ -2,6 +2,8 @@
 #ifndef DT_GPU_PACK_CUH
 #define DT_GPU_PACK_CUH
 
+#include <string.h>
+
 #include "gpu/kernel.cuh"
 
 template <class T, int V>
@@ -24,6 +26,70 @@ static inline __device__ void dt_write(T *to, const float (&from)[V]) {
   dt_pack<T, V> pack;
   for (int v = 0; v < V; v++) pack.item[v] = dt_from_float<T>(from[v]);
   *reinterpret_cast<dt_pack<T, V> *>(to) = pack;
+}
+
+/* Registers for packs: words, or half ones for a single element of 16 bits. */
+template <int Rest>
+struct dt_word {
+  typedef uint16_t type;
+};
+template <>
+struct dt_word<0> {
+  typedef uint32_t type;
+};
+
+/* A pack that is read now and used later, so that a thread has several reads on their way. It stays in whole registers until it
+ * is unpacked: the compiler would else give each element one of its own. */
+template <class T, int V>
+struct alignas(sizeof(T) * V) dt_fetched {
+  typename dt_word<sizeof(T) * V % 4>::type word[sizeof(T) * V / sizeof(typename dt_word<sizeof(T) * V % 4>::type)];
+};
+
+template <int V, class T>
+static inline __device__ dt_fetched<T, V> dt_fetch(const T *from) {
+  return *reinterpret_cast<const dt_fetched<T, V> *>(from);
+}
+template <int V, class T>
+static inline __device__ void dt_unpack(const dt_fetched<T, V> &fetched, float (&to)[V]) {
+  dt_pack<T, V> pack;
+  memcpy(&pack, &fetched, sizeof pack);
+  for (int v = 0; v < V; v++) to[v] = dt_to_float(pack.item[v]);
+}
+
+/* x = act(x). The choice stands outside of the loops: within, it would be made for each element, which costs more than reading
+ * it does. */
+template <int V>
+static inline __device__ void dt_activate(dt_act act, float (&x)[V]) {
+  switch (act) {
+    case DT_ACT_RELU:
+      for (int v = 0; v < V; v++) x[v] = dt_act_value(DT_ACT_RELU, x[v]);
+      break;
+    case DT_ACT_SIGMOID:
+      for (int v = 0; v < V; v++) x[v] = dt_act_value(DT_ACT_SIGMOID, x[v]);
+      break;
+    case DT_ACT_TANH:
+      for (int v = 0; v < V; v++) x[v] = dt_act_value(DT_ACT_TANH, x[v]);
+      break;
+    default:
+      break;
+  }
+}
+/* g = g * act'(y). */
+template <int V>
+static inline __device__ void dt_mask(dt_act act, const float (&y)[V], float (&g)[V]) {
+  switch (act) {
+    case DT_ACT_RELU:
+      for (int v = 0; v < V; v++) g[v] *= dt_act_slope(DT_ACT_RELU, y[v]);
+      break;
+    case DT_ACT_SIGMOID:
+      for (int v = 0; v < V; v++) g[v] *= dt_act_slope(DT_ACT_SIGMOID, y[v]);
+      break;
+    case DT_ACT_TANH:
+      for (int v = 0; v < V; v++) g[v] *= dt_act_slope(DT_ACT_TANH, y[v]);
+      break;
+    default:
+      break;
+  }
 }
 
 #endif

@@ -1,40 +1,39 @@
 /* Pooling over a window of KH x KW, channel by channel; the meaning stands in cpu/reference_pool.c. A thread computes V
  * channels of one pixel: of the output in forward, of the input in backward, where it looks through the windows that cover its
  * pixel. So nothing is added to what another thread adds to. */
-#include "gpu/pack.cuh"
+#include "gpu/elementwise.cuh"
 
 namespace {
 
 struct pool {
-  int64_t count; /* packs of what is written */
-  int packs;     /* of a pixel */
+  int64_t count;                   /* packs of what is written */
+  dt_divisor packs, height, width; /* packs of a pixel, and the image that is written */
   int x_height, x_width, y_height, y_width;
   dt_window window;
+  dt_divisor stride[2], dilation[2];
   bool average;
-  dt_act act; /* backward */
 };
 
-/* A thread's pixel of the image [height][width] with its channels. */
+/* A thread's pixel of the image that is written, with its channels. */
 struct place {
   int64_t sample;
   int row, column, pack;
 };
 
-__device__ place place_of(const pool &p, int64_t i, int height, int width) {
+__device__ place place_of(const pool &p, int64_t i) {
   place at;
-  at.pack = (int)(i % p.packs);
-  i /= p.packs;
-  at.column = (int)(i % width);
-  i /= width;
-  at.row = (int)(i % height);
-  at.sample = i / height;
+  int64_t pixel = p.packs.divide(i), row = p.width.divide(pixel);
+  at.pack = (int)(i - pixel * p.packs.divisor);
+  at.column = (int)(pixel - row * p.width.divisor);
+  at.sample = p.height.divide(row);
+  at.row = (int)(row - at.sample * p.height.divisor);
   return at;
 }
 
 /* Element of a pack in an image. */
 template <int V>
 __device__ int64_t element(const pool &p, const place &at, int height, int width, int row, int column) {
-  return (((at.sample * height + row) * width + column) * p.packs + at.pack) * V;
+  return (((at.sample * height + row) * width + column) * p.packs.divisor + at.pack) * V;
 }
 
 /* --- forward --- */
@@ -56,30 +55,58 @@ struct best {
   }
 };
 
+/* A walk over the taps of a window, row after row. */
+struct tap {
+  int k, r, s;
+  __device__ void step(const dt_window &w) {
+    k++;
+    if (++s < w.kernel[1]) return;
+    s = 0;
+    r++;
+  }
+};
+
+enum { TAPS = 8 }; /* whose reads a thread has on their way */
+
+/* TAPS places from `from` on: reads those that lie in the image, and returns which do, a bit each. */
+template <class T, int V>
+__device__ unsigned fetch_taps(const pool &p, const T *x, const place &at, tap *from, dt_fetched<T, V> (&read)[TAPS]) {
+  const dt_window &w = p.window;
+  const int top = at.row * w.stride[0] - w.pad[0], left = at.column * w.stride[1] - w.pad[1];
+  unsigned inside = 0;
+  DT_UNROLL for (int i = 0; i < TAPS; i++, from->step(w)) {
+    const int row = top + from->r * w.dilation[0], column = left + from->s * w.dilation[1];
+    if (from->r >= w.kernel[0] || row < 0 || row >= p.x_height || column < 0 || column >= p.x_width) continue;
+    read[i] = dt_fetch<V>(x + element<V>(p, at, p.x_height, p.x_width, row, column));
+    inside |= 1u << i;
+  }
+  return inside;
+}
+
 template <class T, int V>
 __global__ void pool_forward(pool p, const T *x, T *y, uint8_t *winners) {
   const dt_window &w = p.window;
+  const int taps = w.kernel[0] * w.kernel[1];
   for (int64_t i = dt_thread_index(); i < p.count; i += dt_thread_count()) {
-    place at = place_of(p, i, p.y_height, p.y_width);
-    int top = at.row * w.stride[0] - w.pad[0], left = at.column * w.stride[1] - w.pad[1];
+    const place at = place_of(p, i);
     best<V> most = {};
     float sum[V] = {}, value[V];
-    for (int r = 0; r < w.kernel[0]; r++) {
-      int row = top + r * w.dilation[0];
-      if (row < 0 || row >= p.x_height) continue;
-      for (int s = 0; s < w.kernel[1]; s++) {
-        int column = left + s * w.dilation[1];
-        if (column < 0 || column >= p.x_width) continue;
-        dt_read<V>(x + element<V>(p, at, p.x_height, p.x_width, row, column), value);
+    tap next = {};
+    while (next.k < taps) {
+      dt_fetched<T, V> read[TAPS];
+      const int first = next.k;
+      const unsigned inside = fetch_taps<T, V>(p, x, at, &next, read);
+      DT_UNROLL for (int k = 0; k < TAPS; k++) {
+        if (!(inside >> k & 1)) continue;
+        dt_unpack(read[k], value);
         if (p.average) {
           for (int v = 0; v < V; v++) sum[v] += value[v];
         } else {
-          most.meet(value, r * w.kernel[1] + s);
+          most.meet(value, first + k);
         }
       }
     }
-    float places = (float)w.kernel[0] * (float)w.kernel[1];
-    for (int v = 0; v < V; v++) value[v] = p.average ? sum[v] / places : most.value[v];
+    for (int v = 0; v < V; v++) value[v] = p.average ? sum[v] / (float)taps : most.value[v];
     dt_write<V>(y + i * V, value);
     if (winners == NULL) continue;
     dt_pack<uint8_t, V> pack;
@@ -95,19 +122,21 @@ struct span {
   int first, last;
 };
 
-__device__ span windows_over(const dt_window &w, int axis, int pixel, int windows) {
-  int reach = (w.kernel[axis] - 1) * w.dilation[axis], from = pixel + w.pad[axis] - reach;
+__device__ span windows_over(const pool &p, int axis, int pixel, int windows) {
+  const dt_window &w = p.window;
+  const int reach = (w.kernel[axis] - 1) * w.dilation[axis], from = pixel + w.pad[axis] - reach;
   span s;
-  s.first = from > 0 ? (from + w.stride[axis] - 1) / w.stride[axis] : 0;
-  s.last = (pixel + w.pad[axis]) / w.stride[axis];
+  s.first = from > 0 ? (int)p.stride[axis].divide(from + w.stride[axis] - 1) : 0;
+  s.last = (int)p.stride[axis].divide(pixel + w.pad[axis]);
   if (s.last >= windows) s.last = windows - 1;
   return s;
 }
 
 /* The place in window number `index` at which it covers the pixel; -1 where dilation skips it. */
-__device__ int place_in(const dt_window &w, int axis, int pixel, int index) {
-  int offset = pixel + w.pad[axis] - index * w.stride[axis];
-  return offset % w.dilation[axis] == 0 ? offset / w.dilation[axis] : -1;
+__device__ int place_in(const pool &p, int axis, int pixel, int index) {
+  const int offset = pixel + p.window.pad[axis] - index * p.window.stride[axis];
+  const int place = (int)p.dilation[axis].divide(offset);
+  return place * p.window.dilation[axis] == offset ? place : -1;
 }
 
 /* Adds what the window that `e` begins hands to the pixel at its place k. */
@@ -121,30 +150,25 @@ __device__ void gather(const pool &p, const T *dy, const uint8_t *winners, int64
 }
 
 template <class T, int V>
-__global__ void pool_backward(pool p, const T *dy, const uint8_t *winners, const T *addend, const T *mask, T *dx) {
+__global__ void pool_backward(pool p, const T *dy, const uint8_t *winners, dt_fused<T> fused, T *dx) {
   const dt_window &w = p.window;
-  float places = p.average ? (float)w.kernel[0] * (float)w.kernel[1] : 1;
+  const float places = (float)(w.kernel[0] * w.kernel[1]);
   for (int64_t i = dt_thread_index(); i < p.count; i += dt_thread_count()) {
-    place at = place_of(p, i, p.x_height, p.x_width);
-    span rows = windows_over(w, 0, at.row, p.y_height), columns = windows_over(w, 1, at.column, p.y_width);
-    float sum[V] = {}, other[V];
+    const place at = place_of(p, i);
+    const span rows = windows_over(p, 0, at.row, p.y_height), columns = windows_over(p, 1, at.column, p.y_width);
+    float sum[V] = {};
     for (int row = rows.first; row <= rows.last; row++) {
-      int r = place_in(w, 0, at.row, row);
+      const int r = place_in(p, 0, at.row, row);
       for (int column = columns.first; r >= 0 && column <= columns.last; column++) {
-        int s = place_in(w, 1, at.column, column);
+        const int s = place_in(p, 1, at.column, column);
         if (s < 0) continue;
         gather<T, V>(p, dy, winners, element<V>(p, at, p.y_height, p.y_width, row, column), r * w.kernel[1] + s, sum);
       }
     }
-    for (int v = 0; v < V; v++) sum[v] /= places;
-    if (addend != NULL) {
-      dt_read<V>(addend + i * V, other);
-      for (int v = 0; v < V; v++) sum[v] += other[v];
+    if (p.average) {
+      for (int v = 0; v < V; v++) sum[v] /= places;
     }
-    if (mask != NULL) {
-      dt_read<V>(mask + i * V, other);
-      for (int v = 0; v < V; v++) sum[v] *= dt_act_slope(p.act, other[v]);
-    }
+    dt_finish(fused, i * V, sum);
     dt_write<V>(dx + i * V, sum);
   }
 }
@@ -156,12 +180,17 @@ pool pool_of(const dt_run *run, const dt_instr *instr, dt_arg large, dt_arg smal
                out = dt_gpu_image_of(run, instr, written);
   pool p = {};
   p.count = dt_gpu_image_count(&out) / width;
-  p.packs = (int)(x.channels / width);
+  p.packs = dt_divisor_of(x.channels / width);
+  p.height = dt_divisor_of(out.height);
+  p.width = dt_divisor_of(out.width);
   p.x_height = (int)x.height, p.x_width = (int)x.width;
   p.y_height = (int)y.height, p.y_width = (int)y.width;
   p.window = instr->pool.window;
+  for (int axis = 0; axis < 2; axis++) {
+    p.stride[axis] = dt_divisor_of(p.window.stride[axis]);
+    p.dilation[axis] = dt_divisor_of(p.window.dilation[axis]);
+  }
   p.average = instr->pool.average;
-  p.act = instr->act;
   return p;
 }
 
@@ -179,8 +208,7 @@ dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass
   pool p = pool_of(run, instr, DT_ARG_DX, DT_ARG_DY, DT_ARG_DX, V);
   DT_LAUNCH((pool_backward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
             (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_DY), (const uint8_t *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX),
-            (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_ADDEND), (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_MASK),
-            (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DX));
+            dt_fused_of<T>(run, instr, pass), (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DX));
   return DT_OK;
 }
 

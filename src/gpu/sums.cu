@@ -19,22 +19,24 @@ struct total_end {
   }
 };
 
-enum { COLUMN_ROWS = 4 }; /* whose loads a thread has on their way */
-
 template <class T, int V>
 __global__ void sum_columns(const T *x, int64_t rows, int64_t columns, int64_t piece, total *partial, total_end end) {
-  dt_lane lane = dt_lane_of<V>(rows, piece, columns);
+  const dt_lane lane = dt_lane_of<V>(rows, piece, columns);
   total sum[V] = {};
-  for (int64_t row = lane.first; row < lane.end; row += COLUMN_ROWS * lane.step) {
-    float value[COLUMN_ROWS][V] = {};
-    for (int i = 0; i < COLUMN_ROWS; i++) {
-      if (row + i * lane.step < lane.end) dt_read<V>(x + (row + i * lane.step) * columns + lane.column, value[i]);
+  int64_t at = lane.at;
+  for (int row = 0; row < lane.rows; row += DT_COLUMNS_ROUND, at += DT_COLUMNS_ROUND * lane.stride) {
+    dt_fetched<T, V> read[DT_COLUMNS_ROUND];
+    float value[V];
+    DT_UNROLL for (int i = 0; i < DT_COLUMNS_ROUND; i++) {
+      if (row + i < lane.rows) read[i] = dt_fetch<V>(x + at + i * lane.stride);
     }
-    for (int v = 0; v < V; v++) {
-      for (int i = 0; i < COLUMN_ROWS; i++) sum[v].value += value[i][v];
+    DT_UNROLL for (int i = 0; i < DT_COLUMNS_ROUND; i++) {
+      if (row + i >= lane.rows) break;
+      dt_unpack(read[i], value);
+      for (int v = 0; v < V; v++) sum[v].value += value[v];
     }
   }
-  dt_columns_leave<total, V>(sum, lane, columns, partial, end);
+  dt_columns_leave<total, V>(sum, columns, partial, end);
 }
 
 template <class T, int V>

@@ -27,6 +27,8 @@ static const norm_case cases[] = {
     {"far from zero but at the corners", 64, 60, 81, 8, DT_GPU_F32, 1000, 444, DT_ACT_NONE, false},
     {"one value", 4, 1, 1, 9, DT_GPU_F32, 5, 5, DT_ACT_NONE, false},
     {"bf16", 64, 50, 81, 16, DT_GPU_BF16, 1, 1, DT_ACT_RELU, true},
+    {"bf16 several tiles", 40, 39, 81, 328, DT_GPU_BF16, 1, 1, DT_ACT_RELU, true},
+    {"bf16 one piece", 9, 8, 25, 40, DT_GPU_BF16, 1, 1, DT_ACT_RELU, true},
     {"bf16 one piece, odd channels", 9, 8, 25, 6, DT_GPU_BF16, -1, -1, DT_ACT_SIGMOID, true},
 };
 
