@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/memory.h"
 #include "core/plugin.h"
 #include "core/trainer.h"
 #include "core/units.h"
@@ -197,7 +196,9 @@ static dt_status set_up_alone(dt_job *job, bool on_train) {
   if (job->kind == DT_JOB_TRAIN) {
     DT_TRY(dt_schedule_prepare(job->spec, &job->clock, &job->lr, &job->momentum, &job->weight_decay));
   }
-  return make_programs(job);
+  DT_TRY(make_programs(job));
+  job->memory = dt_memory_of(job->device, job->spec, job->tree, job->program[0], job->program[1]);
+  return DT_OK;
 }
 
 dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, int64_t end_samples, dt_loader **out) {
@@ -215,14 +216,15 @@ static dt_status hold_data(dt_job *job) {
   const dt_device_ops *ops = job->device->ops;
   dt_dataset *sets[] = {job->train, job->eval};
   if (ops->hold == NULL || !job->spec->data.resident) return DT_OK;
-  const dt_memory need = dt_memory_of(job->device, job->spec, job->tree, job->program[0], job->program[1]);
   for (int i = 0; i < 2; i++) {
     if (sets[i] == NULL) continue;
     dt_samples samples = {.pixels = sets[i]->pixels,
                           .values = sets[i]->values,
                           .count = sets[i]->count,
                           .elements = dt_shape_count(&sets[i]->shape)};
-    DT_TRY(ops->hold(job->device, &samples, need.device + need.libraries, &sets[i]->held));
+    DT_TRY(ops->hold(job->device, &samples, job->memory.device + job->memory.libraries, &sets[i]->held));
+    if (sets[i]->held == NULL) continue;
+    job->seen.held += (size_t)samples.count * (size_t)samples.elements * dt_dtype_bytes(sets[i]->dtype);
   }
   return DT_OK;
 }
@@ -257,10 +259,13 @@ dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind
   DT_TRY_GOTO(failed, dt_comm_agree(comm, status));
   DT_TRY_GOTO(failed, dt_units_agree(comm, job->device, may_share_units(job->spec), &job->units));
   DT_TRY_GOTO(failed, agree_on_everything(job));
+  job->seen.opened = dt_memory_free(job->device, &job->seen.all);
   DT_TRY_GOTO(failed, dt_comm_agree(comm, dt_memory_check(job->device, job->spec, job->graph, job->tree, job->program[0],
                                                           job->program[1])));
   if (kind == DT_JOB_TRAIN) DT_TRY_GOTO(failed, dt_comm_agree(comm, make_reducer(job)));
+  job->seen.reducer = dt_memory_free(job->device, NULL);
   DT_TRY_GOTO(failed, dt_comm_agree(comm, set_up_device(job)));
+  job->seen.ready = dt_memory_free(job->device, NULL);
   *out = job;
   return DT_OK;
 failed:

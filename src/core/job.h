@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "core/checkpoint.h"
 #include "core/executor.h"
+#include "core/memory.h"
 #include "core/schedule.h"
 #include "data/data.h"
 
@@ -26,6 +27,8 @@ typedef struct dt_job {
   dt_tree *tree;
   dt_dataset *train, *eval; /* eval jobs load only what they score */
   dt_program *program[2];   /* [0] training (TRAIN jobs only), [1] evaluation or prediction */
+  dt_memory memory;         /* as planned */
+  dt_memory_seen seen;      /* `ended` is the trainer's to fill in */
   dt_reducer *reducer;
   dt_executor *executor[2];
   dt_sampler sampler, eval_sampler;

@@ -96,6 +96,16 @@ static int64_t find_largest_batch(dt_device *device, const dt_spec *spec, const 
   return fits * shards;
 }
 
+size_t dt_memory_free(dt_device *device, size_t *out_all) {
+  size_t room = 0, all = 0;
+  if (device->ops->memory != NULL && device->ops->memory(device, &room, &all) != DT_OK) {
+    dt_error_clear();
+    room = all = 0;
+  }
+  if (out_all != NULL) *out_all = all;
+  return room;
+}
+
 dt_status dt_memory_check(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
                           const dt_program *train, const dt_program *eval) {
   size_t room, all;

@@ -18,6 +18,20 @@ typedef struct dt_memory {
   size_t libraries; /* beyond the total: an allowance for what the device's libraries take */
 } dt_memory;
 
+/* What was free on the device as a run went on, bytes: what its libraries have taken shows beside the plan. All 0 where the
+ * device does not tell. */
+typedef struct dt_memory_seen {
+  size_t all;     /* the device's whole memory */
+  size_t opened;  /* libraries are open, nothing is allocated */
+  size_t reducer; /* the reducer and its communicator are there */
+  size_t ready;   /* everything is, the data set too */
+  size_t ended;   /* after the last step; 0 before */
+  size_t held;    /* of the data sets that the device holds */
+} dt_memory_seen;
+
+/* Free bytes of the device, and all; 0 where it does not tell. */
+size_t dt_memory_free(dt_device *device, size_t *out_all);
+
 /* train or eval may be NULL. The tree is the rank's own; ranks with fewer shards may need less for inputs, and none needs more
  * than rank 0. */
 dt_memory dt_memory_of(const dt_device *device, const dt_spec *spec, const dt_tree *tree, const dt_program *train,

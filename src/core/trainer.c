@@ -285,6 +285,7 @@ static dt_status start_record(dt_trainer *t) {
   dt_status status = dt_record_start(t->record, job->config, &facts);
   free(plans);
   DT_TRY(status);
+  DT_TRY(dt_record_memory(t->record, &job->memory, &job->seen));
   dt_record_say(t->record,
                 "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %d shards of a batch of %lld",
                 job->spec->name, facts.ranks, facts.ranks == 1 ? "" : "s", facts.threads, facts.threads == 1 ? "" : "s",
@@ -324,6 +325,16 @@ static dt_status open_run(dt_trainer *t) {
   return dt_comm_agree(job->comm, is_root(t) ? dt_record_truncate(t->record, t->samples_seen) : DT_OK);
 }
 
+/* A device that has failed is not asked what it has free. */
+static dt_status finish_record(dt_trainer *t, dt_status how) {
+  dt_job *job = t->job;
+  if (how == DT_OK) {
+    job->seen.ended = dt_memory_free(job->device, NULL);
+    DT_TRY(dt_record_memory(t->record, &job->memory, &job->seen));
+  }
+  return dt_record_finish(t->record, how, dt_error_text());
+}
+
 static dt_status finish(dt_trainer *t, dt_status status) {
   if (status == DT_OK && t->outcome.tail[DT_TAIL_PREEMPT] > 0) {
     status = dt_error_set(DT_PREEMPTED, __FILE__, __LINE__, "saved %s; the same command with --resume goes on",
@@ -337,7 +348,7 @@ static dt_status finish(dt_trainer *t, dt_status status) {
   t->result->train_seconds = t->train_seconds;
   t->result->samples_per_second = t->train_seconds > 0 ? (double)t->trained_samples / t->train_seconds : 0;
   if (t->record != NULL) {
-    dt_status ended = dt_record_finish(t->record, status, dt_error_text());
+    dt_status ended = finish_record(t, status);
     if (status == DT_OK) status = ended;
   }
   return status;

@@ -1,7 +1,7 @@
 /* What a run leaves behind, and what the terminal shows.
  *
  * config.yaml     as resolved
- * run.json        command, versions, hardware, hashes, seed, when it began and how it ended
+ * run.json        command, versions, hardware, hashes, seed, memory of a gpu, when it began and how it ended
  * metrics.jsonl   the trajectory, one JSON object a line: the same bytes for any rank and thread count (reduce: ordered)
  * timing.jsonl    what the clock says of the same steps: samples per second, waits
  * log.<rank>.txt  every line said or noted, with its time
@@ -13,6 +13,7 @@
 #include <stdarg.h>
 
 #include "comm/comm.h"
+#include "core/memory.h"
 #include "core/spec.h"
 
 typedef struct dt_record dt_record;
@@ -50,6 +51,9 @@ dt_status dt_record_open(const dt_spec *spec, int rank, bool resume, dt_record *
 dt_status dt_record_truncate(dt_record *record, int64_t samples_seen);
 const char *dt_record_dir(const dt_record *record);
 dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_record_facts *facts);
+/* On devices that tell what is free: run.json's `device_memory`, on rank 0; and once the run has ended, on every rank, a line
+ * in its log. DT_IO. */
+dt_status dt_record_memory(dt_record *record, const dt_memory *planned, const dt_memory_seen *seen);
 dt_status dt_record_write_step(dt_record *record, const dt_record_step *step); /* and the terminal. DT_IO. */
 dt_status dt_record_write_eval(dt_record *record, const dt_record_eval *eval);
 /* A line for the log and, on rank 0, for the terminal (above the progress bar). */

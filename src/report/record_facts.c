@@ -99,6 +99,21 @@ static json_t *run_object(const dt_record *r, const dt_record_facts *f, const ch
                    "units", lines_array(f->units));
 }
 
+/* What libraries have taken: what is gone and was neither planned nor the data set's. */
+static json_int_t taken_by_libraries(const dt_memory *planned, const dt_memory_seen *seen) {
+  return (json_int_t)(seen->opened - seen->ended) - (json_int_t)(planned->total + seen->held);
+}
+
+static json_t *memory_object(const dt_memory *planned, const dt_memory_seen *seen) {
+  const bool ended = seen->ended > 0;
+  return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "all", (json_int_t)seen->all, "planned",
+                   (json_int_t)planned->total, "planned_reducer", (json_int_t)(planned->gradients + planned->reducer),
+                   "allowed_libraries", (json_int_t)planned->libraries, "held_data", (json_int_t)seen->held, "free_opened",
+                   (json_int_t)seen->opened, "free_reducer", (json_int_t)seen->reducer, "free_ready", (json_int_t)seen->ready,
+                   "free_ended", ended ? json_integer((json_int_t)seen->ended) : json_null(), "taken_libraries",
+                   ended ? json_integer(taken_by_libraries(planned, seen)) : json_null());
+}
+
 /* ---- files ---- */
 
 /* Whole or not at all, by renaming; a record need not survive a power cut, so nothing is synced. */
@@ -174,6 +189,17 @@ dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_r
   if (record->run == NULL) json_decref(earlier);
   DT_REQUIRE(record->run != NULL, DT_INTERNAL, "%s cannot be made: is the command line UTF-8?", dt_run_file);
   json_object_set_new(record->run, "earlier", earlier);
+  return write_run(record);
+}
+
+dt_status dt_record_memory(dt_record *record, const dt_memory *planned, const dt_memory_seen *seen) {
+  if (seen->all == 0) return DT_OK;
+  if (seen->ended > 0) {
+    dt_record_note(record, "device memory: %zu bytes planned and %zu of data; libraries took %lld, %zu were allowed for",
+                   planned->total, seen->held, (long long)taken_by_libraries(planned, seen), planned->libraries);
+  }
+  if (record->run == NULL) return DT_OK;
+  json_object_set_new(record->run, "device_memory", memory_object(planned, seen));
   return write_run(record);
 }
 

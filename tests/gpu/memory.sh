@@ -43,6 +43,9 @@ emulate memory=$room,peaks="$work/peaks"
 ranks self train "$work/net.yaml" --device gpu --set train.length="2 steps" || fail "all that is needed is there: exit $?: $(cat "$work/err")"
 (($(peak 0) <= total)) || fail "a data set was put where $total bytes were needed: took $(peak 0)"
 
+# A number of the last run's record.
+recorded() { sed -nE "s/^ *\"$1\": (-?[0-9]+),?$/\1/p" "$work/runs/net/run.json"; }
+
 # What is planned is what is taken, to the byte: the most that cudaMalloc had handed out. Rank 0 stands for all; a rank with fewer
 # shards than rank 0 takes less.
 taken() { # NP ARGUMENTS...
@@ -58,6 +61,13 @@ taken() { # NP ARGUMENTS...
     [[ $found == "$total" ]] || ((device > 0 && 8 % np != 0 && found < total)) ||
       fail "np $np $*: rank $device took $found bytes, planned: $total"
   done
+  # The record has the plan, what the reducer took, and nothing for libraries, as those of the emulated GPU take nothing; the 8
+  # bytes of a hash are planned, and free again at the end.
+  [[ $(recorded planned) == "$total" && $(recorded allowed_libraries) == "$libraries" && $(recorded taken_libraries) == -8 &&
+    $(($(recorded free_opened) - $(recorded free_reducer))) == $(recorded planned_reducer) ]] ||
+    fail "np $np $*: run.json says otherwise: $(grep -A12 device_memory "$work/runs/net/run.json")"
+  found=$(grep -l "device memory: $total bytes planned" "$work"/runs/net/log.*.txt | wc -l)
+  ((found >= 1 && (8 % ${np/self/1} != 0 || found == ${np/self/1}))) || fail "np $np $*: $found logs tell of the memory"
   printf 'np %s %s: %s bytes, of them %s for the reducer\n' "$np" "$*" "$total" "${reducer:-0}"
 }
 for precision in fp32 bf16; do
@@ -76,6 +86,11 @@ write_gpu_config "
     - flatten
     - linear: 10" net
 taken 2
+
+# A data set that stays on the GPU is told of beside the plan.
+emulate
+ranks self train "$work/net.yaml" --device gpu || fail "train: exit $?: $(cat "$work/err")"
+[[ $(recorded held_data) == $((2 * 64 * 144)) ]] || fail "run.json has $(recorded held_data) bytes of data, held: $((2 * 64 * 144))"
 
 # An evaluation alone has parameters of its own, and copies of them.
 emulate peaks="$work/peaks"
