@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <csetjmp>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -147,6 +148,11 @@ __attribute__((noinline, no_sanitize("address"))) void switch_to(fiber *to) {
 
 [[noreturn]] void fail(const char *what) {
   emulated::fail_in_kernel(r().kernel->function, what);
+}
+
+/* Kernels are compiled so that an access which is not aligned traps (CMakeLists.txt). */
+void stop_misaligned(int) {
+  fail("memory is read or written at an address that is no multiple of the access's width");
 }
 
 /* Nobody can go on. */
@@ -304,7 +310,10 @@ void run_block(uint64_t index) {
 namespace emulated {
 
 void run_kernel(emulator_kernel *kernel) {
-  if (!only) only = new runner;
+  if (!only) {
+    only = new runner;
+    signal(SIGILL, stop_misaligned);
+  }
   runner &run = r();
   run.kernel = kernel;
   blockDim = kernel->block;

@@ -93,12 +93,13 @@ void run_device() {
   }
 }
 
-/* The thread takes no signals: they belong to the program. */
+/* The thread takes no signals, which belong to the program, but for that of a kernel's mistake. */
 void start_device() {
   if (q().running) return;
   q().running = true;
   sigset_t all, before;
   sigfillset(&all);
+  sigdelset(&all, SIGILL);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   std::thread(run_device).detach();
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

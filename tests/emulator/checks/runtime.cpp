@@ -487,6 +487,22 @@ bool host_argument() {
   OK(cudaLaunchKernelEx(&config, set_all, host, 1.0f));
   return true;
 }
+struct alignas(16) four {
+  float x[4];
+};
+__global__ void set_four(float *x) {
+  *reinterpret_cast<four *>(x) = {{1, 2, 3, 4}};
+}
+bool misaligned() {
+  float *x;
+  OK(cudaMalloc(&x, 64));
+  cudaLaunchConfig_t config = on(nullptr, 1, 1);
+  OK(cudaLaunchKernelEx(&config, set_four, x + 4)); /* as it should be */
+  OK(cudaDeviceSynchronize());
+  OK(cudaLaunchKernelEx(&config, set_four, x + 1));
+  OK(cudaDeviceSynchronize());
+  return true;
+}
 bool host_field() {
   float *x, host = 1;
   OK(cudaMalloc(&x, 4));
@@ -619,6 +635,11 @@ struct test {
   expectation expected;
   const char *text; /* that a process which ENDS prints */
 };
+#ifdef __SANITIZE_ADDRESS__
+#define MISALIGNED "misaligned address" /* UndefinedBehaviorSanitizer's words */
+#else
+#define MISALIGNED "no multiple of the access's width"
+#endif
 const test tests[] = {
     {"barrier", "", 10, try_reverse<reverse>, RIGHT, nullptr},
     {"missing barrier", "", 10, try_reverse<reverse_unsafely>, WRONG_FOR_SOME_SEED, nullptr},
@@ -646,6 +667,9 @@ const test tests[] = {
     {"errors of capture", "", 2, capture_errors, RIGHT, nullptr},
     {"fresh memory", "memory=1000000", 5, fresh_memory, RIGHT, nullptr},
     {"failing allocation", "fail_alloc=2", 1, failing_allocation, RIGHT, nullptr},
+#ifndef __SANITIZE_THREAD__
+    {"misaligned access", "", 1, misaligned, ENDS, MISALIGNED},
+#endif
 #ifdef __SANITIZE_ADDRESS__
     {"write behind the end", "", 1, launch_only<write_behind>, ENDS, "heap-buffer-overflow"},
     {"lost device memory", "", 1, lost<lose_device_memory>, RIGHT, nullptr},
