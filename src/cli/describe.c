@@ -44,7 +44,7 @@ static void print_tables(const dt_config *config, const description *d) {
   dt_describe_layers(d->graph, d->train, d->device, stdout);
   printf("\n");
   dt_describe_memory(d->device, spec, d->tree, d->train, d->eval, stdout);
-  if (dt_memory_check(d->device, spec, d->graph, d->tree, d->train, d->eval) != DT_OK) {
+  if (dt_memory_check(d->device, spec, d->graph, d->tree, d->train, d->eval, 1) != DT_OK) {
     printf("does not fit: %s\n", dt_error_text());
     dt_error_clear();
   }

@@ -210,29 +210,29 @@ dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, 
                           (int)spec->data.prefetch * passes, (int)spec->data.threads, out);
 }
 
+static size_t bytes_of(const dt_dataset *set) {
+  return set == NULL ? 0 : (size_t)set->count * (size_t)dt_shape_count(&set->shape) * dt_dtype_bytes(set->dtype);
+}
+
 /* Data sets go into the device's memory, where there is room beside what is yet to be allocated: the inputs, which take their
- * form from the first batch, and what libraries take when they are first called. */
+ * form from the first batch, what libraries take when they are first called, and all of it again for each other rank that
+ * works on the same device. */
 static dt_status hold_data(dt_job *job) {
   const dt_device_ops *ops = job->device->ops;
   dt_dataset *sets[] = {job->train, job->eval};
   if (ops->hold == NULL || !job->spec->data.resident) return DT_OK;
+  const size_t own = job->memory.device + job->memory.libraries;
+  const size_t others = (size_t)(job->sharers - 1) * (own + bytes_of(job->train) + bytes_of(job->eval));
   for (int i = 0; i < 2; i++) {
     if (sets[i] == NULL) continue;
     dt_samples samples = {.pixels = sets[i]->pixels,
                           .values = sets[i]->values,
                           .count = sets[i]->count,
                           .elements = dt_shape_count(&sets[i]->shape)};
-    DT_TRY(ops->hold(job->device, &samples, job->memory.device + job->memory.libraries, &sets[i]->held));
-    if (sets[i]->held == NULL) continue;
-    job->seen.held += (size_t)samples.count * (size_t)samples.elements * dt_dtype_bytes(sets[i]->dtype);
+    DT_TRY(ops->hold(job->device, &samples, own + others, &sets[i]->held));
+    if (sets[i]->held != NULL) job->seen.held += bytes_of(sets[i]);
   }
   return DT_OK;
-}
-
-/* What needs memory of the device, after it was found that all of it fits: the replica and its passes before the data. */
-static dt_status set_up_device(dt_job *job) {
-  DT_TRY(make_executors(job));
-  return hold_data(job);
 }
 
 static dt_status make_reducer(dt_job *job) {
@@ -257,14 +257,15 @@ dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind
     status = set_up_alone(job, on_train);
   }
   DT_TRY_GOTO(failed, dt_comm_agree(comm, status));
-  DT_TRY_GOTO(failed, dt_units_agree(comm, job->device, may_share_units(job->spec), &job->units));
+  DT_TRY_GOTO(failed, dt_units_agree(comm, job->device, may_share_units(job->spec), &job->sharers, &job->units));
   DT_TRY_GOTO(failed, agree_on_everything(job));
   job->seen.opened = dt_memory_free(job->device, &job->seen.all);
   DT_TRY_GOTO(failed, dt_comm_agree(comm, dt_memory_check(job->device, job->spec, job->graph, job->tree, job->program[0],
-                                                          job->program[1])));
+                                                          job->program[1], job->sharers)));
   if (kind == DT_JOB_TRAIN) DT_TRY_GOTO(failed, dt_comm_agree(comm, make_reducer(job)));
   job->seen.reducer = dt_memory_free(job->device, NULL);
-  DT_TRY_GOTO(failed, dt_comm_agree(comm, set_up_device(job)));
+  DT_TRY_GOTO(failed, dt_comm_agree(comm, make_executors(job)));
+  DT_TRY_GOTO(failed, dt_comm_agree(comm, hold_data(job))); /* once every rank has what it needs */
   job->seen.ready = dt_memory_free(job->device, NULL);
   *out = job;
   return DT_OK;

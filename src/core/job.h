@@ -23,6 +23,7 @@ typedef struct dt_job {
   dt_device *device;
   char missing[DT_MISSING_TEXT]; /* why an automatic choice fell on the cpu */
   char *units;                   /* the table of ranks and their hardware, on rank 0; NULL = none */
+  int sharers;                   /* ranks on this rank's piece of hardware */
   dt_graph *graph;
   dt_tree *tree;
   dt_dataset *train, *eval; /* eval jobs load only what they score */

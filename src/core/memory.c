@@ -107,22 +107,25 @@ size_t dt_memory_free(dt_device *device, size_t *out_all) {
 }
 
 dt_status dt_memory_check(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
-                          const dt_program *train, const dt_program *eval) {
+                          const dt_program *train, const dt_program *eval, int sharers) {
   size_t room, all;
+  char each[48] = "";
   if (device->ops->memory == NULL) return DT_OK;
   DT_TRY(device->ops->memory(device, &room, &all));
   dt_memory need = dt_memory_of(device, spec, tree, train, eval);
+  room /= (size_t)sharers;
   if (need.total + need.libraries <= room) return DT_OK;
+  if (sharers > 1) snprintf(each, sizeof each, " for each of %d ranks on it", sharers);
   int64_t batch = train != NULL ? find_largest_batch(device, spec, graph, tree, room) : 0;
   if (batch > 0) {
     DT_RAISE(
         DT_MEMORY,
         "train.global_batch: found %lld, which needs %zu bytes of this device's memory and libraries about %zu; %zu of %zu are "
-        "free; expected %lld at most, or a larger train.shards (a gpu works on one shard at a time), or precision bf16",
-        (long long)spec->train.global_batch, need.total, need.libraries, room, all, (long long)batch);
+        "free%s; expected %lld at most, or a larger train.shards (a gpu works on one shard at a time), or precision bf16",
+        (long long)spec->train.global_batch, need.total, need.libraries, room, all, each, (long long)batch);
   }
-  DT_RAISE(
-      DT_MEMORY,
-      "the network needs %zu bytes of this device's memory and libraries about %zu, whatever the batch; %zu of %zu are free",
-      need.total, need.libraries, room, all);
+  DT_RAISE(DT_MEMORY,
+           "the network needs %zu bytes of this device's memory and libraries about %zu, whatever the batch; %zu of %zu are "
+           "free%s",
+           need.total, need.libraries, room, all, each);
 }

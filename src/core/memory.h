@@ -41,9 +41,10 @@ dt_memory dt_memory_of(const dt_device *device, const dt_spec *spec, const dt_tr
 dt_reducer_options dt_memory_reducer(const dt_device *device, const dt_spec *spec, const dt_tree *tree,
                                      const dt_program *train);
 
-/* Whether the programs fit into what is free on the device, with the allowance for libraries; devices that do not tell hold
- * anything. DT_MEMORY with the numbers and the largest train.global_batch that fits. */
+/* Whether the programs fit into what is free on the device, or into an equal share of it where several ranks work on it, with
+ * the allowance for libraries; devices that do not tell hold anything. DT_MEMORY with the numbers and the largest
+ * train.global_batch that fits. */
 dt_status dt_memory_check(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
-                          const dt_program *train, const dt_program *eval);
+                          const dt_program *train, const dt_program *eval, int sharers);
 
 #endif

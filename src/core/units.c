@@ -37,9 +37,27 @@ static dt_status print_table(const unit *u, int size, char **out) {
   return DT_OK;
 }
 
-dt_status dt_units_agree(dt_comm *comm, const dt_device *device, bool shared, char **out_table) {
+/* Of every rank, on rank 0. */
+static void count_sharers(const unit *u, int size, int *count) {
+  for (int a = 0; a < size; a++) {
+    for (int b = 0; b < size; b++) count[a] += strcmp(u[a].id, u[b].id) == 0;
+  }
+}
+
+static dt_status share_counts(dt_comm *comm, const unit *all, int *out_sharers) {
+  int *count = NULL;
+  dt_status status = dt_comm_agree(comm, dt_alloc((size_t)comm->size, sizeof *count, &count));
+  if (status == DT_OK && comm->rank == 0) count_sharers(all, comm->size, count);
+  if (status == DT_OK) status = comm->ops->bcast(comm, count, (size_t)comm->size * sizeof *count, 0);
+  if (status == DT_OK) *out_sharers = count[comm->rank];
+  free(count);
+  return status;
+}
+
+dt_status dt_units_agree(dt_comm *comm, const dt_device *device, bool shared, int *out_sharers, char **out_table) {
   unit own, *all = NULL;
   *out_table = NULL;
+  *out_sharers = 1;
   int64_t with_unit = device->unit != NULL;
   DT_TRY(comm->ops->allreduce_i64(comm, &with_unit, 1, DT_SUM));
   if (with_unit < comm->size) return DT_OK; /* devices of other kinds are noticed when ranks agree on their set-up */
@@ -52,6 +70,7 @@ dt_status dt_units_agree(dt_comm *comm, const dt_device *device, bool shared, ch
     if (found == DT_OK && comm->rank == 0) found = print_table(all, comm->size, out_table);
     status = dt_comm_agree(comm, found);
   }
+  if (status == DT_OK) status = share_counts(comm, all, out_sharers);
   free(all);
   return status;
 }

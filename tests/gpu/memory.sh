@@ -87,6 +87,20 @@ write_gpu_config "
     - linear: 10" net
 taken 2
 
+# Ranks on one GPU have to fit beside each other.
+shared() { # BYTES
+  emulate "devices=1,memory=$1,peaks=$work/peaks"
+  ranks 2 train "$work/net.yaml" --set device=gpu --set comm.transport=staged --set train.length="2 steps"
+}
+describe 2 --set comm.transport=staged
+room=$((2 * (total + libraries)))
+shared $((room - 2))
+code=$?
+[[ $code == 9 ]] || fail "two ranks on a GPU for one: exit $code, expected 9: $(cat "$work/err")"
+grep -q "$((room / 2 - 1)) of $((room - 2)) are free for each of 2 ranks on it" "$work/err" ||
+  fail "two ranks on a GPU for one: $(cat "$work/err")"
+shared $room || fail "two ranks on a GPU for two: exit $?: $(cat "$work/err")"
+
 # A data set that stays on the GPU is told of beside the plan.
 emulate
 ranks self train "$work/net.yaml" --device gpu || fail "train: exit $?: $(cat "$work/err")"
