@@ -170,7 +170,11 @@ static dt_status take_outcome(dt_trainer *t) {
     job->comm->diverged = false; /* every rank has seen the flag */
     return dt_comm_agree(job->comm, t->failed);
   }
-  DT_TRY(check_finite(t));
+  dt_status status = check_finite(t);
+  if (status != DT_OK) {
+    job->comm->diverged = false; /* the sums over all ranks are the same on every rank */
+    return status;
+  }
   t->flight[0] = t->flight[1];
   t->in_flight--;
   return DT_OK;

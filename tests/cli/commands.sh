@@ -79,7 +79,8 @@ grep -q 'srun --mpi=pmix' "$work/err" || fail "singletons under srun: the line t
 # Output that can't be written, and a NaN.
 "$dtrain" describe "$work/net.yaml" >/dev/full 2>"$work/err"
 [[ $? == 5 ]] || fail "describe to a full device: exit code"
-ranks 2 "$work/net.yaml" --set schedule.lr.peak=1e6 --set train.clip_norm=off
+ranks 4 "$work/net.yaml" --set schedule.lr.peak=1e6 --set train.clip_norm=off
 code=$?
 [[ $code == 6 ]] || fail "a loss that is not finite: exit $code, expected 6"
+[[ $(grep -c '^dtrain: numeric: ' "$work/err") == 1 ]] || fail "a loss that is not finite: expected one line, found: $(cat "$work/err")"
 finish
