@@ -31,6 +31,13 @@ void *dt_gpu_low_params(const dt_run *run) {
   return dt_gpu_bound_of(run)->low;
 }
 
+dt_gpu_stretch dt_gpu_stretch_of(const dt_run *run, const dt_instr *instr) {
+  const dt_program *program = run->program;
+  const dt_bucket *bucket = &program->bucket[instr->bucket];
+  if (!dt_gpu_bound_of(run)->alone) return (dt_gpu_stretch){bucket->first, bucket->param_count};
+  return (dt_gpu_stretch){0, instr->bucket + 1 == program->bucket_count ? program->param_elements : 0};
+}
+
 const float *dt_gpu_scale(const dt_run *run) {
   return dt_gpu_bound_of(run)->scale;
 }

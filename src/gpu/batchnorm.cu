@@ -452,8 +452,24 @@ dt_status dt_gpu_bn_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass)
   return DT_OK;
 }
 
+/* Whether the instruction behind this one is a BN_UPDATE too, and goes on where this one ends in both blocks. */
+static bool is_continued(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  const dt_instr *next = instr + 1;
+  if (next == run->program->instr + run->program->count || next->op != DT_OP_BN_UPDATE) return false;
+  const int64_t count = dt_gpu_count(run->program, instr, DT_ARG_STATE);
+  const float *state = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STATE),
+              *stat = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT);
+  return next->bn.momentum == instr->bn.momentum && dt_gpu_arg(run, next, pass, DT_ARG_STATE) == state + count &&
+         dt_gpu_arg(run, next, pass, DT_ARG_STAT) == stat + count;
+}
+
+/* The first of a row of BN_UPDATEs that continue each other does the work of all in one launch. All statistics ride on the last
+ * bucket, so that what one of them has to wait for has been waited for by the first. */
 dt_status dt_gpu_bn_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  const dt_instr *before = instr - 1, *last = instr;
+  if (instr > run->program->instr && before->op == DT_OP_BN_UPDATE && is_continued(run, before, pass)) return DT_OK;
   int64_t count = dt_gpu_count(run->program, instr, DT_ARG_STATE);
+  for (; is_continued(run, last, pass); last++) count += dt_gpu_count(run->program, last + 1, DT_ARG_STATE);
   DT_LAUNCH(bn_running, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), dt_gpu_input_of(run, pass).step,
             dt_gpu_loss_scale(run), (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT),
             (float *)dt_gpu_arg(run, instr, pass, DT_ARG_STATE), instr->bn.momentum, count);

@@ -2,7 +2,8 @@
  *
  * 1. The first step is issued kernel by kernel, so that libraries load what they load lazily. The second is recorded on the
  *    compute stream as a graph, into which the program's events draw the communication stream; from then on a step is one
- *    launch. What changes from step to step is in the inputs (inputs.c).
+ *    launch. Where there is nothing to communicate there are no events, and the graph is a plain chain. What changes from step
+ *    to step is in the inputs (inputs.c).
  * 2. A reducer that waits on the host cannot be recorded; then every step is issued.
  * 3. Behind each step, outside the recording, its outcome is copied into one of two places in pinned memory; the host reads it
  *    when the next step is on its way. */
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "gpu/reducer.h"
 
 /* --- set-up --- */
 
@@ -79,6 +81,7 @@ dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int
   dt_gpu_bound *bound = NULL;
   DT_TRY(dt_alloc(1, sizeof *bound, &bound));
   bound->reducer = reducer;
+  bound->alone = reducer != NULL && dt_gpu_reducer_is_idle(reducer);
   bound->records = recording_wanted() && (reducer == NULL || reducer->records);
   bound->channels = (int)run->program->graph->node[0].shape.dim[0];
   run->bound = bound;
@@ -193,6 +196,7 @@ dt_status dt_gpu_end(dt_run *run) {
 dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   DT_ASSERT(event >= 0 && event < bound->event_count);
+  if (bound->alone) return DT_OK;
   DT_CUDA(cudaStreamWaitEvent(dt_gpu_of(run)->stream[stream], bound->event[event], 0));
   return DT_OK;
 }
@@ -200,6 +204,7 @@ dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
 dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   DT_ASSERT(event >= 0 && event < bound->event_count);
+  if (bound->alone) return DT_OK;
   DT_CUDA(cudaEventRecord(bound->event[event], dt_gpu_of(run)->stream[stream]));
   return DT_OK;
 }

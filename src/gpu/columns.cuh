@@ -47,11 +47,11 @@ static inline dt_columns dt_columns_cut(int64_t rows, int64_t columns, int width
   return cut;
 }
 
-/* Tiles for sums; width is the V of the kernels. Where rows are one piece, tiles are as narrow as memory is read without waste,
- * so that there are many. */
+/* Tiles for sums; width is the V of the kernels. Where rows are one piece, tiles are narrow, so that there are many: packs of
+ * 16 bytes still fill the 32 bytes that memory is read by. */
 static inline dt_columns dt_columns_of(int64_t rows, int64_t columns, int width) {
   if (rows > DT_COLUMNS_WHOLE) return dt_columns_cut(rows, columns, width, 32, DT_COLUMNS_SUMS);
-  return dt_columns_cut(rows, columns, width, 2, 1);
+  return dt_columns_cut(rows, columns, width, width > 1 ? 2 : 4, 1);
 }
 
 /* Tiles for what is computed element by element with values that a column has in common. */

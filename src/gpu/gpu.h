@@ -88,6 +88,12 @@ void *dt_gpu_low_params(const dt_run *run);
 /* [C] each, in device memory. */
 const float *dt_gpu_scale(const dt_run *run);
 const float *dt_gpu_shift(const dt_run *run);
+/* The stretch of the parameter block that an UPDATE takes: its bucket's. Where no bucket is waited for, the last one takes the
+ * whole block, since one launch costs less than many, and the others nothing. */
+typedef struct dt_gpu_stretch {
+  int64_t first, count; /* multiples of DT_ALIGN_ELEMENTS */
+} dt_gpu_stretch;
+dt_gpu_stretch dt_gpu_stretch_of(const dt_run *run, const dt_instr *instr);
 /* The state of loss scaling, [DT_LOSS_SCALE_COUNT] as core/graph.h names it, fp16 only, else NULL. LOSS multiplies gradients
  * with NEXT; GRAD_NORM, before the first UPDATE, hands that on as USED, by which UPDATE divides, and writes the other three. */
 float *dt_gpu_loss_scale(const dt_run *run);

@@ -60,6 +60,12 @@ static void alone_destroy(dt_reducer **reducer) {
 
 static const dt_reducer_ops alone_ops = {.begin = alone_begin, .end = alone_end, .destroy = alone_destroy};
 
+bool dt_gpu_reducer_is_idle(const dt_reducer *reducer) {
+  if (reducer->ops != &alone_ops) return false;
+  const dt_tree *tree = ((const dt_gpu_reducer *)reducer)->options.tree;
+  return tree->root_count == 1 && tree->roots[0].node == 0;
+}
+
 static dt_status alone_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {
   alone_reducer *r = NULL;
   const dt_tree *tree = options->tree;

@@ -1,6 +1,6 @@
-/* Stochastic gradient descent with momentum over a bucket's slice of the flat blocks: the formula of core/optim/sgd.c in the
- * same single roundings, so that equal gradients give equal parameters. Products and sums are spelled out because the compiler
- * would contract them. The copy of the parameters that products read is written on the way. */
+/* Stochastic gradient descent with momentum over a slice of the flat blocks: the formula of core/optim/sgd.c in the same
+ * single roundings, so that equal gradients give equal parameters. Products and sums are spelled out because the compiler would
+ * contract them. The copy of the parameters that products read is written on the way. */
 #include "core/optim/sgd.h"
 
 #include "gpu/pack.cuh"
@@ -9,7 +9,7 @@ namespace {
 
 enum { PACK = 4 }; /* slices begin and end at multiples of DT_ALIGN_ELEMENTS */
 
-/* A bucket's slices. */
+/* The slices of the blocks. */
 template <class T>
 struct slices {
   float *param, *velocity;
@@ -70,19 +70,19 @@ __global__ void update(slices<T> at, int64_t count, const dt_step *step, const f
 
 template <class T>
 dt_status launch(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  const dt_bucket *bucket = &run->program->bucket[instr->bucket];
+  const dt_gpu_stretch slice = dt_gpu_stretch_of(run, instr);
   const dt_sgd_attr *attr = static_cast<const dt_sgd_attr *>(run->optimizer_attr);
   T *low = static_cast<T *>(dt_gpu_low_params(run));
-  if (bucket->param_count == 0) return DT_OK;
-  DT_ASSERT(bucket->first % PACK == 0 && bucket->param_count % PACK == 0);
+  if (slice.count == 0) return DT_OK;
+  DT_ASSERT(slice.first % PACK == 0 && slice.count % PACK == 0);
   slices<T> at = {};
-  at.param = static_cast<float *>(run->blocks.param) + bucket->first;
-  at.velocity = static_cast<float *>(run->blocks.slot[0]) + bucket->first;
-  at.grad = static_cast<const float *>(run->blocks.grad) + bucket->first;
-  at.low = low != NULL ? low + bucket->first : NULL;
+  at.param = static_cast<float *>(run->blocks.param) + slice.first;
+  at.velocity = static_cast<float *>(run->blocks.slot[0]) + slice.first;
+  at.grad = static_cast<const float *>(run->blocks.grad) + slice.first;
+  at.low = low != NULL ? low + slice.first : NULL;
   /* Few blocks have less to do with the factors, many fill a GPU. */
-  int64_t each = bucket->param_count > 1 << 20 ? 4 * PACK : PACK;
-  DT_LAUNCH(update<T>, dt_grid(bucket->param_count, each), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at, bucket->param_count,
+  int64_t each = slice.count > 1 << 20 ? 4 * PACK : PACK;
+  DT_LAUNCH(update<T>, dt_grid(slice.count, each), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at, slice.count,
             dt_gpu_input_of(run, pass).step, dt_gpu_loss_scale(run), attr->nesterov);
   return DT_OK;
 }

@@ -33,6 +33,11 @@ float *dt_gpu_loss_scale(const dt_run *run) {
   return kernel_now->loss_scale;
 }
 
+dt_gpu_stretch dt_gpu_stretch_of(const dt_run *run, const dt_instr *instr) {
+  const dt_bucket *bucket = &run->program->bucket[instr->bucket];
+  return (dt_gpu_stretch){bucket->first, bucket->param_count};
+}
+
 void *dt_gpu_low_params(const dt_run *run) {
   return kernel_now->low;
 }
