@@ -189,7 +189,8 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
            bytes_text((double)train->arena_naive_bytes, naive));
   print_memory("activations", how, (double)m.activations, out);
   print_memory("evaluation", m.evaluation > 0 ? "its activations" : "in the memory of activations", (double)m.evaluation, out);
-  if (m.device > 0) print_memory("device", "inputs on their way, parameters in half", (double)m.device, out);
+  snprintf(how, sizeof how, "inputs%s, parameters in half", spec->data.resident ? " at their most" : "");
+  if (m.device > 0) print_memory("device", how, (double)m.device, out);
   if (m.reducer > 0) print_memory("reducer", "gradients of other ranks", (double)m.reducer, out);
   print_memory("total", "", (double)m.total, out);
   if (m.libraries > 0) print_memory("libraries", "an allowance: CUDA, kernels, NCCL", (double)m.libraries, out);
