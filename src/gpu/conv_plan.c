@@ -372,7 +372,9 @@ static cudnnStatus_t ask_heuristics(const dt_gpu *gpu, descriptor graph, cudnnBa
   int64_t bound = 0;
   TRY(set_descriptor(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph));
   TRY(cudnnBackendSetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode));
-  TRY(set_descriptor(heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, gpu->libraries->properties));
+  if (gpu->libraries->cudnn == NULL) { /* else the graph's handle tells, as wherever cuDNN runs; nobody gives it both */
+    TRY(set_descriptor(heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, gpu->libraries->properties));
+  }
   TRY(cudnnBackendFinalize(heuristics));
   TRY(cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &bound, NULL));
   cudnnStatus_t code = try_configs(gpu, heuristics, config, bound < CONFIGS_MAX ? bound : CONFIGS_MAX, plan);

@@ -52,17 +52,12 @@ static dt_status check_versions(dt_gpu *gpu) {
   return DT_OK;
 }
 
-/* What cuDNN makes plans for: the device, or a model's properties as data. */
-static dt_status open_properties(const dt_gpu *gpu, dt_gpu_libraries *libraries) {
+/* A model's properties as data, in place of a handle. */
+static dt_status open_properties(dt_gpu_libraries *libraries) {
+  const char *json = libraries->model->json;
   DT_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &libraries->properties));
-  if (libraries->model == NULL) {
-    int32_t index = gpu->index;
-    DT_CUDNN(cudnnBackendSetAttribute(libraries->properties, CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &index));
-  } else {
-    const char *json = libraries->model->json;
-    DT_CUDNN(cudnnBackendSetAttribute(libraries->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                                      (int64_t)strlen(json), json));
-  }
+  DT_CUDNN(cudnnBackendSetAttribute(libraries->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                                    (int64_t)strlen(json), json));
   DT_CUDNN(cudnnBackendFinalize(libraries->properties));
   return DT_OK;
 }
@@ -71,11 +66,10 @@ dt_status dt_gpu_libraries_open(dt_gpu *gpu, const char *model) {
   DT_TRY(dt_alloc(1, sizeof *gpu->libraries, &gpu->libraries));
   if (model != NULL) DT_TRY(dt_gpu_model_get(model, &gpu->libraries->model));
   DT_TRY(check_versions(gpu));
-  if (model == NULL) {
-    DT_CUDNN(cudnnCreate(&gpu->libraries->cudnn));
-    DT_CUBLAS(cublasLtCreate(&gpu->libraries->cublas));
-  }
-  return open_properties(gpu, gpu->libraries);
+  if (model != NULL) return open_properties(gpu->libraries);
+  DT_CUDNN(cudnnCreate(&gpu->libraries->cudnn));
+  DT_CUBLAS(cublasLtCreate(&gpu->libraries->cublas));
+  return DT_OK;
 }
 
 void dt_gpu_libraries_close(dt_gpu *gpu) {

@@ -16,7 +16,7 @@ struct dt_gpu_libraries {
   const dt_gpu_model *model;           /* NULL with a device */
   cudnnHandle_t cudnn;                 /* NULL without one: plans are made, nothing runs */
   cublasLtHandle_t cublas;             /* likewise */
-  cudnnBackendDescriptor_t properties; /* of the device or the model, which plans are made for */
+  cudnnBackendDescriptor_t properties; /* of the model, which plans are made for; NULL with a device: then it is the handle's */
   dt_gpu_conv_plan *conv;              /* lists of all plans, the newest first */
   dt_gpu_linear_plan *linear;
 };
