@@ -16,6 +16,7 @@ status_of() { sed -n "s/^    {\"name\": \"$1\", \"status\": \"\([a-z]*\)\".*/\1/
 mkdir -p "$work/data/fashion-mnist"
 "$build/make_digits" "$work/data/fashion-mnist" 256 64 28 >/dev/null
 for file in "$work"/data/fashion-mnist/*-ubyte; do mv "$file" "$file.gz"; done
+cp -r "$work/data/fashion-mnist" "$work/data/mnist"
 
 check --data "$work/data" --seconds $((240 * slowdown)) || fail "exit $?: $(cat "$work/out")"
 for stage in environment determinism ranks train; do
@@ -25,6 +26,8 @@ for stage in speed sanitize; do
   [[ $(status_of $stage) == skipped ]] || fail "$stage: found $(status_of $stage), expected skipped"
 done
 [[ $device == cpu || $(status_of parity) == ok || ! -x $build/tests/test_parity_gpu_reference ]] || fail "parity: found $(status_of parity)"
+grep -q '"mnist-lenet-fast seeds": 2, "mnist-lenet-fast accuracy": [0-9.]*, "mnist-lenet-fast seconds": [0-9.]*' "$work/check/gpu-check.json" ||
+  fail "train: no mean of two seeds in $(cat "$work/check/gpu-check.json")"
 if command -v python3 >/dev/null; then
   python3 -m json.tool "$work/check/gpu-check.json" >/dev/null || fail "gpu-check.json is no JSON: $(cat "$work/check/gpu-check.json")"
 fi
