@@ -146,20 +146,20 @@ def torch_net(net):
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
-def read_safetensors(path):
-    import numpy as np
-    raw = open(path, "rb").read()
+def read_safetensors(torch, path):
+    """{name: tensor}. No numpy: a GPU machine may have PyTorch without it."""
+    raw = bytearray(open(path, "rb").read())
     size = struct.unpack("<Q", raw[:8])[0]
     header = json.loads(raw[8:8 + size])
-    types = {"F32": np.float32, "F64": np.float64}
-    return {name: np.frombuffer(raw[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]], types[t["dtype"]])
-            .reshape(t["shape"]) for name, t in header.items() if name != "__metadata__"}
+    types = {"F32": torch.float32, "F64": torch.float64}
+    read = lambda t: torch.frombuffer(raw[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]], dtype=types[t["dtype"]])
+    return {name: read(t).reshape(t["shape"]) for name, t in header.items() if name != "__metadata__"}
 
 
 def copy_weights(model, path):
     """dtrain's parameters into the PyTorch module: layers in order of the config, matched by shape and role."""
     import torch
-    tensors = read_safetensors(path)
+    tensors = read_safetensors(torch, path)
     # "residual2.conv1" comes after "conv1", before "linear1"; within a residual the body comes before the projection.
     place = {"conv": 0, "residual": 1, "linear": 2, "project": 3}
     order = lambda layer: [(place.get(re.match("[a-z]+", part).group(), 0), int(re.search(r"\d*$", part).group() or 0))
@@ -171,9 +171,12 @@ def copy_weights(model, path):
     assert len(names) == len(weights), (names, len(weights))
     with torch.no_grad():
         for name, module in zip(names, weights):
-            module.weight.copy_(torch.tensor(tensors[name + ".weight"]))
+            # copy_ would spread a smaller tensor over a larger one.
+            assert module.weight.shape == tensors[name + ".weight"].shape, (name, module.weight.shape)
+            assert (module.bias is not None) == (name + ".bias" in tensors), name
+            module.weight.copy_(tensors[name + ".weight"])
             if module.bias is not None:
-                module.bias.copy_(torch.tensor(tensors[name + ".bias"]))
+                module.bias.copy_(tensors[name + ".bias"])
 
 
 class Trainer:

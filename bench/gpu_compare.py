@@ -1,28 +1,40 @@
 """Times dtrain's training step on a GPU against PyTorch's: same nets, initial weights and bytes in GPU memory, interleaved.
 
 For every case (1) both train ten steps on one batch from dtrain's initial checkpoint, and the loss curves must agree; (2) rounds of
-dtrain, PyTorch, dtrain, PyTorch ... give medians. PyTorch runs eager (channels_last, AMP for bf16, fused optimizer), eager captured
-as a CUDA graph, and torch.compile. Beside them stands the floor: the largest of arithmetic at the rate of a large matrix product,
-memory traffic at the rate of a large copy, both measured in the same call, and the step's instructions at NODE_SECONDS each.
+dtrain, PyTorch, dtrain, PyTorch ... give medians. On both sides the data lies in GPU memory as bytes, and a step converts and
+normalises them, runs forward, backward and the update; a measurement is laps of many steps with one wait at the end of each.
 
-Without PyTorch, or without a GPU in it, dtrain alone is timed. Only the standard library is needed for that.
+PyTorch is taken at its best: channels_last, bf16 by autocast, fused SGD, cudnn.benchmark, and then
+  eager    as it stands,
+  graph    the whole step, update included, captured as one CUDA graph,
+  compile  forward and backward compiled, the whole step captured; where that fails, compiled with PyTorch's own CUDA graphs.
+Beside them stands the floor: the largest of arithmetic at the rate of a large matrix product, memory traffic at the rate of a large
+copy, and the step's instructions at what a node of a CUDA graph costs, all three rates measured in the same call.
+
+Without PyTorch, or without a GPU in it, dtrain alone is timed. Only the standard library is needed for that. Without a GPU,
+  --device cpu --rounds 0 --batch 4 --only 'resnet50 b64'
+shows that the loss curves agree (dtrain computes in fp32 there).
 """
 import argparse
+import gc
 import json
 import math
 import os
 import re
 import select
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIGS = os.path.join(HERE, "configs")
-MOMENTUM, AGREEMENT_STEPS = 0.9, 10
-NODE_SECONDS = 1e-6  # assumed for the floor: what a node of a CUDA graph costs that does nothing
+MOMENTUM, AGREEMENT_STEPS, LAPS = 0.9, 10, 5
+# Instructions of which one rank with one shard makes no node of a CUDA graph. Every other one is a node at least.
+NO_NODE = ("combine", "reduce_begin", "reduce_end")
 
 # (net, batch, precision), the most telling first: time may end before the table does.
 CASES = [
@@ -39,7 +51,10 @@ CASES = [
     ("resnet50", 64, "tf32"),
 ]
 VARIANTS = ["eager", "graph", "compile"]
-# Largest difference of the losses of ten steps, as a part of what they fall by. Rounding grows where ReLUs flip.
+LIMIT = {"gpu": 60, "cpu": 900}  # seconds for one answer of PyTorch, and half of those for one call of dtrain
+# Largest difference of the losses of ten steps, as a part of what they fall by. Rounding grows where ReLUs flip and gradients are
+# large: on the CPU at batch 4 in fp32 it is 1e-4 for ResNet-18 and 0.03 for ResNet-50, from whose losses in double precision
+# PyTorch's own two layouts, contiguous and channels_last, are as far away as dtrain's.
 AGREEMENT = {"fp32": 5e-2, "tf32": 1e-1, "bf16": 2e-1}
 
 
@@ -72,12 +87,15 @@ def rng_key(seed, purpose):
 def synthetic(torch, device, shape, classes, samples, seed=1):
     """The bytes [samples, C, H, W] and labels [samples] of {synthetic: ...}."""
     key, count = rng_key(seed, PURPOSE_SYNTHETIC), math.prod(shape)
-    block = torch.arange((count + 15) // 16, device=device, dtype=torch.int64)
+    block = torch.arange((count + 15) // 16, device=device, dtype=torch.int64)[None, :]
     pixels = torch.empty(samples, count, device=device, dtype=torch.uint8)
-    for s in range(samples):
-        words = torch.stack(philox([block, torch.zeros_like(block), torch.full_like(block, s), torch.zeros_like(block)], key), 1)
-        parts = torch.stack([(words >> (8 * i)) & 255 for i in range(4)], 2)
-        pixels[s] = parts.reshape(-1)[:count].to(torch.uint8)
+    at_once = max(1, (1 << 21) // block.numel())
+    for first in range(0, samples, at_once):
+        index = torch.arange(first, min(first + at_once, samples), device=device, dtype=torch.int64)[:, None]
+        block_of, index = torch.broadcast_tensors(block, index)
+        words = torch.stack(philox([block_of, torch.zeros_like(index), index, torch.zeros_like(index)], key), 2)
+        parts = torch.stack([(words >> (8 * i)) & 255 for i in range(4)], 3)
+        pixels[first:first + at_once] = parts.reshape(len(index), -1)[:, :count].to(torch.uint8)
     labels = [philox([0, 1, s, 0], key)[0] * classes >> 32 for s in range(samples)]
     return pixels.reshape(samples, *shape), torch.tensor(labels, device=device)
 
@@ -131,40 +149,43 @@ def make_net(torch, net, dropout):
 
 
 class Trainer:
-    """A step is self.run(): forward, backward, update, on the next batch of the data in GPU memory."""
+    """A step is self.run(): forward, backward, update, on the next batch of the data in GPU memory. request["capture"]: the step is
+    one CUDA graph; request["compile"]: the mode of torch.compile, or none."""
 
-    def __init__(self, torch, request):
-        self.torch, self.variant, self.batch = torch, request["variant"], request["batch"]
+    def __init__(self, torch, request, data):
+        self.torch, self.batch, self.precision = torch, request["batch"], request["precision"]
         self.device = torch.device(request["device"])
-        self.precision = request["precision"]
         tf32 = self.precision == "tf32"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
-        self.x, self.y = synthetic(torch, self.device, request["shape"], request["classes"], request["samples"])
+        self.x, self.y = data
         model = make_net(torch, request["net"], request["dropout"])
-        from compare import copy_weights
         if request.get("weights"):
+            from compare import copy_weights
             copy_weights(model, request["weights"])
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        cuda = self.device.type == "cuda"
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=request["lr"], momentum=MOMENTUM, fused=True)
-        self.forward = torch.compile(self.model, mode=request["compile_mode"]) if self.variant == "compile" else self.model
-        self.input, self.label = self.x[:self.batch].clone(), self.y[:self.batch].clone()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=request["lr"], momentum=MOMENTUM, fused=True)
+        self.minus_two = torch.tensor(-2.0, device=self.device)
+        self.mode = request.get("compile")
+        self.loss_of = torch.compile(self.loss, mode=self.mode, dynamic=False) if self.mode else self.loss
         self.position = 0
-        self.run = self.replayed if self.variant == "graph" and cuda else self.eager
-        if self.run == self.replayed:
+        self.run = self.eager
+        if request.get("capture"):
             self.capture()
+            self.run = self.replayed
 
-    def sync(self):
-        if self.device.type == "cuda":
-            self.torch.cuda.synchronize()
+    def loss(self, x, y):
+        """x: bytes [batch, C, H, W] in channels_last, as the data set lies. (x / 255 - 0.5) / 0.25 is one kernel so."""
+        torch = self.torch
+        x = torch.add(self.minus_two, x, alpha=1 / 63.75)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return torch.nn.functional.cross_entropy(self.model(x), y)
 
     def step(self, x, y):
-        torch = self.torch
-        x = ((x.float() / 255 - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            loss = torch.nn.functional.cross_entropy(self.forward(x), y)
-        self.optimizer.zero_grad(set_to_none=self.variant != "graph")
+        if self.mode == "reduce-overhead":
+            self.torch.compiler.cudagraph_mark_step_begin()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss_of(x, y)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
@@ -180,6 +201,7 @@ class Trainer:
     def capture(self):
         """The warm-up that capturing needs changes weights; they are put back."""
         torch = self.torch
+        self.input, self.label = self.x[:self.batch].clone(), self.y[:self.batch].clone()
         before = {name: t.clone() for name, t in self.model.state_dict().items()}
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
@@ -187,9 +209,11 @@ class Trainer:
             for _ in range(3):
                 self.step(self.input, self.label)
         torch.cuda.current_stream().wait_stream(side)
+        # Gradients that are None when recording begins get their memory from the graph's pool: nothing is zeroed or added to.
+        self.optimizer.zero_grad(set_to_none=True)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.loss = self.step(self.input, self.label)
+            self.loss_value = self.step(self.input, self.label)
         with torch.no_grad():
             for name, t in self.model.state_dict().items():
                 t.copy_(before[name])
@@ -201,82 +225,134 @@ class Trainer:
         self.input.copy_(x)
         self.label.copy_(y)
         self.graph.replay()
-        return self.loss.clone()
+        return self.loss_value
+
+
+def synchronize(torch):
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def lap_seconds(torch, work, repeats):
+    """Seconds of one work(), from laps as `dtrain bench step` has them: one to warm up, then LAPS with a wait at the end of each."""
+    laps = []
+    for _ in range(1 + LAPS):
+        synchronize(torch)
+        start = time.perf_counter()
+        for _ in range(repeats):
+            work()
+        synchronize(torch)
+        laps.append((time.perf_counter() - start) / repeats)
+    return laps[1:]
+
+
+def node_seconds(torch):
+    """What a node of a CUDA graph costs that does next to nothing and waits for the one before it."""
+    nodes, x, graph, side = 1000, torch.zeros(1, device="cuda"), torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        x.add_(1)
+    torch.cuda.current_stream().wait_stream(side)
+    with torch.cuda.graph(graph):
+        for _ in range(nodes):
+            x.add_(1)
+    return min(lap_seconds(torch, graph.replay, 10)) / nodes
 
 
 def measure_rates(torch, request):
-    """FLOP/s of a large matrix product in the case's precision, and bytes/s of a large copy, read and written."""
+    """FLOP/s of a large matrix product in the case's precision, bytes/s of a large copy, read and written, and seconds of a node."""
     if request["device"] != "cuda":
         return {}
     torch.backends.cuda.matmul.allow_tf32 = request["precision"] == "tf32"
     dtype = torch.bfloat16 if request["precision"] == "bf16" else torch.float32
-    n = 8192 if dtype is torch.bfloat16 else 4096
+    n = 8192
     a, b, c = (torch.randn(n, n, device="cuda", dtype=dtype) for _ in range(3))
     x, y = (torch.empty(1 << 30, device="cuda", dtype=torch.uint8) for _ in range(2))
+    return {"flops": 2 * n**3 / min(lap_seconds(torch, lambda: torch.mm(a, b, out=c), 8)),
+            "bytes": 2 * x.numel() / min(lap_seconds(torch, lambda: y.copy_(x), 8)), "node": node_seconds(torch)}
 
-    def seconds(work):
-        work()
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(8):
-            work()
-        torch.cuda.synchronize()
-        return (time.perf_counter() - start) / 8
 
-    return {"flops": 2 * n**3 / seconds(lambda: torch.mm(a, b, out=c)), "bytes": 2 * x.numel() / seconds(lambda: y.copy_(x))}
+class Worker:
+    """Holds the trainers of a case, by variant, and the data set that they share."""
+
+    def __init__(self, torch):
+        self.torch, self.trainers, self.compiled, self.data, self.data_of = torch, {}, False, None, None
+
+    def forget(self):
+        self.trainers.clear()
+        if self.compiled:
+            self.torch.compiler.reset()  # else the nets of all cases count towards one limit of recompilations
+        gc.collect()  # a trainer refers to itself
+        if self.torch.cuda.is_available():
+            self.torch.cuda.empty_cache()
+
+    def make(self, request, variant):
+        data_of = [request[name] for name in ("device", "shape", "classes", "samples")]
+        if self.data_of != data_of:
+            self.data = self.data_of = None
+            x, y = synthetic(self.torch, *data_of)
+            # A step finds the bytes in the layout that its convolutions want.
+            self.data, self.data_of = (x.contiguous(memory_format=self.torch.channels_last), y), data_of
+        self.trainers.pop(variant, None)
+        self.compiled = self.compiled or bool(request.get("compile"))
+        self.trainers[variant] = Trainer(self.torch, request, self.data)
+
+    def answer(self, request):
+        torch, trainer = self.torch, self.trainers.get(request.get("variant"))
+        if "make" in request:
+            self.make(request["make"], request["variant"])
+        elif "forget" in request:
+            self.forget()
+        elif "losses" in request:
+            return {"losses": [trainer.run().item() for _ in range(request["losses"])]}
+        elif "steps" in request:
+            return {"seconds": statistics.median(lap_seconds(torch, trainer.run, max(1, request["steps"] // LAPS)))}
+        elif "rates" in request:
+            return measure_rates(torch, request["rates"])
+        else:
+            gpu = torch.cuda.is_available()
+            return {"torch": torch.__version__, "cuda": gpu, "gpu": torch.cuda.get_device_name(0) if gpu else None}
+        return {}
+
+
+def one_line(error):
+    """A chain of errors begins with the least telling: what it was, and the first lines of why."""
+    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
+    return ("%s: %s" % (type(error).__name__, " ".join(lines[:3])))[:300]
 
 
 def worker():
     """Answers requests, one JSON a line: {"make": case} builds what {"losses": N} and {"steps": N} of the same variant run;
     {"forget": true} drops all of them."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
     import torch
     torch.manual_seed(1)
-    trainers = {}
+    held = Worker(torch)
     for line in sys.stdin:
-        request, answer = json.loads(line), {}
         try:
-            trainer = trainers.get(request.get("variant"))
-            if "make" in request:
-                trainers[request["variant"]] = Trainer(torch, dict(request["make"], variant=request["variant"]))
-            elif "forget" in request:
-                trainers.clear()
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-            elif "losses" in request:
-                answer["losses"] = [trainer.run().item() for _ in range(request["losses"])]
-            elif "steps" in request:
-                trainer.sync()
-                start = time.perf_counter()
-                for _ in range(request["steps"]):
-                    trainer.run()
-                trainer.sync()
-                answer["seconds"] = (time.perf_counter() - start) / request["steps"]
-            elif "rates" in request:
-                answer = measure_rates(torch, request["rates"])
-            else:
-                answer = {"torch": torch.__version__, "cuda": torch.cuda.is_available(),
-                          "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None}
+            answer = held.answer(json.loads(line))
         except Exception as error:  # the other side reports it and goes on
-            answer = {"error": "%s: %s" % (type(error).__name__, str(error).split("\n")[0])}
-        print(json.dumps(answer), flush=True)
+            traceback.print_exc()
+            answer = {"error": one_line(error)}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 class Torch:
     """The worker; one that does not answer in time is ended, and a new one is started at the next request."""
 
-    def __init__(self, cores):
-        self.process, self.environment = None, dict(os.environ)
+    def __init__(self, cores, log):
+        self.process, self.log, self.environment = None, log, dict(os.environ)
         if cores:
             self.environment["OMP_NUM_THREADS"] = str(cores)
 
     def ask(self, seconds, **request):
         if self.process is None:
-            self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker"], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.environment)
+            self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--worker"], bufsize=0, stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=self.log, env=self.environment, start_new_session=True)
             self.buffer = b""
         try:
             self.process.stdin.write((json.dumps(request) + "\n").encode())
-            self.process.stdin.flush()
         except BrokenPipeError:
             self.close()
             return {"error": "the PyTorch process ended"}
@@ -293,8 +369,10 @@ class Torch:
 
     def close(self):
         if self.process is not None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # with what it started to compile
             self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
         self.process = None
 
 
@@ -312,6 +390,7 @@ class Dtrain:
             self.environment["LD_LIBRARY_PATH"] = options.library_path
 
     def run(self, words, seconds):
+        seconds = min(seconds, 2 * LIMIT[self.options.device])
         command = [self.options.dtrain, *words, "--device", self.options.device, "--set", "output=%s/runs" % self.folder]
         if self.options.device == "cpu" and words[0] == "bench":
             command += ["--threads", str(self.options.threads)]
@@ -343,21 +422,18 @@ class Dtrain:
         total = next(line for line in self.run(["describe", config], seconds).split("\n") if line.startswith("total")).split()
         number = lambda i: float(total[i]) * units[total[i + 1]]
         program = self.run(["describe", config, "--program"], seconds)
+        nodes = [op for op in re.findall(r"^ *[0-9]+ +(\w+)", program, re.M) if op not in NO_NODE]
         return {"flops": number(2) + number(4), "activations": number(6), "parameters": int(total[1].replace(",", "")),
-                "instructions": len(re.findall(r"^ *[0-9]+ ", program, re.M))}
+                "nodes": len(nodes)}
 
 
-def floor_seconds(plan, rates, batch, precision):
-    """The largest of three, and its name. Activations are written once and read once more; an fp32 parameter, its momentum and its
-    gradient are each read and written."""
-    if not rates:
-        return None, ""
-    narrow = 0.5 if precision == "bf16" else 1
-    parts = {"arithmetic": batch * plan["flops"] / rates["flops"],
-             "memory": (2 * narrow * batch * plan["activations"] + 24 * plan["parameters"]) / rates["bytes"],
-             "nodes": plan["instructions"] * NODE_SECONDS}
-    which = max(parts, key=parts.get)
-    return parts[which], which
+def floor_parts(plan, rates, batch):
+    """Seconds, of which the largest is the floor. Activations, in the precision that they have on the device, are written once and
+    read once more; an fp32 parameter, its momentum and its gradient are each read and written. What fits into the GPU's cache may
+    go faster than memory, and a convolution by Winograd's or Fourier's method faster than its arithmetic."""
+    return {"arithmetic": batch * plan["flops"] / rates["flops"],
+            "memory": (2 * batch * plan["activations"] + 24 * plan["parameters"]) / rates["bytes"],
+            "nodes": plan["nodes"] * rates["node"]}
 
 
 # --- one case ---
@@ -377,53 +453,74 @@ def write_config(folder, net, batch, precision, samples, dropout):
 
 
 def compare_losses(row, dtrain, torch, case, options, left):
-    """One batch again and again: the loss falls only if the gradients are right."""
+    """One batch again and again: the loss falls only if the gradients are right. Curves that part are a failure, told in
+    row["parted"]; the case is timed all the same, for whoever looks for the reason."""
     net, batch, precision = case
     config, facts = write_config(dtrain.folder, net, batch, precision, batch, 0)
-    ours, weights = dtrain.losses(config, facts["name"], left())
-    make = dict(facts, weights=weights, device=options.torch_device, compile_mode="")
-    answer = torch.ask(min(60, left()), make=make, variant="eager")
-    answer = answer if "error" in answer else torch.ask(min(60, left()), losses=AGREEMENT_STEPS, variant="eager")
-    if "error" in answer:
-        row["note"] = "PyTorch: " + answer["error"]
-        return
-    row["losses"], row["losses_torch"] = ours, answer["losses"]
-    fall = answer["losses"][0] - answer["losses"][-1]
-    if not fall > 0:
-        raise Failure("PyTorch's loss does not fall on one batch (from %g by %g), so nothing can be compared" % (answer["losses"][0], fall))
-    row["losses_differ"] = max(abs(a - b) for a, b in zip(ours, answer["losses"])) / fall
-    if not row["losses_differ"] <= AGREEMENT[precision]:
-        raise Failure("the loss curves part: by %.2g of their fall in %d steps, expected at most %g" %
-                      (row["losses_differ"], AGREEMENT_STEPS, AGREEMENT[precision]))
+    row["losses"], weights = dtrain.losses(config, facts["name"], left())
+    make, limit = dict(facts, weights=weights, device=options.torch_device), LIMIT[options.device]
+    for variant in [v for v in options.variants if v != "compile"]:
+        answer = torch.ask(min(limit, left()), make=dict(make, capture=variant == "graph"), variant=variant)
+        answer = answer if "error" in answer else torch.ask(min(limit, left()), losses=AGREEMENT_STEPS, variant=variant)
+        if "error" in answer:
+            row["notes"].append("losses of %s: %s" % (variant, answer["error"]))
+            continue
+        theirs = row["losses_torch"][variant] = answer["losses"]
+        fall = theirs[0] - theirs[-1]
+        if not fall > 0:
+            row["parted"] = "PyTorch's loss (%s) does not fall on one batch (from %g by %g), so nothing can be compared" % (
+                variant, theirs[0], fall)
+            continue
+        differ = max(abs(a - b) for a, b in zip(row["losses"], theirs)) / fall
+        row["losses_differ"] = max(differ, row.get("losses_differ", 0))
+        if not differ <= AGREEMENT[precision]:
+            row["parted"] = ("the loss curves part: by %.2g of their fall in %d steps of PyTorch (%s), expected at most %g" %
+                             (differ, AGREEMENT_STEPS, variant, AGREEMENT[precision]))
 
 
 def steps_for(seconds):
-    """So many that a measurement takes about a quarter of a second."""
-    return max(3, min(2000, int(0.25 / max(seconds, 1e-6))))
+    """So many, in LAPS laps, that a measurement takes about half a second."""
+    return max(LAPS, min(10000, int(0.5 / max(seconds, 1e-6))))
+
+
+def ways(variant, options):
+    """What to ask the worker for, the best first: a way that fails is followed by the next."""
+    captured = {"capture": options.device == "gpu"}
+    return {"eager": [{}], "graph": [captured],
+            "compile": [dict(captured, compile=options.compile_mode), {"compile": "reduce-overhead"}]}[variant]
+
+
+def make_variant(torch, make, variant, limit, left):
+    """Builds one and warms it up: the answer to a short measurement, which tells how many steps fit a long one."""
+    end = time.monotonic() + min(limit, left())
+    remaining = lambda: max(1, end - time.monotonic())
+    for request in [{"make": make}, {"steps": LAPS}, {"steps": LAPS}]:  # the first steps choose algorithms
+        answer = torch.ask(remaining(), variant=variant, **request)
+        if "error" in answer:
+            break
+    return answer
 
 
 def make_variants(row, torch, facts, options, left):
     """Builds and warms up PyTorch's variants: {variant: steps of a measurement} of those that run. What does not is noted."""
-    steps = {}
-    torch.ask(30, forget=True)
-    for variant in VARIANTS:
-        limit = options.compile_seconds if variant == "compile" else 60
-        if left() < limit / 2:
-            row["torch"][variant] = "no time was left"
-            continue
-        make = dict(facts, device=options.torch_device, compile_mode=options.compile_mode)
-        answer = torch.ask(min(limit, left()), make=make, variant=variant)
-        # The first steps compile and choose algorithms; they are not those that tell how many fit a measurement.
-        answer = answer if "error" in answer else torch.ask(min(limit, left()), steps=5, variant=variant)
-        answer = answer if "error" in answer else torch.ask(30, steps=3, variant=variant)
-        if "error" in answer:
-            row["torch"][variant] = answer["error"]
+    made, steps = {}, {}
+    torch.ask(LIMIT[options.device], forget=True)
+    for variant in options.variants:
+        limit = options.compile_seconds if variant == "compile" else LIMIT[options.device]
+        for way in ways(variant, options):
+            if left() < min(30, limit / 2):
+                row["notes"].append("%s: no time was left" % variant)
+                break
+            make = dict(facts, device=options.torch_device, **way)
+            answer = make_variant(torch, make, variant, limit, left)
+            if "error" not in answer:
+                made[variant], steps[variant] = make, steps_for(answer["seconds"])
+                break
+            row["notes"].append("%s%s: %s" % (variant, " " + json.dumps(way) if len(way) > 1 else "", answer["error"]))
             if torch.process is None:  # it took the others with it, and they are quickly made again
-                for other in steps:
-                    torch.ask(60, make=make, variant=other)
-                    torch.ask(60, steps=5, variant=other)
-            continue
-        steps[variant] = steps_for(answer["seconds"])
+                for other in made:
+                    make_variant(torch, made[other], other, LIMIT[options.device], left)
+                break
     return steps
 
 
@@ -433,37 +530,45 @@ def time_case(row, dtrain, torch, config, facts, options, left):
     variants = make_variants(row, torch, facts, options, left) if torch is not None else {}
     times = {name: [] for name in ["dtrain", *variants]}
     for _ in range(options.rounds):
-        if left() < 3:
+        if left() < 3 and times["dtrain"]:
             break
-        times["dtrain"].append(dtrain.step_seconds(config, max(1, steps // 5), left()))
+        times["dtrain"].append(dtrain.step_seconds(config, max(1, steps // LAPS), left()))
         for variant in variants:
-            answer = torch.ask(60, steps=variants[variant], variant=variant)
+            answer = torch.ask(LIMIT[options.device], steps=variants[variant], variant=variant)
             if "seconds" in answer:
                 times[variant].append(answer["seconds"])
-    if not times["dtrain"]:
-        raise Failure("no time was left")
+            else:
+                row["notes"].append("%s: %s" % (variant, answer["error"]))
     row["seconds"] = statistics.median(times["dtrain"])
     row["range"] = [min(times["dtrain"]), max(times["dtrain"])]
     row["samples_per_second"] = row["batch"] / row["seconds"]
-    for variant in variants:
-        row["torch"][variant] = statistics.median(times[variant]) if times[variant] else "it stopped answering"
+    row["torch"] = {variant: statistics.median(times[variant]) for variant in variants if times[variant]}
+
+
+def add_floor(row, plan, torch, options):
+    answer = torch.ask(LIMIT[options.device], rates={"device": options.torch_device, "precision": row["precision"]})
+    if "error" in answer:
+        row["notes"].append("rates: " + answer["error"])
+    if "flops" in answer:
+        row["rates"], row["floor_parts"] = answer, floor_parts(plan, answer, row["batch"])
+        row["floor"] = max(row["floor_parts"], key=row["floor_parts"].get)
 
 
 def run_case(case, dtrain, torch, options, left):
     net, batch, precision = case
-    row = {"net": net, "batch": batch, "precision": precision, "torch": {}}
+    row = {"net": net, "batch": batch, "precision": precision, "notes": [], "losses_torch": {}, "torch": {}}
     # Enough samples for several different batches; they lie in GPU memory on either side.
     samples = 4 * batch if net in ("resnet50", "resnet18", "vgg16") else 8192
     config, facts = write_config(dtrain.folder, net, batch, precision, samples, 0.5 if net == "vgg16" else 0)
     try:
-        plan = dtrain.plan(config, left())
+        row["plan"] = dtrain.plan(config, left())
         if torch is not None:
+            torch.ask(LIMIT[options.device], forget=True)
             compare_losses(row, dtrain, torch, case, options, left)
-        time_case(row, dtrain, torch, config, facts, options, left)
-        if torch is not None:
-            row["rates"] = torch.ask(30, rates={"device": options.torch_device, "precision": precision})
-            rates = row["rates"] if "flops" in row["rates"] else None
-            row["floor_seconds"], row["floor"] = floor_seconds(plan, rates, batch, precision)
+        if options.rounds > 0:
+            time_case(row, dtrain, torch, config, facts, options, left)
+            if torch is not None:
+                add_floor(row, row["plan"], torch, options)
     except (Failure, OSError) as failure:
         row["error"] = str(failure)
     return row
@@ -475,74 +580,105 @@ HEADER = ("| net, batch, precision | dtrain | samples/s | eager | graph | compil
           "|---|---|---|---|---|---|---|---|---|---|")
 
 
+def title_of(net, batch, precision):
+    return "%s b%d %s" % (net, batch, precision)
+
+
 def microseconds(value):
-    return "%.1f us" % (value * 1e6) if isinstance(value, float) else "-"
+    return "-" if value is None else "%.1f us" % (value * 1e6)
 
 
 def print_row(row):
-    title = "%s b%d %s" % (row["net"], row["batch"], row["precision"])
+    title = title_of(row["net"], row["batch"], row["precision"])
     if "error" in row:
         print("| %s | %s |" % (title, row["error"]), flush=True)
         return
-    ratios = ["%.2f" % (row["torch"][v] / row["seconds"]) for v in VARIANTS if isinstance(row["torch"].get(v), float)]
-    floor = row.get("floor_seconds")
-    print("| %s | %s | %.0f | %s | %s | %s | %s | %s | %s | %s |" %
-          (title, microseconds(row["seconds"]), row["samples_per_second"], *(microseconds(row["torch"].get(v)) for v in VARIANTS),
-           ", ".join(ratios) or "-", "%s (%s)" % (microseconds(floor), row["floor"]) if floor else "-",
-           "%.2f" % (floor / row["seconds"]) if floor else "-", "%.1g" % row["losses_differ"] if "losses_differ" in row else "-"), flush=True)
+    ours, theirs, floor = row.get("seconds"), [row["torch"].get(v) for v in VARIANTS], row.get("floor_parts", {}).get(row.get("floor"))
+    print("| %s | %s | %s | %s | %s | %s | %s | %s |" %
+          (title, microseconds(ours), "%.0f" % row["samples_per_second"] if ours else "-", " | ".join(microseconds(t) for t in theirs),
+           ", ".join("%.2f" % (t / ours) for t in theirs if t) or "-", "%s (%s)" % (microseconds(floor), row["floor"]) if floor else "-",
+           "%.2f" % (floor / ours) if floor else "-", "%.1g" % row["losses_differ"] if "losses_differ" in row else "-"), flush=True)
 
 
 def open_torch(options):
     """The worker, or None and why: PyTorch must be there, and see a GPU unless the cpu is compared."""
-    torch = Torch(options.threads if options.device == "cpu" else 0)
-    facts = torch.ask(60)
+    log = open(os.path.splitext(options.json)[0] + ".torch.log", "w") if options.json else subprocess.DEVNULL
+    torch = Torch(options.threads if options.device == "cpu" else 0, log)
+    facts = torch.ask(120)
     if "torch" in facts and (facts["cuda"] or options.device == "cpu"):
         return torch, facts
     torch.close()
-    return None, {"torch": None, "why": "PyTorch sees no GPU" if "torch" in facts else "python3 has no PyTorch"}
+    why = "PyTorch sees no GPU" if "torch" in facts else "python3 has no PyTorch that starts (%s)" % facts["error"]
+    return None, {"torch": None, "why": why}
 
 
-def main():
-    if sys.argv[1:] == ["--worker"]:
-        return worker()
+def run_table(dtrain, torch, facts, options, left):
+    """Every case for which time is left: rows, and the titles of those left out. The figures so far are in the file at any time."""
+    rows, skipped = [], []
+    for net, batch, precision in CASES:
+        if options.only and not re.search(options.only, title_of(net, batch, precision)):
+            continue
+        case = net, options.batch or batch, precision
+        if left() < 15:
+            skipped.append(title_of(*case))
+            continue
+        rows.append(run_case(case, dtrain, torch, options, left))
+        print_row(rows[-1])
+        if options.json:
+            with open(options.json, "w") as f:
+                json.dump({"pytorch": facts, "rows": rows, "skipped": skipped}, f)
+    return rows, skipped
+
+
+def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtrain", default="dtrain", help="the program (default: dtrain on the PATH)")
     parser.add_argument("--device", default="gpu", choices=["gpu", "cpu"], help="cpu tries this script where there is no GPU")
     parser.add_argument("--library-path", help="LD_LIBRARY_PATH for dtrain, which PyTorch must not see")
     parser.add_argument("--seconds", type=float, default=600, help="time for the whole table (default 600)")
-    parser.add_argument("--rounds", type=int, default=3, help="pairs of measurements a variant (default 3)")
-    parser.add_argument("--compile-mode", default="max-autotune", help="torch.compile's mode (default max-autotune)")
-    parser.add_argument("--compile-seconds", type=float, default=60, help="time for compiling a net (default 60)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each side (default 3); 0: the loss curves alone")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="of PyTorch (default %(default)s)")
+    parser.add_argument("--compile-mode", default="default", help="torch.compile's, one without CUDA graphs of its own (default "
+                        "%(default)s); max-autotune-no-cudagraphs tries more kernels, for minutes with a deep net")
+    parser.add_argument("--compile-seconds", type=float, default=90, help="time for compiling a net (default 90)")
     parser.add_argument("--threads", type=int, default=2, help="with --device cpu (default 2)")
     parser.add_argument("--only", help="a regular expression on 'NET bBATCH PRECISION'")
-    parser.add_argument("--json", help="file for every figure")
+    parser.add_argument("--batch", type=int, help="in place of every case's own")
+    parser.add_argument("--json", help="file for every figure; what PyTorch says goes beside it, to *.torch.log")
     options = parser.parse_args()
     options.torch_device = "cuda" if options.device == "gpu" else "cpu"
+    options.variants = options.variants.split(",")
+    unknown = [v for v in options.variants if v not in VARIANTS]
+    if unknown:
+        parser.error("--variants: found %s, expected some of %s" % (unknown[0], ", ".join(VARIANTS)))
+    if options.device == "cpu":
+        options.variants = [v for v in options.variants if v != "graph"]
+    return options
+
+
+def main():
+    if sys.argv[1:] == ["--worker"]:
+        return worker()
+    options = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the worker ends too
     end = time.monotonic() + options.seconds
     left = lambda: end - time.monotonic()
     torch, facts = open_torch(options)
     print("PyTorch %s" % facts["torch"] if facts["torch"] else "dtrain alone: %s" % facts["why"])
     print(HEADER, flush=True)
-    rows, skipped = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        dtrain = Dtrain(options, folder)
-        for case in CASES:
-            title = "%s b%d %s" % case
-            if options.only and not re.search(options.only, title):
-                continue
-            if left() < 15:
-                skipped.append(title)
-                continue
-            rows.append(run_case(case, dtrain, torch, options, left))
-            print_row(rows[-1])
-            if options.json:
-                with open(options.json, "w") as f:
-                    json.dump({"pytorch": facts, "rows": rows, "skipped": skipped, "node_seconds": NODE_SECONDS}, f)
-    if torch is not None:
-        torch.close()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            rows, skipped = run_table(Dtrain(options, folder), torch, facts, options, left)
+    finally:
+        if torch is not None:
+            torch.close()
+    titles = [title_of(row["net"], row["batch"], row["precision"]) for row in rows]
+    for title, row in zip(titles, rows):
+        for note in row["notes"] + [row[name] for name in ("parted",) if name in row]:
+            print("%s: %s" % (title, note))
     if skipped:
         print("not timed, as no time was left: %s" % ", ".join(skipped))
-    failed = ["%s b%d %s" % (r["net"], r["batch"], r["precision"]) for r in rows if "error" in r and r["error"] != "no time was left"]
+    failed = [title for title, row in zip(titles, rows) if "error" in row or "parted" in row]
     if failed:
         print("failed: %s" % ", ".join(failed))
     return 1 if failed else 0
