@@ -20,9 +20,10 @@ typedef struct dt_columns {
 
 enum {
   DT_COLUMNS_WHOLE = 2048,  /* so many rows are one piece: a second launch would cost more */
-  DT_COLUMNS_SUMS = 384,    /* blocks for sums, at most about: three for each multiprocessor of an H100, all there at once */
+  DT_COLUMNS_SUMS = 396,    /* blocks for sums, at most: three for each multiprocessor of an H200, all there at once */
   DT_COLUMNS_SPREAD = 4096, /* blocks for what is computed element by element, at most about */
   DT_COLUMNS_ROUND = 4,     /* rows of a lane that are on their way at once; a piece is whole rounds of all lanes */
+  DT_COLUMNS_NARROW = 16,   /* columns of a narrow tile: 32 bytes, by which memory is read, in 16-bit types */
   DT_COLUMNS_FINISH = 8,    /* columns of a block that folds pieces */
   DT_COLUMNS_AHEAD = 8,     /* pieces of a lane that are on their way at once there */
 };
@@ -47,11 +48,10 @@ static inline dt_columns dt_columns_cut(int64_t rows, int64_t columns, int width
   return cut;
 }
 
-/* Tiles for sums; width is the V of the kernels. Where rows are one piece, tiles are narrow, so that there are many: packs of
- * 16 bytes still fill the 32 bytes that memory is read by. */
+/* Tiles for sums; width is the V of the kernels. Where rows are one piece, tiles are narrow, so that there are many. */
 static inline dt_columns dt_columns_of(int64_t rows, int64_t columns, int width) {
   if (rows > DT_COLUMNS_WHOLE) return dt_columns_cut(rows, columns, width, 32, DT_COLUMNS_SUMS);
-  return dt_columns_cut(rows, columns, width, width > 1 ? 2 : 4, 1);
+  return dt_columns_cut(rows, columns, width, width > 1 ? DT_COLUMNS_NARROW / width : 4, 1);
 }
 
 /* Tiles for what is computed element by element with values that a column has in common. */

@@ -194,8 +194,12 @@ pool pool_of(const dt_run *run, const dt_instr *instr, dt_arg large, dt_arg smal
   return p;
 }
 
+/* Each by the widest packs, of V elements at most, that a pixel's channels are made of. */
 template <class T, int V>
 dt_status forward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  if constexpr (V > 1) {
+    if (dt_gpu_image_of(run, instr, DT_ARG_X).channels % V != 0) return forward<T, V / 2>(run, instr, pass);
+  }
   pool p = pool_of(run, instr, DT_ARG_X, DT_ARG_Y, DT_ARG_Y, V);
   DT_LAUNCH((pool_forward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
             (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_X), (T *)dt_gpu_arg(run, instr, pass, DT_ARG_Y),
@@ -205,6 +209,9 @@ dt_status forward(const dt_run *run, const dt_instr *instr, const dt_pass *pass)
 
 template <class T, int V>
 dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  if constexpr (V > 1) {
+    if (dt_gpu_image_of(run, instr, DT_ARG_DX).channels % V != 0) return backward<T, V / 2>(run, instr, pass);
+  }
   pool p = pool_of(run, instr, DT_ARG_DX, DT_ARG_DY, DT_ARG_DX, V);
   DT_LAUNCH((pool_backward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
             (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_DY), (const uint8_t *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX),
@@ -212,23 +219,14 @@ dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass
   return DT_OK;
 }
 
-/* Runs with the widest packs that a pixel's channels allow. */
-#define WITH_WIDTH(function, image)                                          \
-  DT_WITH_TYPE(dt_gpu_of(run)->type, {                                       \
-    if (dt_gpu_image_of(run, instr, image).channels % dt_pack_width<T> != 0) \
-      DT_TRY((function<T, 1>(run, instr, pass)));                            \
-    else                                                                     \
-      DT_TRY((function<T, dt_pack_width<T>>(run, instr, pass)));             \
-  })
-
 }  // namespace
 
 dt_status dt_gpu_pool_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  WITH_WIDTH(forward, DT_ARG_X);
+  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((forward<T, dt_pack_width<T>>(run, instr, pass))));
   return DT_OK;
 }
 
 dt_status dt_gpu_pool_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  WITH_WIDTH(backward, DT_ARG_DX);
+  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((backward<T, dt_pack_width<T>>(run, instr, pass))));
   return DT_OK;
 }

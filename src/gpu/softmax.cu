@@ -1,5 +1,5 @@
 /* SOFTMAX, LOSS and SCORE: softmax and cross-entropy over the classes; see core/program.h for the formulas. A row of logits
- * belongs to 8 lanes of a warp, or to all 32 where there are more classes; they take its elements in turns and join by
+ * belongs to as many lanes of a warp as can keep it in registers, or to all 32; they take its elements in turns and join by
  * shuffles, so that sums are in an order of the shapes alone. The largest logit is taken out of the exponents first. */
 #include <math.h>
 
@@ -7,10 +7,9 @@
 
 enum {
   WARP = 32,
-  FEW_LANES = 8,
-  FEW_CLASSES = 64,     /* up to so many, FEW_LANES a row */
+  KEPT = 8,             /* logits of a lane that are on their way at once; of a row that needs no more, they are kept */
   BLOCK = 512,          /* threads; sums over samples assume it */
-  ALONE = 1 << 15,      /* logits up to which LOSS is one block, and so one launch */
+  ALONE = 2,            /* rows of a thread up to which LOSS is one block, and so one launch */
   SCORE_UNIT_LOG2 = 20, /* dt_score's unit of loss */
 };
 
@@ -57,17 +56,49 @@ static __device__ void keep_larger(measured *row, float logit, int index) {
   }
 }
 
+/* Classes that the lanes of a row take at once. */
 template <class T>
-static __device__ measured measure(const T *x, int classes, int lanes, int lane) {
+static inline __host__ __device__ int stride_of(const rows<T> &of) {
+  return KEPT * of.lanes;
+}
+
+/* A lane's logits of the classes first, first + lanes, ...; what stands beyond the last class is no logit. */
+template <class T>
+static __device__ void read_logits(const rows<T> &of, const T *x, int first, float (&logit)[KEPT]) {
+  DT_UNROLL for (int i = 0; i < KEPT; i++) {
+    const int k = first + i * of.lanes;
+    logit[i] = k < of.classes ? dt_to_float(x[k]) : 0;
+  }
+}
+
+/* Where a row is longer than what lanes keep, its logits are read again for every use. */
+template <class T>
+static __device__ void read_again(const rows<T> &of, const T *x, int first, float (&logit)[KEPT]) {
+  if (of.classes > stride_of(of)) read_logits(of, x, first, logit);
+}
+
+/* Leaves the logits that read_again does not read in `logit`. */
+template <class T>
+static __device__ measured measure(const rows<T> &of, const T *x, int lane, float (&logit)[KEPT]) {
   measured row = {dt_to_float(x[0]), 0, 0};
-  for (int k = lane; k < classes; k += lanes) keep_larger(&row, dt_to_float(x[k]), k);
-  for (int distance = lanes / 2; distance > 0; distance /= 2) {
+  for (int first = lane; first < of.classes; first += stride_of(of)) {
+    read_logits(of, x, first, logit);
+    DT_UNROLL for (int i = 0; i < KEPT; i++) {
+      if (first + i * of.lanes < of.classes) keep_larger(&row, logit[i], first + i * of.lanes);
+    }
+  }
+  for (int distance = of.lanes / 2; distance > 0; distance /= 2) {
     const float peak = __shfl_xor_sync(ALL_LANES, row.peak, distance);
     const int best = __shfl_xor_sync(ALL_LANES, row.best, distance);
     keep_larger(&row, peak, best);
   }
-  for (int k = lane; k < classes; k += lanes) row.sum += expf(dt_to_float(x[k]) - row.peak);
-  row.sum = sum_lanes(row.sum, lanes);
+  for (int first = lane; first < of.classes; first += stride_of(of)) {
+    read_again(of, x, first, logit);
+    DT_UNROLL for (int i = 0; i < KEPT; i++) {
+      if (first + i * of.lanes < of.classes) row.sum += expf(logit[i] - row.peak);
+    }
+  }
+  row.sum = sum_lanes(row.sum, of.lanes);
   return row;
 }
 
@@ -86,10 +117,16 @@ static __global__ void softmax(rows<T> of, T *y) {
   const seat at = seat_of(of.lanes);
   const int64_t ends = (of.samples + at.step - 1) / at.step * at.step;
   for (int64_t s = at.first; s < ends; s += at.step) {
-    const int64_t first = (s < of.samples ? s : of.samples - 1) * of.classes;
-    const measured row = measure(of.x + first, of.classes, of.lanes, at.lane);
-    for (int k = at.lane; k < of.classes && s < of.samples; k += of.lanes) {
-      y[first + k] = dt_from_float<T>(expf(dt_to_float(of.x[first + k]) - row.peak) / row.sum);
+    const int64_t at_row = (s < of.samples ? s : of.samples - 1) * of.classes;
+    const T *x = of.x + at_row;
+    float logit[KEPT];
+    const measured row = measure(of, x, at.lane, logit);
+    for (int first = at.lane; first < of.classes && s < of.samples; first += stride_of(of)) {
+      read_again(of, x, first, logit);
+      DT_UNROLL for (int i = 0; i < KEPT; i++) {
+        const int k = first + i * of.lanes;
+        if (k < of.classes) y[at_row + k] = dt_from_float<T>(expf(logit[i] - row.peak) / row.sum);
+      }
     }
   }
 }
@@ -113,10 +150,16 @@ static __device__ void loss_row(const rows<T> &of, const loss_job &job, T *dx, i
   const T *x = of.x + sample * of.classes;
   const int label = job.to.label[sample];
   const float scale = job.scale != NULL ? job.scale[DT_LOSS_SCALE_NEXT] : 1;
-  const measured row = measure(x, of.classes, of.lanes, lane);
-  for (int k = lane; k < of.classes && exists; k += of.lanes) {
-    const float gradient = expf(dt_to_float(x[k]) - row.peak) / row.sum - (k == label ? 1.0f : 0.0f);
-    dx[sample * of.classes + k] = dt_from_float<T>(filled ? gradient * scale : 0);
+  float logit[KEPT];
+  const measured row = measure(of, x, lane, logit);
+  for (int first = lane; first < of.classes && exists; first += stride_of(of)) {
+    read_again(of, x, first, logit);
+    DT_UNROLL for (int i = 0; i < KEPT; i++) {
+      const int k = first + i * of.lanes;
+      if (k >= of.classes) break;
+      const float gradient = expf(logit[i] - row.peak) / row.sum - (k == label ? 1.0f : 0.0f);
+      dx[sample * of.classes + k] = dt_from_float<T>(filled ? gradient * scale : 0);
+    }
   }
   if (lane != 0 || !filled || !exists) return;
   job.loss[s] = loss_of(x, of.classes, row, label);
@@ -182,7 +225,8 @@ static __global__ void score_rows(rows<T> of, labels to, dt_score *score) {
   for (int64_t s = at.first; s < ends; s += at.step) {
     const int64_t sample = s < of.samples ? s : of.samples - 1;
     const T *x = of.x + sample * of.classes;
-    const measured row = measure(x, of.classes, of.lanes, at.lane);
+    float logit[KEPT];
+    const measured row = measure(of, x, at.lane, logit);
     if (at.lane != 0 || s >= to.filled[0]) continue;
     const float loss = loss_of(x, of.classes, row, to.label[sample]);
     own.samples++;
@@ -208,7 +252,7 @@ static rows<T> rows_of(const dt_run *run, const dt_instr *instr, const dt_pass *
   of.x = static_cast<const T *>(dt_gpu_arg(run, instr, pass, DT_ARG_X));
   of.samples = run->program->shard_slots;
   of.classes = (int)dt_gpu_count(run->program, instr, DT_ARG_X);
-  of.lanes = of.classes <= FEW_CLASSES ? FEW_LANES : WARP;
+  for (of.lanes = 1; of.lanes < WARP && stride_of(of) < of.classes;) of.lanes *= 2;
   return of;
 }
 
@@ -257,7 +301,7 @@ template <class T>
 static dt_status run_loss(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   const rows<T> of = rows_of<T>(run, instr, pass);
   const loss_job job = loss_job_of(run, instr, pass);
-  const dim3 grid = of.samples * of.classes <= ALONE ? dim3(1) : grid_of(&of);
+  const dim3 grid = of.samples * of.lanes <= ALONE * BLOCK ? dim3(1) : grid_of(&of);
   DT_LAUNCH(loss_rows<T>, grid, dim3(BLOCK), dt_gpu_stream(run, instr), of, job,
             static_cast<T *>(dt_gpu_arg(run, instr, pass, DT_ARG_DX)));
   if (grid.x > 1) DT_LAUNCH(loss_tail, dim3(1), dim3(BLOCK), dt_gpu_stream(run, instr), job);

@@ -47,6 +47,15 @@ dt_status sum_columns_of(const T *x, int64_t rows, int64_t columns, void *work, 
   return dt_columns_finish_launch<total>(&cut, work, end, stream);
 }
 
+/* By the widest packs, of V elements at most, that rows are made of. */
+template <class T, int V>
+dt_status sum_columns_widely(const T *x, int64_t rows, int64_t columns, void *work, float *out, cudaStream_t stream) {
+  if constexpr (V > 1) {
+    if (columns % V != 0) return sum_columns_widely<T, V / 2>(x, rows, columns, work, out, stream);
+  }
+  return sum_columns_of<T, V>(x, rows, columns, work, out, stream);
+}
+
 /* --- elements --- */
 
 enum { PACK = 4 };
@@ -186,12 +195,8 @@ size_t dt_gpu_column_work(int64_t rows, int64_t columns) {
 
 dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int64_t columns, void *work, float *db,
                              cudaStream_t stream) {
-  DT_WITH_TYPE(type, {
-    if (dt_columns_width<T>(columns) == 1)
-      DT_TRY((sum_columns_of<T, 1>(static_cast<const T *>(dy), rows, columns, work, db, stream)));
-    else
-      DT_TRY((sum_columns_of<T, dt_pack_width<T>>(static_cast<const T *>(dy), rows, columns, work, db, stream)));
-  });
+  DT_WITH_TYPE(type,
+               DT_TRY((sum_columns_widely<T, dt_pack_width<T>>(static_cast<const T *>(dy), rows, columns, work, db, stream))));
   return DT_OK;
 }
 

@@ -31,6 +31,8 @@ static const pool_case cases[] = {
     {"mean 2", 3, 8, 6, 16, WINDOW(2, 2, 2, 2, 0, 0, 1, 1), true, DT_GPU_BF16, true},
     {"mean 3 overlapping, pad", 2, 7, 6, 5, WINDOW(3, 3, 2, 2, 1, 1, 1, 1), true, DT_GPU_F32, false},
     {"mean dilation", 2, 9, 10, 4, WINDOW(2, 3, 1, 2, 1, 0, 3, 2), true, DT_GPU_F32, true},
+    {"max 2 by fours", 2, 8, 6, 20, WINDOW(2, 2, 2, 2, 0, 0, 1, 1), false, DT_GPU_BF16, true},
+    {"max 2 by twos", 2, 8, 6, 10, WINDOW(2, 2, 2, 2, 0, 0, 1, 1), false, DT_GPU_BF16, false},
     {"mean of the whole image", 3, 5, 7, 12, WINDOW(5, 7, 1, 1, 0, 0, 1, 1), true, DT_GPU_F32, true},
 };
 

@@ -25,6 +25,8 @@ static const column_case column_cases[] = {
     {"many rows", 300000, 8, DT_GPU_F32},
     {"many columns", 2500, 520, DT_GPU_F32},
     {"bf16", 9000, 24, DT_GPU_BF16},
+    {"bf16 by fours", 3000, 20, DT_GPU_BF16},
+    {"bf16 by twos, one piece", 700, 50, DT_GPU_BF16},
     {"bf16, odd columns, one piece", 77, 9, DT_GPU_BF16},
 };
 

@@ -18,6 +18,9 @@ typedef struct loss_case {
 static const loss_case cases[] = {
     {"ten classes", 10, 37, 40, false},
     {"two classes", 2, 1, 1, false},
+    {"as many classes as lanes keep", 256, 5, 6, false},
+    {"a class more", 257, 5, 6, false},
+    {"seventeen classes, two blocks", 17, 300, 303, true},
     {"hundred classes", 100, 9, 16, false},
     {"thousand classes, many blocks", 1000, 40, 64, false},
     {"ten classes, many samples", 10, 1200, 1201, false},
