@@ -3,16 +3,19 @@
 
 #include "cli/bench_steps.h"
 #include "cli/cli.h"
+#include "cli/lowered.h"
 #include "comm/bench.h"
 
 static const dt_cli_option options[] = {
     {"max-bytes", "BYTES", "allreduce: the largest message (default 268435456)"},
     {"steps", "N", "step, layers: steps to time after as many to warm up (default 50)"},
+    {"out", "FILE", "plans: the plan table that is made or gone on with (default plans.txt)"},
     {NULL},
 };
 
 static dt_status bench_config(dt_cli *cli, bool layers) {
-  DT_REQUIRE(cli->word_count == 2, DT_USAGE, "found no CONFIG, expected: dtrain bench %s CONFIG", cli->word[0]);
+  DT_REQUIRE(cli->word_count >= 2, DT_USAGE, "found no CONFIG, expected: dtrain bench %s CONFIG", cli->word[0]);
+  DT_REQUIRE(cli->word_count == 2, DT_USAGE, "found %s after %s, expected one CONFIG", cli->word[2], cli->word[1]);
   int64_t steps;
   DT_TRY(dt_cli_integer(cli, "steps", 50, 1, 1000000, &steps));
   dt_config *config = NULL;
@@ -22,28 +25,81 @@ static dt_status bench_config(dt_cli *cli, bool layers) {
   return status;
 }
 
+/* --- plans --- */
+
+static dt_status time_plans(const dt_cli *cli, const dt_lowered *lowered) {
+  const dt_device_ops *ops = lowered->device->ops;
+  const dt_program *program[] = {lowered->train, lowered->eval};
+  const char *path = dt_cli_value(cli, "out");
+  DT_REQUIRE(
+      ops->time_plans != NULL, DT_USAGE,
+      "bench plans: found the %s device, which leaves nothing to libraries, expected a gpu (--device gpu says what is missing)",
+      ops->name);
+  return ops->time_plans(lowered->device, program, lowered->eval != NULL ? 2 : 1, path != NULL ? path : "plans.txt", stdout);
+}
+
+/* The table that the config names is not heeded: it may be the one that is to be made. */
+static dt_status plans_of_config(const dt_cli *cli, int word) {
+  dt_config *config = NULL;
+  dt_lowered lowered;
+  DT_TRY(dt_cli_config(cli, word, &config));
+  if (cli->word_count > 2) printf("%s\n", cli->word[word]);
+  dt_status status = dt_lowered_create(config, 1, NULL, false, &lowered);
+  if (status == DT_OK) status = time_plans(cli, &lowered);
+  dt_lowered_destroy(&lowered);
+  dt_config_destroy(&config);
+  return status;
+}
+
+static dt_status bench_plans(dt_cli *cli) {
+  DT_REQUIRE(cli->word_count >= 2, DT_USAGE, "found no CONFIG, expected: dtrain bench plans CONFIG...");
+  DT_REQUIRE(cli->comm->size == 1, DT_USAGE, "bench plans: found %d ranks, expected 1: a table is made once", cli->comm->size);
+  for (int i = 1; i < cli->word_count; i++) DT_TRY(plans_of_config(cli, i));
+  return DT_OK;
+}
+
+/* --- the command --- */
+
+static dt_status bench_allreduce(dt_cli *cli) {
+  int64_t bytes;
+  DT_REQUIRE(cli->word_count == 1, DT_USAGE, "found %s, expected nothing after bench allreduce", cli->word[1]);
+  DT_TRY(dt_cli_integer(cli, "max-bytes", 268435456, 1024, (int64_t)1 << 32, &bytes));
+  dt_bench_options bench = {.max_bytes = bytes};
+  return dt_bench_allreduce(cli->comm, &bench, stdout);
+}
+
+static dt_status bench_step(dt_cli *cli) {
+  return bench_config(cli, false);
+}
+
+static dt_status bench_layers(dt_cli *cli) {
+  return bench_config(cli, true);
+}
+
+static const struct {
+  const char *name;
+  dt_status (*run)(dt_cli *cli);
+} benches[] = {{"allreduce", bench_allreduce}, {"step", bench_step}, {"layers", bench_layers}, {"plans", bench_plans}};
+
 static dt_status run(dt_cli *cli) {
-  if (strcmp(cli->word[0], "allreduce") == 0) {
-    int64_t bytes;
-    DT_TRY(dt_cli_integer(cli, "max-bytes", 268435456, 1024, (int64_t)1 << 32, &bytes));
-    dt_bench_options bench = {.max_bytes = bytes};
-    return dt_bench_allreduce(cli->comm, &bench, stdout);
+  for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
+    if (strcmp(cli->word[0], benches[i].name) == 0) return benches[i].run(cli);
   }
-  if (strcmp(cli->word[0], "step") == 0) return bench_config(cli, false);
-  if (strcmp(cli->word[0], "layers") == 0) return bench_config(cli, true);
-  DT_RAISE(DT_USAGE, "bench: found %s, expected allreduce, step or layers", cli->word[0]);
+  DT_RAISE(DT_USAGE, "bench: found %s, expected allreduce, step, layers or plans", cli->word[0]);
 }
 
 const dt_command dt_command_bench = {
     .name = "bench",
-    .summary = "measures all-reduce, a training step, or each instruction of one",
-    .words = "allreduce | step CONFIG | layers CONFIG",
+    .summary = "measures all-reduce, a training step, each instruction of one, or engines for a plan table",
+    .words = "allreduce | step CONFIG | layers CONFIG | plans CONFIG...",
     .words_min = 1,
-    .words_max = 2,
+    .words_max = DT_CLI_WORDS,
     .description =
         "allreduce compares the ordered and the fast reduction with MPI_Allreduce, in GB/s, from 1 KB up.\n"
         "step times whole training steps, data included, and prints the arithmetic floor beside them.\n"
-        "layers times every instruction of the step.",
+        "layers times every instruction of the step.\n"
+        "plans times each engine that cuDNN and cuBLASLt offer on a gpu for the convolutions and products of the configs, and\n"
+        "writes a plan table, which the config key plans then names.",
     .options = options,
     .parallel = true,
     .run = run,

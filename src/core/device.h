@@ -188,7 +188,12 @@ typedef struct dt_device_ops {
   size_t (*library_bytes)(const dt_device *device, const dt_reducer_options *options);
   /* Prints what computes each instruction that a library computes: engine, workspace. The same text on ranks whose arithmetic
    * is the same. */
-  void (*print_plans)(const dt_device *device, const dt_program *program, FILE *out);
+  dt_status (*print_plans)(const dt_device *device, const dt_program *program, FILE *out);
+  /* The same as lines of a plan table, as far as the choice is known. */
+  dt_status (*print_plan_table)(const dt_device *device, const dt_program *program, FILE *out);
+  /* Times what the libraries offer for each distinct instruction of the programs that a library computes, prints a line for
+   * each, and puts the choices into the plan table at `path`, which is made or gone on with. */
+  dt_status (*time_plans)(dt_device *device, const dt_program *const *program, int program_count, const char *path, FILE *out);
 } dt_device_ops;
 
 struct dt_device {
@@ -210,6 +215,8 @@ typedef struct dt_device_options {
   int math;          /* dt_math */
   int precision;     /* dt_precision, of the gpu device */
   int transport;     /* dt_transport, of the gpu device's reducer */
+  const char *plans; /* of the gpu device: a plan table (docs/gpu.md), or a folder of them; NULL = none */
+  bool plans_needed; /* it is an error if there is nothing in them for this GPU */
   int local_rank;    /* which of the visible GPUs: local_rank modulo their number */
   const char *model; /* "h200": plan for this model of GPU; such a device computes nothing. NULL = a real one */
 } dt_device_options;

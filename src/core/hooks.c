@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <xxhash.h>
 
 /* Whether a multiple of `every` was reached by the last step. Steps are counted as such, since an epoch's last may be short. */
 static bool crossed(const dt_trainer *t, dt_duration every) {
@@ -150,9 +151,13 @@ static bool checkpoint_due(const dt_trainer *t) {
 void dt_trainer_fingerprint(const dt_job *job, char *text) {
   struct utsname host = {{0}};
   uname(&host);
-  const char *library = job->device->library;
-  snprintf(text, DT_FINGERPRINT, "dtrain %s, device %s, %s, %s", DTRAIN_VERSION, job->device->ops->name,
-           library != NULL ? library : "own arithmetic", job->device->unit != NULL ? job->device->kernels : host.machine);
+  const char *library = job->device->library, *plans = job->plans[0];
+  int length =
+      snprintf(text, DT_FINGERPRINT, "dtrain %s, device %s, %s, %s", DTRAIN_VERSION, job->device->ops->name,
+               library != NULL ? library : "own arithmetic", job->device->unit != NULL ? job->device->kernels : host.machine);
+  if (plans == NULL || length >= DT_FINGERPRINT) return;
+  snprintf(text + length, (size_t)(DT_FINGERPRINT - length), ", plans %016llx",
+           (unsigned long long)XXH3_64bits(plans, strlen(plans)));
 }
 
 /* An update can overflow a parameter though loss and gradient were finite. */

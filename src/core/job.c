@@ -26,6 +26,7 @@ dt_status dt_device_create(const dt_spec *spec, int local_rank, int local_size, 
                                .math = spec->math,
                                .precision = spec->precision,
                                .transport = spec->comm.transport,
+                               .plans = spec->plans,
                                .local_rank = local_rank,
                                .model = model};
   missing[0] = '\0';
@@ -34,7 +35,8 @@ dt_status dt_device_create(const dt_spec *spec, int local_rank, int local_size, 
   if (spec->device == DT_DEVICE_AUTO && dt_plugin_exists()) {
     /* Without a driver the plug-in and its libraries need not be loaded to know how that would end. */
     bool driver = dt_plugin_has_driver();
-    if (driver && dt_gpu_create(&options, out) == DT_OK) return DT_OK;
+    dt_status status = driver ? dt_gpu_create(&options, out) : DT_ENVIRONMENT;
+    if (status == DT_OK || status == DT_USAGE) return status; /* a mistake in the config is not made good by the cpu */
     snprintf(missing, DT_MISSING_TEXT, "%s", driver ? dt_error_text() : "the NVIDIA driver is not installed");
     dt_error_clear();
   }
@@ -136,6 +138,21 @@ static dt_status make_programs(dt_job *job) {
   return dt_program_create(job->graph, spec, job->device, mode, job->tree->pass_shards, &job->program[1]);
 }
 
+static dt_status print_plans(dt_job *job) {
+  const dt_device *device = job->device;
+  for (int i = 0; i < 2 && device->ops->print_plans != NULL; i++) {
+    size_t bytes;
+    if (job->program[i] == NULL) continue;
+    FILE *memory = open_memstream(&job->plans[i], &bytes);
+    DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the plans");
+    dt_status status = device->ops->print_plans(device, job->program[i], memory);
+    bool printed = fclose(memory) == 0;
+    DT_TRY(status);
+    DT_REQUIRE(printed, DT_MEMORY, "no memory for the plans");
+  }
+  return DT_OK;
+}
+
 static dt_status make_executors(dt_job *job) {
   if (job->program[0] != NULL) {
     DT_TRY(dt_executor_create(job->device, job->program[0], job->tree, job->reducer, job->spec, NULL, &job->executor[0]));
@@ -163,7 +180,7 @@ static dt_status print_common(const dt_job *job, char **out_text) {
   for (int i = 0; i < 2; i++) {
     if (job->program[i] == NULL) continue;
     dt_program_print(job->program[i], false, memory);
-    if (device->ops->print_plans != NULL) device->ops->print_plans(device, job->program[i], memory);
+    if (job->plans[i] != NULL) fputs(job->plans[i], memory);
   }
   DT_REQUIRE(fclose(memory) == 0, DT_MEMORY, "no memory for the agreement");
   return DT_OK;
@@ -198,7 +215,7 @@ static dt_status set_up_alone(dt_job *job, bool on_train) {
   }
   DT_TRY(make_programs(job));
   job->memory = dt_memory_of(job->device, job->spec, job->tree, job->program[0], job->program[1]);
-  return DT_OK;
+  return print_plans(job);
 }
 
 dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, int64_t end_samples, dt_loader **out) {
@@ -291,6 +308,8 @@ void dt_job_destroy(dt_job **pointer) {
   dt_graph_destroy(&job->graph);
   if (job->device != NULL) job->device->ops->destroy(&job->device);
   free(job->units);
+  free(job->plans[1]);
+  free(job->plans[0]);
   free(job->model);
   free(job->config_text);
   free(job->shift);

@@ -30,6 +30,7 @@ typedef struct dt_job {
   dt_program *program[2];   /* [0] training (TRAIN jobs only), [1] evaluation or prediction */
   dt_memory memory;         /* as planned */
   dt_memory_seen seen;      /* `ended` is the trainer's to fill in */
+  char *plans[2];           /* of each, what the device leaves to libraries and which of their engines; NULL: nothing */
   dt_reducer *reducer;
   dt_executor *executor[2];
   dt_sampler sampler, eval_sampler;

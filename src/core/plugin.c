@@ -15,6 +15,9 @@
 /* Where the plug-in may lie, seen from the folder of the program: beside it (a build), or as installed. */
 static const char *const places[] = {"", "../lib/dtrain/", "../lib64/dtrain/", "../lib/" DTRAIN_MULTIARCH "/dtrain/"};
 
+/* Where the plan tables that come with dtrain may lie. */
+static const char *const plan_places[] = {"plans", "../share/dtrain/plans"};
+
 /* The folder of the running program with a slash at its end. */
 static bool program_folder(char *folder) {
   ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
@@ -57,7 +60,8 @@ bool dt_plugin_has_driver(void) {
   return driver != NULL;
 }
 
-static const dt_host host = {.error_set = dt_error_set_args, .alloc = dt_alloc, .agree = dt_comm_agree};
+static const dt_host host = {
+    .error_set = dt_error_set_args, .alloc = dt_alloc, .error_clear = dt_error_clear, .agree = dt_comm_agree};
 
 /* The plug-in stays loaded: devices have its functions. */
 static dt_status load(const char *path, const dt_plugin **out) {
@@ -72,11 +76,32 @@ static dt_status load(const char *path, const dt_plugin **out) {
   return DT_OK;
 }
 
+/* The folder of plan tables that come with dtrain; false where there is none. */
+static bool find_plans(char *path) {
+  char folder[PATH_MAX];
+  if (!program_folder(folder)) return false;
+  for (size_t i = 0; i < sizeof plan_places / sizeof *plan_places; i++) {
+    if (snprintf(path, PATH_MAX, "%s%s", folder, plan_places[i]) < PATH_MAX && access(path, R_OK) == 0) return true;
+  }
+  return false;
+}
+
+/* The words of the config become a path, or none. */
+static void resolve_plans(dt_device_options *options, char *path) {
+  if (options->plans == NULL) return;
+  bool tables = strcmp(options->plans, "auto") == 0, off = strcmp(options->plans, "off") == 0;
+  options->plans_needed = !tables && !off;
+  if (off || (tables && !find_plans(path))) options->plans = NULL;
+  if (tables && options->plans != NULL) options->plans = path;
+}
+
 dt_status dt_gpu_create(const dt_device_options *options, dt_device **out) {
-  char path[PATH_MAX];
+  char path[PATH_MAX], plans[PATH_MAX];
+  dt_device_options resolved = *options;
   const dt_plugin *plugin = NULL;
   *out = NULL;
   DT_TRY(find_plugin(path));
   DT_TRY(load(path, &plugin));
-  return plugin->create(&host, options, out);
+  resolve_plans(&resolved, plans);
+  return plugin->create(&host, &resolved, out);
 }

@@ -11,6 +11,7 @@
 typedef struct dt_host {
   dt_status (*error_set)(dt_status status, const char *file, int line, const char *format, va_list args);
   dt_status (*alloc)(size_t count, size_t bytes, void *out_pointer);
+  void (*error_clear)(void);                           /* dt_error_clear */
   dt_status (*agree)(dt_comm *comm, dt_status status); /* dt_comm_agree */
 } dt_host;
 

@@ -430,6 +430,16 @@ const dt_option dt_spec_options[] = {
      .doc = "What a gpu multiplies in: fp32; tf32, fp32 with 10 bits of fraction in products; bf16 or fp16 activations and "
             "products, fp16 with a dynamic loss scale. Parameters and sums are fp32 always. Elsewhere fp32, or double on the "
             "reference device."},
+    {.name = "plans",
+     .type = DT_OPT_STRING,
+     .fallback = "auto",
+     .max = 4000,
+     .offset = AT(plans),
+     .doc =
+         "Which engines of cuDNN and cuBLASLt compute on a gpu: those that dtrain bench plans has timed and written into this "
+         "file; auto: into the tables that come with dtrain, where one is for this GPU and these libraries; off: those that "
+         "the "
+         "libraries' heuristics name, which is also what computes what a table does not have."},
     {.name = "data", .type = DT_OPT_MAP, .fields = data_options, .offset = AT(data), .doc = "The samples."},
     {.name = "model", .type = DT_OPT_MAP, .fields = model_options, .offset = AT(model), .doc = "The network."},
     {.name = "train", .type = DT_OPT_MAP, .fields = train_options, .offset = AT(train), .doc = "The training."},

@@ -35,10 +35,11 @@ typedef struct dt_schedule_spec {
 typedef struct dt_spec {
   const char *name, *output;
   uint64_t seed;
-  int device;      /* dt_device_choice */
-  int64_t threads; /* 0 = auto */
-  int math;        /* dt_math */
-  int precision;   /* dt_precision: what a gpu multiplies in; parameters are fp32 everywhere */
+  int device;        /* dt_device_choice */
+  int64_t threads;   /* 0 = auto */
+  int math;          /* dt_math */
+  int precision;     /* dt_precision: what a gpu multiplies in; parameters are fp32 everywhere */
+  const char *plans; /* "auto", "off" or a file: choices of a gpu's library engines that were timed ahead */
   struct {
     const char *dir;
     dt_choice train, eval; /* kinds: dt_format_kinds */

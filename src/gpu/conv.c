@@ -39,35 +39,32 @@ static int64_t positions_of(const dt_gpu_conv *conv) {
 
 /* Bytes of DW in the value type; 0 where it is float, or cuDNN doesn't compute it. */
 static size_t narrow_bytes(const dt_gpu *gpu, const dt_gpu_conv_plan *plan) {
-  bool narrow = plan->conv.op == DT_OP_CONV_WGRAD && plan->plan != NULL && gpu->type != DT_GPU_F32;
+  bool narrow = plan->conv.op == DT_OP_CONV_WGRAD && plan->base.found && gpu->type != DT_GPU_F32;
   return narrow ? (size_t)weights_of(&plan->conv) * dt_gpu_type_bytes(gpu->type) : 0;
 }
 
 /* Where DW in the value type lies within WORK. */
 static size_t narrow_offset(const dt_gpu_conv_plan *plan) {
-  return dt_gpu_round_up(plan->workspace);
+  return dt_gpu_round_up(plan->base.workspace);
+}
+
+/* Bytes that computing takes, without the sums for DB. */
+static size_t plan_work(const dt_gpu *gpu, const dt_gpu_conv_plan *plan) {
+  size_t narrow = narrow_bytes(gpu, plan);
+  return narrow > 0 ? narrow_offset(plan) + narrow : plan->base.workspace;
 }
 
 dt_status dt_gpu_conv_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
   const dt_gpu_conv conv = conv_of(program, instr);
   const dt_gpu_conv_plan *plan;
   DT_TRY(dt_gpu_conv_plan_get(gpu, &conv, &plan));
-  size_t narrow = narrow_bytes(gpu, plan), sums = 0;
+  size_t work = plan_work(gpu, plan), sums = 0;
   if (instr->arg[DT_ARG_DB] >= 0) sums = dt_gpu_column_work(positions_of(&conv), conv.y.channels);
-  size_t work = narrow > 0 ? narrow_offset(plan) + narrow : plan->workspace;
   *out = work > sums ? work : sums;
   return DT_OK;
 }
 
-dt_status dt_gpu_conv_describe(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text) {
-  const dt_gpu_conv conv = conv_of(program, instr);
-  const dt_gpu_conv_plan *plan;
-  DT_TRY(dt_gpu_conv_plan_get(gpu, &conv, &plan));
-  snprintf(text, DT_GPU_PLAN_TEXT, "%s", plan->text);
-  size_t length = strlen(text);
-  if (plan->plan != NULL) snprintf(text + length, DT_GPU_PLAN_TEXT - length, ", workspace %zu B", plan->workspace);
-  return DT_OK;
-}
+/* --- computing --- */
 
 typedef struct conv_call {
   const dt_gpu *gpu;
@@ -75,13 +72,6 @@ typedef struct conv_call {
   void *work;
   cudaStream_t stream;
 } conv_call;
-
-static dt_status call_make(const dt_run *run, const dt_instr *instr, const dt_pass *pass, conv_call *out) {
-  const dt_gpu_conv conv = conv_of(run->program, instr);
-  *out = (conv_call){
-      .gpu = dt_gpu_of(run), .work = dt_gpu_arg(run, instr, pass, DT_ARG_WORK), .stream = dt_gpu_stream(run, instr)};
-  return dt_gpu_conv_plan_get(out->gpu, &conv, &out->plan);
-}
 
 static dt_status execute(const conv_call *call, const dt_gpu_conv_data *data) {
   return dt_gpu_conv_execute(call->gpu, call->plan, data, call->work, call->stream);
@@ -91,51 +81,129 @@ static dt_status execute(const conv_call *call, const dt_gpu_conv_data *data) {
 static dt_status finish_forward(const conv_call *call, const float *bias, void *y) {
   const dt_gpu_conv *conv = &call->plan->conv;
   const dt_gpu_type type = call->gpu->type;
-  const bool bias_done = call->plan->fused || !conv->bias;
-  const bool act_done = conv->act == DT_ACT_NONE || (call->plan->fused && conv->act == DT_ACT_RELU);
+  const bool bias_done = call->plan->base.fused || !conv->bias;
+  const bool act_done = conv->act == DT_ACT_NONE || (call->plan->base.fused && conv->act == DT_ACT_RELU);
   if (!bias_done) return dt_gpu_add_bias(type, conv->act, bias, positions_of(conv), conv->y.channels, y, call->stream);
   if (!act_done) return dt_gpu_apply_act(type, conv->act, y, dt_gpu_image_count(&conv->y), call->stream);
   return DT_OK;
 }
 
+static dt_status forward(const conv_call *call, const dt_gpu_operands *o) {
+  if (!call->plan->base.found) {
+    return dt_gpu_conv_direct_fwd(call->gpu->type, &call->plan->conv, o->x, o->w, o->bias, o->y, call->stream);
+  }
+  DT_TRY(execute(call, &(dt_gpu_conv_data){o->x, o->w, o->y, o->low}));
+  return finish_forward(call, o->bias, o->y);
+}
+
+static dt_status backward_data(const conv_call *call, const dt_gpu_operands *o) {
+  if (!call->plan->base.found) {
+    return dt_gpu_conv_direct_dgrad(call->gpu->type, &call->plan->conv, o->y, o->w, o->x, call->stream);
+  }
+  return execute(call, &(dt_gpu_conv_data){o->x, o->w, o->y, NULL});
+}
+
+static dt_status backward_filter(const conv_call *call, const dt_gpu_operands *o) {
+  const dt_gpu_type type = call->gpu->type;
+  const dt_gpu_conv *conv = &call->plan->conv;
+  if (!call->plan->base.found) return dt_gpu_conv_direct_wgrad(type, conv, o->x, o->y, o->w, call->stream);
+  if (narrow_bytes(call->gpu, call->plan) == 0) return execute(call, &(dt_gpu_conv_data){o->x, o->w, o->y, NULL});
+  void *narrow = (char *)call->work + narrow_offset(call->plan);
+  DT_TRY(execute(call, &(dt_gpu_conv_data){o->x, narrow, o->y, NULL}));
+  return dt_gpu_widen(type, narrow, weights_of(conv), o->w, call->stream);
+}
+
+static dt_status compute(const conv_call *call, const dt_gpu_operands *operands) {
+  if (call->plan->conv.op == DT_OP_CONV_FWD) return forward(call, operands);
+  return call->plan->conv.op == DT_OP_CONV_DGRAD ? backward_data(call, operands) : backward_filter(call, operands);
+}
+
+static dt_status call_make(const dt_run *run, const dt_instr *instr, const dt_pass *pass, conv_call *out) {
+  const dt_gpu_conv conv = conv_of(run->program, instr);
+  *out = (conv_call){
+      .gpu = dt_gpu_of(run), .work = dt_gpu_arg(run, instr, pass, DT_ARG_WORK), .stream = dt_gpu_stream(run, instr)};
+  return dt_gpu_conv_plan_get(out->gpu, &conv, &out->plan);
+}
+
 dt_status dt_gpu_conv_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   conv_call call;
   DT_TRY(call_make(run, instr, pass, &call));
-  const void *x = dt_gpu_arg(run, instr, pass, DT_ARG_X), *w = dt_gpu_param(run, instr, DT_ARG_W);
   const float *bias = dt_gpu_arg(run, instr, pass, DT_ARG_B);
-  void *y = dt_gpu_arg(run, instr, pass, DT_ARG_Y);
-  if (call.plan->plan == NULL) return dt_gpu_conv_direct_fwd(call.gpu->type, &call.plan->conv, x, w, bias, y, call.stream);
-  const dt_gpu_conv_data data = {x, w, y, bias == NULL ? NULL : dt_gpu_param(run, instr, DT_ARG_B)};
-  DT_TRY(execute(&call, &data));
-  return finish_forward(&call, bias, y);
+  return compute(&call, &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_X),
+                                           .w = (void *)dt_gpu_param(run, instr, DT_ARG_W),
+                                           .y = dt_gpu_arg(run, instr, pass, DT_ARG_Y),
+                                           .low = bias != NULL ? dt_gpu_param(run, instr, DT_ARG_B) : NULL,
+                                           .bias = bias});
 }
 
 dt_status dt_gpu_conv_dgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   conv_call call;
   DT_TRY(call_make(run, instr, pass, &call));
-  const void *dy = dt_gpu_arg(run, instr, pass, DT_ARG_DY), *w = dt_gpu_param(run, instr, DT_ARG_W);
-  void *dx = dt_gpu_arg(run, instr, pass, DT_ARG_DX);
-  if (call.plan->plan == NULL) return dt_gpu_conv_direct_dgrad(call.gpu->type, &call.plan->conv, dy, w, dx, call.stream);
-  return execute(&call, &(dt_gpu_conv_data){dx, w, dy, NULL});
-}
-
-static dt_status compute_dw(const conv_call *call, const void *x, const void *dy, float *dw) {
-  const dt_gpu_type type = call->gpu->type;
-  const dt_gpu_conv *conv = &call->plan->conv;
-  if (call->plan->plan == NULL) return dt_gpu_conv_direct_wgrad(type, conv, x, dy, dw, call->stream);
-  if (narrow_bytes(call->gpu, call->plan) == 0) return execute(call, &(dt_gpu_conv_data){x, dw, dy, NULL});
-  void *narrow = (char *)call->work + narrow_offset(call->plan);
-  DT_TRY(execute(call, &(dt_gpu_conv_data){x, narrow, dy, NULL}));
-  return dt_gpu_widen(type, narrow, weights_of(conv), dw, call->stream);
+  return compute(&call, &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_DX),
+                                           .w = (void *)dt_gpu_param(run, instr, DT_ARG_W),
+                                           .y = dt_gpu_arg(run, instr, pass, DT_ARG_DY)});
 }
 
 dt_status dt_gpu_conv_wgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
   conv_call call;
   DT_TRY(call_make(run, instr, pass, &call));
-  const void *dy = dt_gpu_arg(run, instr, pass, DT_ARG_DY);
-  DT_TRY(compute_dw(&call, dt_gpu_arg(run, instr, pass, DT_ARG_X), dy, dt_gpu_arg(run, instr, pass, DT_ARG_DW)));
+  void *dy = dt_gpu_arg(run, instr, pass, DT_ARG_DY);
+  DT_TRY(compute(
+      &call,
+      &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_X), .w = dt_gpu_arg(run, instr, pass, DT_ARG_DW), .y = dy}));
   float *db = dt_gpu_arg(run, instr, pass, DT_ARG_DB);
   if (db == NULL) return DT_OK;
   const dt_gpu_conv *conv = &call.plan->conv;
   return dt_gpu_sum_columns(call.gpu->type, dy, positions_of(conv), conv->y.channels, call.work, db, call.stream);
 }
+
+/* --- the library's rows --- */
+
+static void library_what(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text) {
+  const dt_gpu_conv conv = conv_of(program, instr);
+  dt_gpu_conv_plan_what(gpu, &conv, text);
+}
+
+static dt_status library_get(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const dt_gpu_plan **out) {
+  const dt_gpu_conv conv = conv_of(program, instr);
+  const dt_gpu_conv_plan *plan;
+  DT_TRY(dt_gpu_conv_plan_get(gpu, &conv, &plan));
+  *out = &plan->base;
+  return DT_OK;
+}
+
+static dt_status library_make(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const char *choice,
+                              dt_gpu_plan **out) {
+  const dt_gpu_conv conv = conv_of(program, instr);
+  return dt_gpu_conv_plan_make(gpu, &conv, choice, out);
+}
+
+static dt_status library_offer(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, dt_gpu_offers *offers) {
+  const dt_gpu_conv conv = conv_of(program, instr);
+  return dt_gpu_conv_plan_offer(gpu, &conv, offers);
+}
+
+static dt_gpu_counts library_counts(const dt_program *program, const dt_instr *instr) {
+  const dt_gpu_conv conv = conv_of(program, instr);
+  return (dt_gpu_counts){dt_gpu_image_count(&conv.x), weights_of(&conv), dt_gpu_image_count(&conv.y), conv.y.channels};
+}
+
+static size_t library_work(const dt_gpu *gpu, const dt_gpu_plan *plan) {
+  return plan_work(gpu, (const dt_gpu_conv_plan *)plan);
+}
+
+static dt_status library_compute(const dt_gpu *gpu, const dt_gpu_plan *plan, const dt_gpu_operands *operands, void *work,
+                                 cudaStream_t stream) {
+  return compute(&(conv_call){gpu, (const dt_gpu_conv_plan *)plan, work, stream}, operands);
+}
+
+const dt_gpu_library dt_gpu_conv_library = {
+    .what = library_what,
+    .get = library_get,
+    .make = library_make,
+    .destroy = dt_gpu_conv_plan_destroy,
+    .offer = library_offer,
+    .counts = library_counts,
+    .work = library_work,
+    .compute = library_compute,
+};

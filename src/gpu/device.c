@@ -252,6 +252,8 @@ static const dt_device_ops gpu_ops = {
     .reducer_bytes = dt_gpu_reducer_bytes,
     .library_bytes = dt_gpu_library_bytes,
     .print_plans = dt_gpu_print_plans,
+    .print_plan_table = dt_gpu_print_plan_table,
+    .time_plans = dt_gpu_time_plans,
 };
 
 void dt_gpu_init(dt_gpu *gpu) {

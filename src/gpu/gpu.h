@@ -36,7 +36,7 @@ extern "C" {
 /* Element type of activations, their gradients and the copies of parameters that products read. */
 typedef enum dt_gpu_type { DT_GPU_F32, DT_GPU_BF16, DT_GPU_F16 } dt_gpu_type;
 
-typedef struct dt_gpu_libraries dt_gpu_libraries; /* conv.c and linear.c: handles and plans; libraries.h */
+typedef struct dt_gpu_libraries dt_gpu_libraries; /* handles and plans; libraries.h */
 
 typedef struct dt_gpu {
   dt_device base;
@@ -49,6 +49,7 @@ typedef struct dt_gpu {
   dt_gpu_libraries *libraries;
 } dt_gpu;
 
+const char *dt_gpu_precision_name(int precision); /* as in configs */
 static inline dt_gpu *dt_gpu_of(const dt_run *run) {
   return (dt_gpu *)run->device;
 }
@@ -156,14 +157,19 @@ dt_kernel dt_gpu_update_sgd;
 
 dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
 
-/* conv.c, linear.c: opens cuDNN and cuBLASLt (handles only with a device), and closes them. */
-dt_status dt_gpu_libraries_open(dt_gpu *gpu, const char *model);
+/* libraries.c: opens cuDNN and cuBLASLt (handles only with a device) and the plan table, and closes them. */
+dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options);
 void dt_gpu_libraries_close(dt_gpu *gpu);
-void dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out);
+dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out);
+dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *program, FILE *out);
+/* tune.c */
+dt_status dt_gpu_time_plans(dt_device *device, const dt_program *const *program, int program_count, const char *path,
+                            FILE *out);
 /* Models of GPU that plans can be made for without one: memory in bytes, and the properties as cuDNN reads them. */
 typedef struct dt_gpu_model {
   const char *name, *title;
   int compute_capability; /* 900 is 9.0 */
+  int multiprocessors;
   size_t memory_bytes;
   const char *json;
 } dt_gpu_model;

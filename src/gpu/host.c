@@ -25,6 +25,10 @@ dt_status dt_error_set(dt_status status, const char *file, int line, const char 
   return status;
 }
 
+void dt_error_clear(void) {
+  host->error_clear();
+}
+
 dt_status dt_alloc(size_t count, size_t bytes, void *out_pointer) {
   return host->alloc(count, bytes, out_pointer);
 }

@@ -52,8 +52,9 @@ static dt_status check_versions(dt_gpu *gpu) {
   return DT_OK;
 }
 
-/* A model's properties as data, in place of a handle. */
+/* A model's properties, as data; with a device cuDNN asks that. */
 static dt_status open_properties(dt_gpu_libraries *libraries) {
+  if (libraries->model == NULL) return DT_OK;
   const char *json = libraries->model->json;
   DT_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &libraries->properties));
   DT_CUDNN(cudnnBackendSetAttribute(libraries->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
@@ -62,21 +63,48 @@ static dt_status open_properties(dt_gpu_libraries *libraries) {
   return DT_OK;
 }
 
-dt_status dt_gpu_libraries_open(dt_gpu *gpu, const char *model) {
-  DT_TRY(dt_alloc(1, sizeof *gpu->libraries, &gpu->libraries));
-  if (model != NULL) DT_TRY(dt_gpu_model_get(model, &gpu->libraries->model));
-  DT_TRY(check_versions(gpu));
-  if (model != NULL) return open_properties(gpu->libraries);
-  DT_CUDNN(cudnnCreate(&gpu->libraries->cudnn));
-  DT_CUBLAS(cublasLtCreate(&gpu->libraries->cublas));
+/* What a choice that was timed depends on. */
+static dt_status name_machine(const dt_gpu *gpu, dt_gpu_libraries *libraries) {
+  struct cudaDeviceProp device;
+  const dt_gpu_model *model = libraries->model;
+  if (model == NULL) DT_CUDA(cudaGetDeviceProperties(&device, gpu->index));
+  snprintf(libraries->machine, sizeof libraries->machine, "%.160s, sm_%d, %d multiprocessors, %s",
+           model != NULL ? model->title : device.name,
+           model != NULL ? model->compute_capability / 10 : device.major * 10 + device.minor,
+           model != NULL ? model->multiprocessors : device.multiProcessorCount, gpu->library);
   return DT_OK;
+}
+
+dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options) {
+  dt_gpu_libraries *libraries;
+  DT_TRY(dt_alloc(1, sizeof *libraries, &libraries));
+  gpu->libraries = libraries;
+  if (options->model != NULL) DT_TRY(dt_gpu_model_get(options->model, &libraries->model));
+  DT_TRY(check_versions(gpu));
+  if (options->model == NULL) {
+    DT_CUDNN(cudnnCreate(&libraries->cudnn));
+    DT_CUBLAS(cublasLtCreate(&libraries->cublas));
+  }
+  DT_TRY(open_properties(libraries));
+  DT_TRY(name_machine(gpu, libraries));
+  if (options->plans == NULL) return DT_OK;
+  return dt_gpu_plan_table_open(options->plans, libraries->machine, options->plans_needed, &libraries->table);
+}
+
+void dt_gpu_plans_free(dt_gpu_plan **list, void (*destroy)(dt_gpu_plan *plan)) {
+  while (*list != NULL) {
+    dt_gpu_plan *plan = *list;
+    *list = plan->next;
+    destroy(plan);
+  }
 }
 
 void dt_gpu_libraries_close(dt_gpu *gpu) {
   dt_gpu_libraries *libraries = gpu->libraries;
   if (libraries == NULL) return;
-  dt_gpu_conv_plans_free(libraries);
-  dt_gpu_linear_plans_free(libraries);
+  dt_gpu_plans_free(&libraries->conv, dt_gpu_conv_library.destroy);
+  dt_gpu_plans_free(&libraries->linear, dt_gpu_linear_library.destroy);
+  dt_gpu_plan_table_close(&libraries->table);
   if (libraries->properties != NULL) cudnnBackendDestroyDescriptor(libraries->properties);
   if (libraries->cublas != NULL) cublasLtDestroy(libraries->cublas);
   if (libraries->cudnn != NULL) cudnnDestroy(libraries->cudnn);
@@ -84,27 +112,66 @@ void dt_gpu_libraries_close(dt_gpu *gpu) {
   gpu->libraries = NULL;
 }
 
-/* The operations that libraries compute. */
-static const struct {
-  const char *name;
-  dt_status (*describe)(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text);
-} planned[DT_OP_COUNT] = {
-    [DT_OP_CONV_FWD] = {"conv_fwd", dt_gpu_conv_describe},
-    [DT_OP_CONV_DGRAD] = {"conv_dgrad", dt_gpu_conv_describe},
-    [DT_OP_CONV_WGRAD] = {"conv_wgrad", dt_gpu_conv_describe},
-    [DT_OP_LINEAR_FWD] = {"linear_fwd", dt_gpu_linear_describe},
-    [DT_OP_LINEAR_DGRAD] = {"linear_dgrad", dt_gpu_linear_describe},
-    [DT_OP_LINEAR_WGRAD] = {"linear_wgrad", dt_gpu_linear_describe},
-};
+/* --- plans --- */
 
-void dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out) {
+const dt_gpu_library *dt_gpu_library_of(dt_op op) {
+  static const dt_gpu_library *const libraries[DT_OP_COUNT] = {
+      [DT_OP_CONV_FWD] = &dt_gpu_conv_library,       [DT_OP_CONV_DGRAD] = &dt_gpu_conv_library,
+      [DT_OP_CONV_WGRAD] = &dt_gpu_conv_library,     [DT_OP_LINEAR_FWD] = &dt_gpu_linear_library,
+      [DT_OP_LINEAR_DGRAD] = &dt_gpu_linear_library, [DT_OP_LINEAR_WGRAD] = &dt_gpu_linear_library,
+  };
+  return libraries[op];
+}
+
+const char *dt_gpu_op_name(dt_op op) {
+  static const char *const names[DT_OP_COUNT] = {
+      [DT_OP_CONV_FWD] = "conv_fwd",     [DT_OP_CONV_DGRAD] = "conv_dgrad",     [DT_OP_CONV_WGRAD] = "conv_wgrad",
+      [DT_OP_LINEAR_FWD] = "linear_fwd", [DT_OP_LINEAR_DGRAD] = "linear_dgrad", [DT_OP_LINEAR_WGRAD] = "linear_wgrad"};
+  return names[op];
+}
+
+void dt_gpu_offers_add(dt_gpu_offers *offers, const char *choice) {
+  if (offers->count == offers->room || choice[0] == '\0') return;
+  for (int i = 0; i < offers->count; i++) {
+    if (strcmp(offers->choice[i], choice) == 0) return;
+  }
+  snprintf(offers->choice[offers->count++], DT_GPU_CHOICE_TEXT, "%s", choice);
+}
+
+dt_status dt_gpu_refuse_entry(const dt_gpu_plan_entry *entry, const char *library) {
+  DT_RAISE(DT_USAGE,
+           "%s:%d: found \"%s\" for %s, expected what %s takes with this precision and one order of sums; time it again "
+           "(dtrain bench plans), or set plans: off",
+           entry->file, entry->line, entry->choice, entry->what, library);
+}
+
+dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out) {
+  const dt_gpu *gpu = (const dt_gpu *)device;
   for (int i = 0; i < program->count; i++) {
     const dt_instr *instr = &program->instr[i];
-    char text[DT_GPU_PLAN_TEXT];
-    if (planned[instr->op].describe == NULL) continue;
-    if (planned[instr->op].describe((const dt_gpu *)device, program, instr, text) != DT_OK) {
-      snprintf(text, sizeof text, "no plan can be made");
-    }
-    fprintf(out, "%-24s %-12s %s\n", program->graph->node[instr->node].name, planned[instr->op].name, text);
+    const dt_gpu_library *library = dt_gpu_library_of(instr->op);
+    const dt_gpu_plan *plan;
+    if (library == NULL) continue;
+    DT_TRY(library->get(gpu, program, instr, &plan));
+    fprintf(out, "%-24s %-12s %s", program->graph->node[instr->node].name, dt_gpu_op_name(instr->op), plan->text);
+    if (plan->found) fprintf(out, ", workspace %zu B", plan->workspace);
+    fprintf(out, "\n");
   }
+  return DT_OK;
+}
+
+dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *program, FILE *out) {
+  const dt_gpu *gpu = (const dt_gpu *)device;
+  fprintf(out, "[%s]\n", gpu->libraries->machine);
+  for (int i = 0; i < program->count; i++) {
+    const dt_instr *instr = &program->instr[i];
+    const dt_gpu_library *library = dt_gpu_library_of(instr->op);
+    const dt_gpu_plan *plan;
+    char what[DT_GPU_WHAT_TEXT];
+    if (library == NULL) continue;
+    DT_TRY(library->get(gpu, program, instr, &plan));
+    library->what(gpu, program, instr, what);
+    if (plan->choice[0] != '\0') fprintf(out, "%s = %s\n", what, plan->choice);
+  }
+  return DT_OK;
 }

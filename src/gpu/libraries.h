@@ -1,6 +1,7 @@
 /* cuDNN and cuBLASLt: their handles, and the plans made with them. A plan is made when lowering asks what an instruction needs
- * and is found again by what it computes when the instruction is issued; nothing is chosen by timing, so that equal programs on
- * equal GPUs compute equal bits. */
+ * and is found again by what it computes when the instruction is issued. Nothing is chosen by timing then, so that equal
+ * programs on equal GPUs compute equal bits: the library's heuristics choose, or a plan table that was timed before
+ * (plan_table.h, tune.c). */
 #ifndef DT_GPU_LIBRARIES_H
 #define DT_GPU_LIBRARIES_H
 
@@ -8,17 +9,29 @@
 #include <cudnn.h>
 
 #include "gpu/gpu.h"
+#include "gpu/plan_table.h"
 
-typedef struct dt_gpu_conv_plan dt_gpu_conv_plan;     /* conv_plan.h */
-typedef struct dt_gpu_linear_plan dt_gpu_linear_plan; /* linear.c */
+enum { DT_GPU_PLAN_TEXT = DT_GPU_CHOICE_TEXT + 64 };
+
+/* How one instruction is computed. */
+typedef struct dt_gpu_plan {
+  struct dt_gpu_plan *next;
+  bool found;                      /* by the library; else the direct kernels compute it */
+  bool fused;                      /* bias and relu are in the plan, as far as the instruction has them */
+  size_t workspace;                /* bytes */
+  char choice[DT_GPU_CHOICE_TEXT]; /* as a plan table has it: makes the same plan again; "" when it can't be told */
+  char text[DT_GPU_PLAN_TEXT];     /* for plans.txt: all of the choice, and how exact it is */
+} dt_gpu_plan;
 
 struct dt_gpu_libraries {
   const dt_gpu_model *model;           /* NULL with a device */
   cudnnHandle_t cudnn;                 /* NULL without one: plans are made, nothing runs */
-  cublasLtHandle_t cublas;             /* likewise */
-  cudnnBackendDescriptor_t properties; /* of the model, which plans are made for; NULL with a device: then it is the handle's */
-  dt_gpu_conv_plan *conv;              /* lists of all plans, the newest first */
-  dt_gpu_linear_plan *linear;
+  cudaStream_t cudnn_stream;           /* that the handle has */
+  cublasLtHandle_t cublas;             /* NULL without a device */
+  cudnnBackendDescriptor_t properties; /* of the model; NULL with a device */
+  char machine[DT_GPU_MACHINE_TEXT];   /* the GPU and the libraries, as plan tables name them */
+  dt_gpu_plan_table *table;            /* NULL: none */
+  dt_gpu_plan *conv, *linear;          /* lists of all plans, the newest first */
 };
 
 /* Raises what a library's call returned: DT_MEMORY or DT_ENVIRONMENT with the call, the error's text and the library's own
@@ -28,12 +41,51 @@ dt_status dt_gpu_check_cublas(cublasStatus_t code, const char *call, const char 
 #define DT_CUDNN(call) DT_TRY(dt_gpu_check_cudnn((call), #call, __FILE__, __LINE__))
 #define DT_CUBLAS(call) DT_TRY(dt_gpu_check_cublas((call), #call, __FILE__, __LINE__))
 
-/* Frees the plans of a kind. */
-void dt_gpu_conv_plans_free(dt_gpu_libraries *libraries);
-void dt_gpu_linear_plans_free(dt_gpu_libraries *libraries);
-/* Writes what computes an instruction, "cudnn engine 46 k2=11, workspace 131 B", making the plan if there is none. */
-enum { DT_GPU_CHOICE_TEXT = 192, DT_GPU_PLAN_TEXT = 256 };
-dt_status dt_gpu_conv_describe(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text);
-dt_status dt_gpu_linear_describe(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text);
+/* The choices that a library offers for an instruction, each once. */
+typedef struct dt_gpu_offers {
+  char (*choice)[DT_GPU_CHOICE_TEXT]; /* [room] */
+  int count, room;
+} dt_gpu_offers;
+/* Adds a choice; one that is there, or for which there is no room, is left out. */
+void dt_gpu_offers_add(dt_gpu_offers *offers, const char *choice);
+
+/* Operands in device memory, in the value type; what is not there is NULL. The operation writes Y, X (DGRAD) or W (WGRAD). */
+typedef struct dt_gpu_operands {
+  void *x, *w, *y;   /* w of WGRAD is in float */
+  const void *low;   /* the bias in the value type, */
+  const float *bias; /* and in float */
+} dt_gpu_operands;
+/* Elements of each; those of the bias are the rest of Y by the number of samples and places. */
+typedef struct dt_gpu_counts {
+  int64_t x, w, y, bias;
+} dt_gpu_counts;
+
+/* What an operation that a library computes is to print_plans and to tune.c. */
+typedef struct dt_gpu_library {
+  /* What is computed, as a plan table names it; DT_GPU_WHAT_TEXT bytes. */
+  void (*what)(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text);
+  /* The plan that is used, made if there is none yet; borrows from gpu. */
+  dt_status (*get)(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const dt_gpu_plan **out);
+  /* Makes a plan of a choice, or of the heuristics' where it is NULL; *out is NULL where the library refuses it. */
+  dt_status (*make)(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const char *choice, dt_gpu_plan **out);
+  void (*destroy)(dt_gpu_plan *plan);
+  /* All choices that keep to the precision and to one order of sums; some may be refused. */
+  dt_status (*offer)(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, dt_gpu_offers *offers);
+  dt_gpu_counts (*counts)(const dt_program *program, const dt_instr *instr);
+  size_t (*work)(const dt_gpu *gpu, const dt_gpu_plan *plan); /* bytes that compute needs */
+  dt_status (*compute)(const dt_gpu *gpu, const dt_gpu_plan *plan, const dt_gpu_operands *operands, void *work,
+                       cudaStream_t stream);
+} dt_gpu_library;
+extern const dt_gpu_library dt_gpu_conv_library, dt_gpu_linear_library;
+/* NULL for operations that are dtrain's own. */
+const dt_gpu_library *dt_gpu_library_of(dt_op op);
+
+/* Raises DT_USAGE for an entry of a plan table that a library, or we, refuse. */
+dt_status dt_gpu_refuse_entry(const dt_gpu_plan_entry *entry, const char *library);
+/* The name of an operation that a library computes, as the program's print-out and plan tables have it. */
+const char *dt_gpu_op_name(dt_op op);
+
+/* Frees a list of plans. */
+void dt_gpu_plans_free(dt_gpu_plan **list, void (*destroy)(dt_gpu_plan *plan));
 
 #endif

@@ -16,9 +16,9 @@
 #define TEXT(number) #number
 /* name, title, compute capability, multiprocessors, clocks of multiprocessors and memory in kHz, bytes of L2, most shared
  * memory of a block, device memory */
-#define MODEL(word, device, capability, count, clock, memory_clock, l2, shared, memory)        \
-  {                                                                                            \
-    .name = word, .title = device, .compute_capability = capability, .memory_bytes = memory, \
+#define MODEL(word, device, capability, count, clock, memory_clock, l2, shared, memory)                                  \
+  {                                                                                                                      \
+    .name = word, .title = device, .compute_capability = capability, .multiprocessors = count, .memory_bytes = memory, \
     .json = "{\"deviceName\":\"" device "\",\"deviceVer\":" TEXT(capability) \
             ",\"multiProcessorCount\":" TEXT(count) ",\"smClockRateKHz\":" TEXT(clock) \
             ",\"memClockRateKHz\":" TEXT(memory_clock) ",\"l2CacheSize\":" TEXT(l2) \

@@ -5,7 +5,10 @@
 #include "core/spec.h"
 #include "gpu/device.h"
 
-static const char *const precision_names[] = {[DT_FP32] = "fp32", [DT_TF32] = "tf32", [DT_BF16] = "bf16", [DT_FP16] = "fp16"};
+const char *dt_gpu_precision_name(int precision) {
+  static const char *const names[] = {[DT_FP32] = "fp32", [DT_TF32] = "tf32", [DT_BF16] = "bf16", [DT_FP16] = "fp16"};
+  return names[precision];
+}
 
 static dt_status check_driver(int *out_driver) {
   int driver = 0, toolkit = 0;
@@ -50,7 +53,7 @@ static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int d
   snprintf(gpu->title, sizeof gpu->title, "GPU %d %.90s, %.1f GiB, driver %d.%d", gpu->index, properties->name,
            (double)properties->totalGlobalMem / 0x1p30, driver / 1000, driver % 1000 / 10);
   snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d%d %s", properties->major, properties->minor,
-           precision_names[gpu->precision]);
+           dt_gpu_precision_name(gpu->precision));
 }
 
 /* Gradients are on their way while layers still compute, so communication goes first where both wait. */
@@ -84,6 +87,7 @@ dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name) {
   gpu->index = -1;
   gpu->model_memory = model->memory_bytes;
   snprintf(gpu->title, sizeof gpu->title, "%s", model->title);
-  snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d %s", model->compute_capability / 10, precision_names[gpu->precision]);
+  snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d %s", model->compute_capability / 10,
+           dt_gpu_precision_name(gpu->precision));
   return DT_OK;
 }

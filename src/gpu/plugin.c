@@ -14,7 +14,7 @@ static dt_status open_device(dt_gpu *gpu, const dt_device_options *options) {
   } else {
     DT_TRY(dt_gpu_open(gpu, options->local_rank));
   }
-  DT_TRY(dt_gpu_libraries_open(gpu, options->model));
+  DT_TRY(dt_gpu_libraries_open(gpu, options));
   /* A plan is no piece of hardware that ranks could share. */
   if (options->model != NULL) gpu->base.unit = NULL;
   return DT_OK;

@@ -3,9 +3,11 @@
  * A result of the heuristic with workspace comes before one without, as far as the preference allows; what is asked for is
  * written all over. Results hold the alignment that the preference promised, 256 bytes unless it says otherwise, and a product
  * refuses pointers which break that promise. Every element is summed over k from 0 on. Options:
- *   cublas_fail=K  the K-th question to the heuristic ends in an internal error */
+ *   cublas_fail=K      the K-th question to the heuristic ends in an internal error
+ *   algorithm_ID_ms=N  what a product by this algorithm takes, on the clock that events see */
 #include <cublasLt.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,9 +34,9 @@ typedef struct wishes {
   uint32_t alignment[4];
 } wishes;
 typedef struct algorithm {
-  int32_t id;
-  uint64_t workspace;    /* bytes */
-  uint32_t alignment[4]; /* bytes, of A, B, C, D: what was promised; 0 = any */
+  int32_t id, split, reduction; /* reduction: cublasLtReductionScheme_t, of split products */
+  uint64_t workspace;           /* bytes */
+  uint32_t alignment[4];        /* bytes, of A, B, C, D: what was promised; 0 = any */
 } algorithm;
 _Static_assert(sizeof(layout) <= sizeof(cublasLtMatrixLayoutOpaque_t) &&
                    sizeof(product) <= sizeof(cublasLtMatmulDescOpaque_t) &&
@@ -42,7 +44,14 @@ _Static_assert(sizeof(layout) <= sizeof(cublasLtMatrixLayoutOpaque_t) &&
                    sizeof(algorithm) <= sizeof(cublasLtMatmulAlgo_t),
                "what we keep fits into the opaque structs");
 
-enum { ALGORITHM_PLAIN = 0, ALGORITHM_WITH_WORKSPACE = 21, WORKSPACE_BYTES = 4096, ALIGNMENT = 256 };
+enum { ALIGNMENT = 256 };
+/* In the order in which the heuristic gives them. All compute the same. */
+static const algorithm algorithms[] = {
+    {.id = 13, .split = 2, .reduction = CUBLASLT_REDUCTION_SCHEME_INPLACE, .workspace = 64},
+    {.id = 21, .split = 1, .workspace = 4096},
+    {.id = 0, .split = 1},
+    {.id = 6, .split = 4, .reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, .workspace = 1024},
+};
 
 size_t cublasLtGetVersion(void) {
   return CUBLAS_VERSION;
@@ -209,6 +218,7 @@ typedef struct matmul {
   const void *A, *B, *C;
   void *D, *workspace;
   uint64_t workspace_bytes;
+  long milliseconds;
   float alpha, beta;
   int64_t m, n, k;
 } matmul;
@@ -271,8 +281,6 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cubl
                                               cublasLtMatrixLayout_t Cdesc, cublasLtMatrixLayout_t Ddesc,
                                               cublasLtMatmulPreference_t preference, int requestedAlgoCount,
                                               cublasLtMatmulHeuristicResult_t heuristicResultsArray[], int *returnAlgoCount) {
-  static const algorithm algorithms[] = {{.id = ALGORITHM_WITH_WORKSPACE, .workspace = WORKSPACE_BYTES},
-                                         {.id = ALGORITHM_PLAIN}};
   static long questions;
   matmul u = {0};
   wishes wanted;
@@ -283,7 +291,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cubl
   cublasStatus_t status = describe(operationDesc, Adesc, Bdesc, Cdesc, Ddesc, &u);
   if (status) return status;
   for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms && *returnAlgoCount < requestedAlgoCount; i++) {
-    if (algorithms[i].workspace > wanted.workspace) continue;
+    bool reduces = (algorithms[i].reduction & ~wanted.reduction) == 0;
+    if (algorithms[i].workspace > wanted.workspace || !reduces) continue;
     cublasLtMatmulHeuristicResult_t *result = &heuristicResultsArray[(*returnAlgoCount)++];
     *result = (cublasLtMatmulHeuristicResult_t){.workspaceSize = algorithms[i].workspace, .wavesCount = 1};
     algorithm chosen = algorithms[i];
@@ -293,14 +302,45 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lightHandle, cubl
   return CUBLAS_STATUS_SUCCESS;
 }
 
+/* The one of that number; NULL when there is none. */
+static const algorithm *algorithm_of(int32_t id) {
+  for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
+    if (algorithms[i].id == id) return &algorithms[i];
+  }
+  return NULL;
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t operationDesc,
+                                       cublasLtMatrixLayout_t Adesc, cublasLtMatrixLayout_t Bdesc, cublasLtMatrixLayout_t Cdesc,
+                                       cublasLtMatrixLayout_t Ddesc, const cublasLtMatmulAlgo_t *algo,
+                                       cublasLtMatmulHeuristicResult_t *result) {
+  matmul u = {0};
+  algorithm chosen;
+  if (!lightHandle || !algo || !result) return CUBLAS_STATUS_INVALID_VALUE;
+  memcpy(&chosen, algo, sizeof chosen);
+  cublasStatus_t status = describe(operationDesc, Adesc, Bdesc, Cdesc, Ddesc, &u);
+  if (status) return status;
+  const algorithm *known = algorithm_of(chosen.id);
+  if (!known || known->workspace != chosen.workspace) return CUBLAS_STATUS_NOT_SUPPORTED;
+  result->workspaceSize = chosen.workspace;
+  result->wavesCount = 1;
+  result->state = CUBLAS_STATUS_SUCCESS;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
 cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo, cublasLtMatmulAlgoConfigAttributes_t attr,
                                                     void *buf, size_t sizeInBytes, size_t *sizeWritten) {
   algorithm chosen;
-  if (!algo || !buf || sizeInBytes < sizeof(int32_t)) return CUBLAS_STATUS_INVALID_VALUE;
+  bool narrow = attr == CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID || attr == CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID;
+  size_t bytes = narrow ? sizeof(uint16_t) : sizeof(int32_t);
+  if (!algo || !buf || sizeInBytes != bytes) return CUBLAS_STATUS_INVALID_VALUE;
   memcpy(&chosen, algo, sizeof chosen);
-  int32_t value = attr == CUBLASLT_ALGO_CONFIG_ID ? chosen.id : attr == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? 1 : 0;
-  memcpy(buf, &value, sizeof value);
-  if (sizeWritten) *sizeWritten = sizeof value;
+  int32_t value = attr == CUBLASLT_ALGO_CONFIG_ID                 ? chosen.id
+                  : attr == CUBLASLT_ALGO_CONFIG_SPLITK_NUM       ? chosen.split
+                  : attr == CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME ? chosen.reduction
+                                                                  : 0;
+  memcpy(buf, &value, bytes);
+  if (sizeWritten) *sizeWritten = bytes;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -384,6 +424,7 @@ static void run(void *context) {
     memset(u->workspace, 0xff, u->workspace_bytes);
   }
   compute(u);
+  emulator_spend(u->milliseconds);
   if (u->workspace_bytes > 0) memset(u->workspace, 0xff, u->workspace_bytes);
 }
 
@@ -415,6 +456,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t
   if (!lightHandle || !alpha || !beta) return CUBLAS_STATUS_INVALID_VALUE;
   matmul *u = calloc(1, sizeof *u);
   if (!u) return CUBLAS_STATUS_ALLOC_FAILED;
+  char option[32];
   algorithm chosen = {0};
   if (algo) memcpy(&chosen, algo, sizeof chosen);
   cublasStatus_t status = describe(computeDesc, Adesc, Bdesc, Cdesc, Ddesc, u);
@@ -426,6 +468,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t lightHandle, cublasLtMatmulDesc_t
   u->beta = *(const float *)beta;
   u->workspace = workspace;
   u->workspace_bytes = chosen.workspace;
+  snprintf(option, sizeof option, "algorithm_%d_ms", chosen.id);
+  u->milliseconds = emulator_number(option, 0);
   if (!status) status = check_pointers(u, workspaceSizeInBytes);
   if (!status) status = check_alignment(u, &chosen);
   if (status) {

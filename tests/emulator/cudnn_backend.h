@@ -106,6 +106,8 @@ typedef struct cudnn_engine {
 } cudnn_engine;
 extern const cudnn_engine cudnn_engines[];
 extern const int cudnn_engine_count;
+/* The value of a configuration's first knob, -1 without. */
+int64_t cudnn_tile(const cudnn_descriptor *config);
 const cudnn_engine *cudnn_engine_of(const cudnn_descriptor *engine);
 bool cudnn_supports(const cudnn_engine *engine, const cudnn_problem *problem);
 int64_t cudnn_workspace(const cudnn_engine *engine, const cudnn_problem *problem);

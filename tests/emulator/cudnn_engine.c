@@ -4,7 +4,9 @@
  * whose sums change from run to run, then one that reads floats with a short mantissa; then come one that needs much workspace
  * and one that needs none. All that ask for workspace write all of it. Options:
  *   cudnn_refuse=1  no graph has a configuration
- *   cudnn_fail=K    the K-th plan that is made ends in an internal error */
+ *   cudnn_fail=K    for the K-th plan that is made a call of CUDA fails
+ *   cudnn_broken=N  plans of engine N end in an internal error
+ *   engine_N_ms=MS  what engine N takes, on the clock that events see; engine_7_T_ms: engine 7 with tile T */
 #include <stdio.h>
 #include <string.h>
 
@@ -101,11 +103,12 @@ static bool knows_device(const cudnn_descriptor *descriptor, cudnnBackendAttribu
 }
 
 enum { KNOB_TILE_SIZE = 2 }; /* of cudnnBackendKnobType_t */
+static const int64_t tiles[] = {3, 5};
+enum { TILES = sizeof tiles / sizeof *tiles };
 
 /* The one knob there is, the tile of the engine with tensor cores; any value computes the same. */
-static cudnnStatus_t put_choice(cudnn_descriptor *config) {
+static cudnnStatus_t put_choice(cudnn_descriptor *config, int64_t value) {
   int type = KNOB_TILE_SIZE;
-  int64_t value = 3;
   cudnn_descriptor *choice;
   CUDNN_TRY(cudnn_create(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &choice));
   cudnnStatus_t status = cudnn_put(choice, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type);
@@ -116,9 +119,9 @@ static cudnnStatus_t put_choice(cudnn_descriptor *config) {
   return status;
 }
 
-/* Creates and finalizes the configuration of one engine for a graph. */
+/* Creates and finalizes a configuration of one engine for a graph; the tile is of the engine that has one. */
 static cudnnStatus_t create_config(const cudnn_descriptor *heuristic, cudnn_descriptor *graph, const cudnn_engine *engine,
-                                   cudnn_descriptor **out) {
+                                   int64_t tile, cudnn_descriptor **out) {
   cudnn_descriptor *device = cudnn_refer(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP), *of = NULL;
   cudnnStatus_t status;
   CUDNN_TRY(cudnn_create(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &of));
@@ -129,7 +132,7 @@ static cudnnStatus_t create_config(const cudnn_descriptor *heuristic, cudnn_desc
   if (!status) status = cudnn_create(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, out);
   if (!status) {
     status = cudnn_put(*out, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &of);
-    if (!status && engine->tf32) status = put_choice(*out);
+    if (!status && engine->tf32) status = put_choice(*out, tile);
     if (!status) status = cudnnBackendFinalize(*out);
     if (status) cudnn_drop(*out);
   }
@@ -138,7 +141,7 @@ static cudnnStatus_t create_config(const cudnn_descriptor *heuristic, cudnn_desc
 }
 
 cudnnStatus_t cudnn_finalize_heuristic(cudnn_descriptor *heuristic) {
-  cudnn_descriptor *graph = cudnn_refer(heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH), *config[8];
+  cudnn_descriptor *graph = cudnn_refer(heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH), *config[16];
   cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
   cudnn_problem problem;
   int count = 0;
@@ -148,8 +151,10 @@ cudnnStatus_t cudnn_finalize_heuristic(cudnn_descriptor *heuristic) {
       !emulator_number("cudnn_refuse", 0)) {
     for (int i = 0; i < cudnn_engine_count && !status; i++) {
       if (!cudnn_supports(&cudnn_engines[i], &problem)) continue;
-      status = create_config(heuristic, graph, &cudnn_engines[i], &config[count]);
-      count += status == CUDNN_STATUS_SUCCESS;
+      for (int k = 0; k < (cudnn_engines[i].tf32 ? TILES : 1) && !status; k++) {
+        status = create_config(heuristic, graph, &cudnn_engines[i], tiles[k], &config[count]);
+        count += status == CUDNN_STATUS_SUCCESS;
+      }
     }
   }
   if (!status) {
@@ -186,10 +191,25 @@ cudnnStatus_t cudnn_finalize_choice(cudnn_descriptor *choice) {
   return CUDNN_STATUS_SUCCESS;
 }
 
+int64_t cudnn_tile(const cudnn_descriptor *config) {
+  const cudnn_descriptor *choice = cudnn_refer(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
+  return choice ? cudnn_int64(choice, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, -1) : -1;
+}
+
+/* An engine knows its knobs, and what they may be. */
+static bool knobs_fit(const cudnn_engine *engine, const cudnn_descriptor *config) {
+  const cudnn_attribute *choices = cudnn_find(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
+  if (!choices || choices->count == 0) return true;
+  const cudnn_descriptor *choice = *(cudnn_descriptor **)choices->value;
+  bool tile = cudnn_enum(choice, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, -1) == KNOB_TILE_SIZE;
+  return engine->tf32 && choices->count == 1 && tile && (cudnn_tile(config) == tiles[0] || cudnn_tile(config) == tiles[1]);
+}
+
 cudnnStatus_t cudnn_finalize_config(cudnn_descriptor *config) {
   const cudnn_descriptor *engine = cudnn_refer(config, CUDNN_ATTR_ENGINECFG_ENGINE);
   cudnn_problem problem;
   CUDNN_NEED(engine && engine->type == CUDNN_BACKEND_ENGINE_DESCRIPTOR, CUDNN_STATUS_BAD_PARAM);
+  CUDNN_NEED(knobs_fit(cudnn_engine_of(engine), config), CUDNN_STATUS_BAD_PARAM);
   cudnn_understand(cudnn_refer(engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH), &problem);
   int64_t bytes = cudnn_workspace(cudnn_engine_of(engine), &problem);
   return cudnn_put(config, CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &bytes);
@@ -199,9 +219,10 @@ cudnnStatus_t cudnn_finalize_plan(cudnn_descriptor *plan) {
   const cudnn_descriptor *config = cudnn_refer(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
   static long plans;
   char json[256];
-  CUDNN_NEED(++plans != emulator_number("cudnn_fail", 0), CUDNN_STATUS_INTERNAL_ERROR);
+  CUDNN_NEED(++plans != emulator_number("cudnn_fail", 0), CUDNN_STATUS_EXECUTION_FAILED_CUDART);
   CUDNN_NEED(config && config->type == CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, CUDNN_STATUS_BAD_PARAM);
   const cudnn_engine *engine = cudnn_engine_of(cudnn_refer(config, CUDNN_ATTR_ENGINECFG_ENGINE));
+  CUDNN_NEED(engine->index != emulator_number("cudnn_broken", -1), CUDNN_STATUS_INTERNAL_ERROR);
   int64_t bytes = cudnn_int64(config, CUDNN_ATTR_ENGINECFG_WORKSPACE_SIZE, 0);
   int length = snprintf(json, sizeof json, "{\"version\":\"emulated\",\"engine\":%lld,\"name\":\"%s\",\"workspace\":%lld}",
                         (long long)engine->index, engine->name, (long long)bytes);

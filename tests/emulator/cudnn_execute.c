@@ -1,6 +1,9 @@
 /* Handles of the emulated cuDNN, and running a plan: what is known at the call is checked and copied, and computed later as one
  * piece of work on the handle's stream. Options:
- *   cudnn=91000  the version that the library says it has */
+ *   cudnn=91000       the version that the library says it has
+ *   cudnn_wrong=N     engine N computes twice what it should
+ *   cudnn_shuffled=N  engine N sums in an order that differs from run to run, though it doesn't say so */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,7 +80,16 @@ typedef struct execution {
   const cudnn_engine *engine;
   void *x, *w, *y, *bias, *workspace;
   int64_t workspace_bytes;
+  long milliseconds;
 } execution;
+
+/* engine_2_ms, or engine_7_5_ms for an engine with a tile of 5. */
+static long milliseconds_of(const cudnn_engine *engine, int64_t tile) {
+  char option[64];
+  snprintf(option, sizeof option, tile < 0 ? "engine_%lld_ms" : "engine_%lld_%lld_ms", (long long)engine->index,
+           (long long)tile);
+  return emulator_number(option, 0);
+}
 
 static void check_memory(const execution *e) {
   const cudnn_problem *p = &e->problem;
@@ -113,7 +125,11 @@ static void run(void *context) {
     if (!own) emulator_fail("cudnn %s: out of host memory", e->engine->name);
   }
   if (e->workspace_bytes > 0) memset(e->workspace, 0xff, (size_t)e->workspace_bytes);
-  cudnn_convolve(&e->problem, e->engine, e->x, e->w, e->y, e->bias, scratch);
+  cudnn_engine engine = *e->engine;
+  engine.shuffled |= engine.index == emulator_number("cudnn_shuffled", -1);
+  if (engine.index == emulator_number("cudnn_wrong", -1)) e->problem.alpha = 2;
+  cudnn_convolve(&e->problem, &engine, e->x, e->w, e->y, e->bias, scratch);
+  emulator_spend(e->milliseconds);
   if (e->workspace_bytes > 0) memset(e->workspace, 0xff, (size_t)e->workspace_bytes);
   free(own);
 }
@@ -135,6 +151,7 @@ static cudnnStatus_t bind(execution *e, const cudnn_descriptor *plan, const cudn
   const cudnn_descriptor *engine = cudnn_refer(config, CUDNN_ATTR_ENGINECFG_ENGINE);
   const cudnn_attribute *workspace = cudnn_find(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
   e->engine = cudnn_engine_of(engine);
+  e->milliseconds = milliseconds_of(e->engine, cudnn_tile(config));
   e->workspace_bytes = cudnn_int64(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 0);
   e->workspace = workspace && workspace->count > 0 ? *(void **)workspace->value : NULL;
   cudnn_understand(cudnn_refer(engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH), &e->problem);

@@ -29,6 +29,9 @@ cudaError_t emulator_enqueue(cudaStream_t stream, const emulator_work *work);
 /* For work that waits for another process: runs one other piece of work that is ready, or nothing. So one stream that waits
  * does not keep the others from running, as on a GPU. */
 void emulator_pass(void);
+/* For work that takes longer than it takes here: puts the clock forward by which events are timed. Called by the work itself.
+ */
+void emulator_spend(long milliseconds);
 /* Whether [p, p + bytes) is memory that cudaMalloc gave and nobody freed. */
 bool emulator_owns(const void *p, size_t bytes);
 /* The value of an option as text, NULL when it is not given; as a number, or `otherwise`. */

@@ -23,6 +23,7 @@ struct queue {
   size_t unfinished = 0; /* nodes submitted and not done */
   int waiting = 0;       /* host threads that wait */
   long credit = 0;       /* nodes to run although nobody waits */
+  double spent = 0;      /* milliseconds that work said it takes */
   long started = 0, hang_after = emulator_number("hang_after", -1);
   bool running = false;
   clock_type::time_point last_call = clock_type::now();
@@ -37,7 +38,7 @@ queue &q() {
 
 void finish(const node_ref &node) {
   node->done = true;
-  node->done_ms = std::chrono::duration<double, std::milli>(clock_type::now().time_since_epoch()).count();
+  node->done_ms = std::chrono::duration<double, std::milli>(clock_type::now().time_since_epoch()).count() + q().spent;
   for (node_ref &next : node->after) {
     if (--next->before == 0) q().ready.push_back(next);
   }
@@ -160,6 +161,11 @@ void wait_for_all(held_lock &held) {
 }
 
 }  // namespace emulated
+
+extern "C" void emulator_spend(long milliseconds) {
+  emulated::held_lock held(q().lock);
+  q().spent += (double)milliseconds;
+}
 
 extern "C" void emulator_pass(void) {
   emulated::held_lock held(q().lock);

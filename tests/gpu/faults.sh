@@ -40,7 +40,7 @@ ranks 2 "$work/net.yaml" || fail "a newer NCCL is as good: exit $?: $(tail -n 3 
 
 # A library that fails at a plan does so before anything starts.
 for np in self 4; do
-  ends "a convolution's plan fails, np $np" $np 10 "making a convolution's plan: CUDNN_STATUS_INTERNAL_ERROR" cudnn_fail=2
+  ends "a convolution's plan fails, np $np" $np 10 "making a convolution's plan: CUDNN_STATUS_EXECUTION_FAILED_CUDART" cudnn_fail=2
   ends "a product's plan fails, np $np" $np 10 "cublasLtMatmulAlgoGetHeuristic: CUBLAS_STATUS_INTERNAL_ERROR" cublas_fail=1
   [[ ! -e $work/runs ]] || fail "a plan fails, np $np: the run began"
 done

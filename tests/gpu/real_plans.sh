@@ -54,5 +54,30 @@ first=$work/plans.bf16.h200.cifar10-resnet20.yaml
 cp "$first" "$work/first"
 check "$source_dir/configs/cifar10-resnet20.yaml" h200 bf16 >/dev/null
 cmp -s "$first" "$work/first" || fail "plans differ from one run to the next"
+
+# A table of the heuristics' own choices makes the same plans, made from engines and knobs that are named.
+describe() { DTRAIN_DATA=$work "$dtrain" describe "$1" --gpu h200 --set precision="$2" "${@:3}"; }
+table=$work/table.txt
+for config in configs/cifar10-resnet20 configs/cifar10-inception bench/configs/resnet50; do
+  for precision in fp32 bf16; do
+    describe "$source_dir/$config.yaml" $precision --plan-table >"$table" || fail "$config $precision: --plan-table: exit $?"
+    [[ $(wc -l <"$table") -gt 10 ]] || fail "$config $precision: the table is empty: $(cat "$table")"
+    describe "$source_dir/$config.yaml" $precision --plans >"$work/first"
+    describe "$source_dir/$config.yaml" $precision --plans --set plans="$table" >"$work/second" 2>&1
+    cmp -s "$work/first" "$work/second" || fail "$config $precision: other plans by the table: $(diff "$work/first" "$work/second" | head -n 4)"
+  done
+done
+# Another engine is taken when it is named, and one that cuDNN has not is refused with its line.
+resnet20=$source_dir/configs/cifar10-resnet20.yaml
+describe "$resnet20" bf16 --plan-table >"$table"
+what=$(sed -n 's/^\(conv_fwd .* y 32x32x16 .*\) = .*/\1/p' "$table" | tail -n 1)
+name_engine() { printf '%s\n%s = %s\n' "$(head -n 1 "$table")" "$what" "$1" >"$work/named.txt"; }
+name_engine "engine 0"
+describe "$resnet20" bf16 --plans --set plans="$work/named.txt" >"$work/out" 2>&1 || fail "engine 0: $(cat "$work/out")"
+grep -q '^residual1.conv1 .*conv_fwd .*cudnn engine 0,' "$work/out" || fail "engine 0 was named, found: $(grep '^residual1.conv1' "$work/out")"
+name_engine "engine 9999"
+describe "$resnet20" bf16 --plans --set plans="$work/named.txt" >"$work/out" 2>&1 && fail "engine 9999 was taken"
+grep -q 'named.txt:2: found "engine 9999"' "$work/out" || fail "engine 9999: $(cat "$work/out")"
+
 printf '%d print-outs\n' "$(find "$work" -name 'plans.*' ! -name '*.err' | wc -l)"
 finish

@@ -52,6 +52,8 @@ wait "$job" 2>/dev/null
   fail "gpu-check in the bundle: $(cat "$work/out")"
 grep -q 'dtrain-bundle/bin/mpirun\|4 ranks' "$work/out" || fail "gpu-check in the bundle ran no ranks: $(cat "$work/out")"
 
+[[ -e $bundle/share/dtrain/plans/README.md ]] || fail "the bundle has no folder of plan tables"
+
 # A limit that is too low is an error that names the size.
 "$root/launch/bundle" --build "$build" --without fashion-mnist --limit 1 "$work/small.tar.gz" >"$work/out" 2>&1 && fail "--limit 1: exit 0"
 grep -q 'MB, expected at most 1' "$work/out" || fail "--limit 1: $(cat "$work/out")"

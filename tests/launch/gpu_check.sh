@@ -25,6 +25,8 @@ done
 for stage in speed sanitize; do
   [[ $(status_of $stage) == skipped ]] || fail "$stage: found $(status_of $stage), expected skipped"
 done
+[[ $device == cpu || $(status_of plans) == ok ]] || fail "plans: found $(status_of plans): $(cat "$work/check/plans.log")"
+[[ $device == cpu ]] || grep -q '"table": "# Choices among' "$work/check/gpu-check.json" || fail "gpu-check.json has no plan table"
 [[ $device == cpu || $(status_of parity) == ok || ! -x $build/tests/test_parity_gpu_reference ]] || fail "parity: found $(status_of parity)"
 grep -q '"mnist-lenet-fast seeds": 2, "mnist-lenet-fast accuracy": [0-9.]*, "mnist-lenet-fast seconds": [0-9.]*' "$work/check/gpu-check.json" ||
   fail "train: no mean of two seeds in $(cat "$work/check/gpu-check.json")"
