@@ -8,6 +8,7 @@ PyTorch is taken at its best: channels_last, bf16 by autocast, fused SGD, cudnn.
   eager    as it stands,
   graph    the whole step, update included, captured as one CUDA graph,
   compile  forward and backward compiled, the whole step captured; where that fails, compiled with PyTorch's own CUDA graphs.
+The table is gone through without compile first, which takes minutes for deep nets, and then with compile, in rows of their own.
 Beside them stands the floor: the largest of arithmetic at the rate of a large matrix product, memory traffic at the rate of a large
 copy, and the step's instructions at what a node of a CUDA graph costs, all three rates measured in the same call.
 
@@ -17,6 +18,7 @@ shows that the loss curves agree (dtrain computes in fp32 there).
 """
 import argparse
 import gc
+import itertools
 import json
 import math
 import os
@@ -33,8 +35,9 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIGS = os.path.join(HERE, "configs")
 MOMENTUM, AGREEMENT_STEPS, LAPS = 0.9, 10, 5
-# Instructions of which one rank with one shard makes no node of a CUDA graph. Every other one is a node at least.
-NO_NODE = ("combine", "reduce_begin", "reduce_end")
+# Instructions of which one rank with one shard makes no node of a CUDA graph, and those of which all together may be one. Every
+# other one is a node at least.
+NO_NODE, ONE_NODE = ("combine", "reduce_begin", "reduce_end"), ("update", "bn_update")
 
 # (net, batch, precision), the most telling first: time may end before the table does.
 CASES = [
@@ -422,9 +425,10 @@ class Dtrain:
         total = next(line for line in self.run(["describe", config], seconds).split("\n") if line.startswith("total")).split()
         number = lambda i: float(total[i]) * units[total[i + 1]]
         program = self.run(["describe", config, "--program"], seconds)
-        nodes = [op for op in re.findall(r"^ *[0-9]+ +(\w+)", program, re.M) if op not in NO_NODE]
+        ops = re.findall(r"^ *[0-9]+ +(\w+)", program, re.M)
+        nodes = sum(op not in NO_NODE + ONE_NODE for op in ops) + sum(op in ops for op in ONE_NODE)
         return {"flops": number(2) + number(4), "activations": number(6), "parameters": int(total[1].replace(",", "")),
-                "nodes": len(nodes)}
+                "nodes": nodes}
 
 
 def floor_parts(plan, rates, batch):
@@ -459,7 +463,7 @@ def compare_losses(row, dtrain, torch, case, options, left):
     config, facts = write_config(dtrain.folder, net, batch, precision, batch, 0)
     row["losses"], weights = dtrain.losses(config, facts["name"], left())
     make, limit = dict(facts, weights=weights, device=options.torch_device), LIMIT[options.device]
-    for variant in [v for v in options.variants if v != "compile"]:
+    for variant in options.variants:
         answer = torch.ask(min(limit, left()), make=dict(make, capture=variant == "graph"), variant=variant)
         answer = answer if "error" in answer else torch.ask(min(limit, left()), losses=AGREEMENT_STEPS, variant=variant)
         if "error" in answer:
@@ -562,7 +566,7 @@ def run_case(case, dtrain, torch, options, left):
     config, facts = write_config(dtrain.folder, net, batch, precision, samples, 0.5 if net == "vgg16" else 0)
     try:
         row["plan"] = dtrain.plan(config, left())
-        if torch is not None:
+        if torch is not None and options.variants != ["compile"]:
             torch.ask(LIMIT[options.device], forget=True)
             compare_losses(row, dtrain, torch, case, options, left)
         if options.rounds > 0:
@@ -612,15 +616,24 @@ def open_torch(options):
     return None, {"torch": None, "why": why}
 
 
-def run_table(dtrain, torch, facts, options, left):
+def passes(torch, options):
+    """Through the table once with what is quickly made, then again, a row of its own each, with what has to be compiled."""
+    if torch is None:
+        return [options]
+    compiled = [v for v in options.variants if v == "compile" and options.rounds > 0]
+    quick = [v for v in options.variants if v != "compile"]
+    return [argparse.Namespace(**dict(vars(options), variants=v)) for v in (quick, compiled) if v]
+
+
+def run_table(dtrain, torch, facts, every_option, left):
     """Every case for which time is left: rows, and the titles of those left out. The figures so far are in the file at any time."""
     rows, skipped = [], []
-    for net, batch, precision in CASES:
+    for options, (net, batch, precision) in itertools.product(passes(torch, every_option), CASES):
         if options.only and not re.search(options.only, title_of(net, batch, precision)):
             continue
         case = net, options.batch or batch, precision
         if left() < 15:
-            skipped.append(title_of(*case))
+            skipped.append("%s (%s)" % (title_of(*case), ", ".join(options.variants)))
             continue
         rows.append(run_case(case, dtrain, torch, options, left))
         print_row(rows[-1])
