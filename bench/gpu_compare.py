@@ -387,7 +387,7 @@ class Failure(Exception):
 
 class Dtrain:
     def __init__(self, options, folder):
-        self.options, self.folder = options, folder
+        self.options, self.folder, self.plans = options, folder, []
         self.environment = dict(os.environ)
         if options.library_path:
             self.environment["LD_LIBRARY_PATH"] = options.library_path
@@ -412,8 +412,13 @@ class Dtrain:
         lines = [json.loads(line) for line in open(run + "/metrics.jsonl")]
         return [line["loss"] for line in lines if line["kind"] == "train"], os.path.join(run, "ckpt", "step-000000000000", "model.safetensors")
 
+    def time_engines(self, config, seconds):
+        """Adds the case's convolutions and products to the plan table."""
+        self.run(["bench", "plans", config, "--out", os.path.abspath(self.options.plans)], seconds)
+        self.plans = ["--set", "plans=" + os.path.abspath(self.options.plans)]
+
     def step_seconds(self, config, steps, seconds):
-        text = self.run(["bench", "step", config, "--steps", str(steps)], seconds)
+        text = self.run(["bench", "step", config, "--steps", str(steps), *self.plans], seconds)
         found = re.search(r"step ([0-9.]+) us", text)
         if not found:
             raise Failure("dtrain bench step: found no time in: %s" % text.strip())
@@ -530,6 +535,13 @@ def make_variants(row, torch, facts, options, left):
 
 def time_case(row, dtrain, torch, config, facts, options, left):
     """Rounds of dtrain and each of PyTorch's variants; medians into the row."""
+    if options.plans and options.device == "gpu":
+        dtrain.plans = ["--set", "plans=off"]
+        row["seconds_by_heuristics"] = dtrain.step_seconds(config, 20, left())
+        try:
+            dtrain.time_engines(config, left())
+        except Failure as failure:
+            row["notes"].append(str(failure))
     steps = steps_for(dtrain.step_seconds(config, 3, left()))
     variants = make_variants(row, torch, facts, options, left) if torch is not None else {}
     times = {name: [] for name in ["dtrain", *variants]}
@@ -655,6 +667,8 @@ def parse_options():
                         "%(default)s); max-autotune-no-cudagraphs tries more kernels, for minutes with a deep net")
     parser.add_argument("--compile-seconds", type=float, default=90, help="time for compiling a net (default 90)")
     parser.add_argument("--threads", type=int, default=2, help="with --device cpu (default 2)")
+    parser.add_argument("--plans", help="plan table for dtrain, to which the engines of every case are timed and added first, as "
+                        "cudnn.benchmark does for PyTorch; without it, dtrain takes the heuristics' choices")
     parser.add_argument("--only", help="a regular expression on 'NET bBATCH PRECISION'")
     parser.add_argument("--batch", type=int, help="in place of every case's own")
     parser.add_argument("--json", help="file for every figure; what PyTorch says goes beside it, to *.torch.log")
