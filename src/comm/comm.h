@@ -70,6 +70,7 @@ struct dt_reducer {
   void *gradient;      /* nodes_max * node_elements elements, 64-byte aligned; in device memory for a device's own reducer */
   bool records;        /* a device's own: begin and end only enqueue, so that a step with them can be recorded as a graph */
   double wait_seconds; /* time the caller has waited in end: exposed communication */
+  const char *library; /* that takes part besides MPI, with its version, for the record: "NCCL 2.28.9"; may be NULL */
 };
 
 /* Name and version of the MPI library, one line, for the record. Not collective. */

@@ -260,10 +260,11 @@ static dt_status make_reducer(dt_job *job) {
   return job->comm->ops->reducer_create(job->comm, &options, &job->reducer);
 }
 
-/* Several ranks on one GPU: where gradients are staged through the host, or NCCL was told that it may. */
+/* Several ranks on one GPU: where gradients go through the host, or NCCL was told that it may. */
 static bool may_share_units(const dt_spec *spec) {
   const char *allowed = getenv("NCCL_MULTI_RANK_GPU_ENABLE");
-  return spec->comm.transport == DT_TRANSPORT_STAGED || (allowed != NULL && strcmp(allowed, "1") == 0);
+  const bool over_host = spec->comm.transport != DT_TRANSPORT_AUTO && spec->comm.transport != DT_TRANSPORT_NCCL;
+  return over_host || (allowed != NULL && strcmp(allowed, "1") == 0);
 }
 
 dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out) {

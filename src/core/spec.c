@@ -330,7 +330,9 @@ static const dt_option comm_options[] = {
      .offset = IN(comm, transport),
      .doc =
          "How ranks exchange gradients. On CPUs: through memory that they share, or by messages; auto: shared where all can. "
-         "On GPUs: nccl, or staged through host memory, which lets several ranks share one GPU; auto: nccl."},
+         "On GPUs: nccl, or staged through host memory, which lets several ranks share one GPU; auto: nccl where there are "
+         "several "
+         "ranks."},
     {.name = "bucket_bytes",
      .type = DT_OPT_INT,
      .unit = "bytes",

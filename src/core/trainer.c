@@ -256,7 +256,7 @@ static void say_what_has_no_effect(const dt_trainer *t) {
   if (strcmp(job->spec->plans, "auto") != 0) {
     dt_record_say(t->record, "plans has no effect here: the %s device leaves nothing to a gpu's libraries", device);
   }
-  if (job->comm->size > 1 && (transport == DT_TRANSPORT_NCCL || transport == DT_TRANSPORT_STAGED)) {
+  if (transport == DT_TRANSPORT_NCCL || transport == DT_TRANSPORT_STAGED) {
     dt_record_say(t->record, "comm.transport has no effect here: nccl and staged are for gpus, and the %s device takes auto",
                   device);
   }
@@ -283,7 +283,8 @@ static dt_status start_record(dt_trainer *t) {
                            .units = job->units,
                            .plans = plans,
                            .mpi_library = dt_comm_library(),
-                           .yaml_library = dt_config_library()};
+                           .yaml_library = dt_config_library(),
+                           .reducer_library = job->reducer->library};
   dt_status status = dt_record_start(t->record, job->config, &facts);
   free(plans);
   DT_TRY(status);

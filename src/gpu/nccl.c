@@ -24,6 +24,7 @@ struct dt_nccl {
   ncclComm_t comm;
   int device; /* of CUDA */
   int rank, size;
+  int version;       /* of the library, as ncclGetVersion writes it */
   double timeout;    /* seconds */
   bool failed;       /* only abort can end it */
   double echo_since; /* clock at which a remote error was first seen; 0 = none */
@@ -33,20 +34,25 @@ ncclComm_t dt_nccl_comm(const dt_nccl *nccl) {
   return nccl->comm;
 }
 
+void dt_nccl_print_version(const dt_nccl *nccl, char *out, size_t bytes) {
+  snprintf(out, bytes, "NCCL %d.%d.%d", nccl->version / 10000, nccl->version / 100 % 100, nccl->version % 100);
+}
+
 /* --- errors --- */
 
 /* Which status an error of NCCL becomes, told from its code, else from a part of its text. */
-static const struct {
-  const char *part;
-  dt_status status;
-} causes[] = {
-    {"Duplicate GPU", DT_ENVIRONMENT},
-    {"out of memory", DT_MEMORY},
-};
-
 #define DUPLICATE_REMEDY                                                                              \
   "; give each rank a GPU of its own, or set comm.transport: staged, or use NCCL 2.30 or newer with " \
   "NCCL_MULTI_RANK_GPU_ENABLE=1"
+static const struct {
+  const char *part;
+  dt_status status;
+  const char *remedy;
+} causes[] = {
+    {"Duplicate GPU", DT_ENVIRONMENT, DUPLICATE_REMEDY},                         /* before NCCL 2.30 */
+    {"Multiple Ranks are using the same GPU", DT_ENVIRONMENT, DUPLICATE_REMEDY}, /* from NCCL 2.30 on */
+    {"out of memory", DT_MEMORY, ""},
+};
 
 static dt_status raise(dt_nccl *nccl, ncclResult_t code, const char *call, const char *file, int line) {
   const char *text = ncclGetLastError(nccl->comm);
@@ -56,7 +62,7 @@ static dt_status raise(dt_nccl *nccl, ncclResult_t code, const char *call, const
   for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
     if (strstr(text, causes[i].part) == NULL) continue;
     status = causes[i].status;
-    if (i == 0) remedy = DUPLICATE_REMEDY;
+    remedy = causes[i].remedy;
     break;
   }
   nccl->failed = true;
@@ -135,8 +141,8 @@ static dt_status read_timeout(double *out) {
 
 /* NCCL keeps its binary interface within a major version and adds to it with minor ones. */
 static dt_status check_version(dt_nccl *nccl) {
-  int found = 0;
-  DT_NCCL(nccl, ncclGetVersion(&found));
+  DT_NCCL(nccl, ncclGetVersion(&nccl->version));
+  int found = nccl->version;
   int major = found / 10000, minor = found / 100 % 100;
   DT_REQUIRE(major == NCCL_MAJOR && minor >= NCCL_MINOR, DT_ENVIRONMENT,
              "NCCL: found version %d.%d.%d, expected %d.%d or a newer %d.x, which this dtrain was built with; LD_LIBRARY_PATH "

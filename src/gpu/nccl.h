@@ -17,6 +17,8 @@ dt_status dt_nccl_open(const dt_gpu *gpu, dt_comm *comm, dt_nccl **out);
  * thread and all that it may touch are left behind, device memory included. Collective unless something has failed. */
 bool dt_nccl_close(dt_nccl **nccl);
 
+/* "NCCL 2.28.9": the library that is loaded. */
+void dt_nccl_print_version(const dt_nccl *nccl, char *out, size_t bytes);
 /* Valid until close. */
 ncclComm_t dt_nccl_comm(const dt_nccl *nccl);
 

@@ -5,6 +5,9 @@
  * tree's, so the bits are those of one rank alone, and of the cpu's ordered reducers. With one root a rank the bytes are those
  * of a ring.
  *
+ * A rank alone is its own peer: it sends its roots to itself, and adds what it has received. So every call is made as it is
+ * among several, with the bits of a rank that calls nobody.
+ *
  * fast: a rank adds up its own roots, and NCCL's all-reduce does the rest in whatever order it likes.
  *
  * Received slices share one place for all buckets: the stream ends one bucket before it begins the next. */
@@ -21,8 +24,10 @@ typedef struct nccl_reducer {
   dt_gpu_reducer gpu;
   dt_nccl *nccl;
   dt_gpu_rounds rounds; /* ordered: over all roots; fast: over this rank's */
-  float *received;      /* ordered: slices of other ranks' roots, in shard order; device memory. NULL where there are none */
-  float **source;       /* scratch: [root_count_all] */
+  float
+      *received;  /* ordered: slices of the roots that are received, in shard order; device memory. NULL where there are none */
+  float **source; /* scratch: [root_count_all] */
+  char library[24];
 } nccl_reducer;
 
 /* --- slices --- */
@@ -61,13 +66,23 @@ static dt_status receive(nccl_reducer *r, float *into, int64_t count, int peer) 
   return DT_OK;
 }
 
+/* Whether this rank's own roots come to it by NCCL. */
+static bool is_own_peer(const dt_tree *tree) {
+  return tree->size == 1;
+}
+
+static bool is_received(const dt_tree *tree, int root) {
+  return is_own_peer(tree) || tree->roots[root].rank != tree->rank;
+}
+
 /* Where every root's part of this rank's slice stands once the exchange is over. */
 static void find_sources(nccl_reducer *r, slice own) {
   const dt_tree *tree = r->gpu.options.tree;
+  float *place = r->received;
   for (int i = 0; i < tree->root_count_all; i++) {
-    int place = i < tree->root_first ? i : i - tree->root_count;
-    bool mine = tree->roots[i].rank == tree->rank;
-    r->source[i] = mine ? dt_gpu_gradient(&r->gpu, tree->roots[i].node, own.first) : r->received + place * own.count;
+    bool comes = is_received(tree, i);
+    r->source[i] = comes ? place : dt_gpu_gradient(&r->gpu, tree->roots[i].node, own.first);
+    if (comes) place += own.count;
   }
 }
 
@@ -75,7 +90,7 @@ static void find_sources(nccl_reducer *r, slice own) {
 static dt_status exchange_roots(nccl_reducer *r, const dt_bucket *bucket, slice own) {
   const dt_tree *tree = r->gpu.options.tree;
   DT_NCCL(r->nccl, ncclGroupStart());
-  for (int step = 1; step < tree->size; step++) {
+  for (int step = is_own_peer(tree) ? 0 : 1; step < tree->size; step++) {
     int peer = (tree->rank + step) % tree->size;
     slice theirs = slice_of(bucket, tree->size, peer);
     for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
@@ -83,18 +98,20 @@ static dt_status exchange_roots(nccl_reducer *r, const dt_bucket *bucket, slice 
     }
   }
   for (int i = 0; i < tree->root_count_all; i++) {
-    if (tree->roots[i].rank != tree->rank) DT_TRY(receive(r, r->source[i], own.count, tree->roots[i].rank));
+    if (is_received(tree, i)) DT_TRY(receive(r, r->source[i], own.count, tree->roots[i].rank));
   }
   DT_NCCL(r->nccl, ncclGroupEnd());
   return dt_nccl_settle(r->nccl, "the exchange of gradients");
 }
 
-/* Slices of equal length are gathered in place; of others, everyone sends his to everyone. */
+/* Slices of equal length, and the only one of a rank alone, are gathered in place; of others, everyone sends his to everyone.
+ */
 static dt_status gather_sums(nccl_reducer *r, const dt_bucket *bucket, slice own) {
-  int size = r->gpu.options.tree->size, rank = r->gpu.options.tree->rank;
+  const dt_tree *tree = r->gpu.options.tree;
+  int size = tree->size, rank = tree->rank;
   float *sum = dt_gpu_gradient(&r->gpu, 0, own.first);
   /* The same answer on every rank, also where a short slice could pass for an equal share. */
-  if (slice_length(bucket, size) * size == bucket->count) {
+  if (is_own_peer(tree) || slice_length(bucket, size) * size == bucket->count) {
     DT_NCCL(r->nccl, ncclAllGather(sum, dt_gpu_gradient(&r->gpu, 0, bucket->first), (size_t)own.count, ncclFloat,
                                    dt_nccl_comm(r->nccl), dt_gpu_comm_stream(&r->gpu)));
     return dt_nccl_settle(r->nccl, "the gathering of gradients");
@@ -175,9 +192,9 @@ static void nccl_destroy(dt_reducer **reducer) {
 static const dt_reducer_ops ordered_ops = {.begin = begin_ordered, .end = nccl_end, .destroy = nccl_destroy, .poll = nccl_poll};
 static const dt_reducer_ops fast_ops = {.begin = begin_fast, .end = nccl_end, .destroy = nccl_destroy, .poll = nccl_poll};
 
-/* Roots of the rank that has the fewest: it receives the most. */
-static int fewest_roots(const dt_tree *tree) {
-  int fewest = tree->size > tree->shards ? 0 : tree->root_count_all;
+/* Roots that are not sent to their own rank, of the rank that has the fewest: it receives the most. */
+static int fewest_kept(const dt_tree *tree) {
+  int fewest = is_own_peer(tree) || tree->size > tree->shards ? 0 : tree->root_count_all;
   for (int i = 0, first = 0; i < tree->root_count_all; i++) {
     if (i + 1 < tree->root_count_all && tree->roots[i + 1].rank == tree->roots[first].rank) continue;
     if (i + 1 - first < fewest) fewest = i + 1 - first;
@@ -194,7 +211,7 @@ size_t dt_nccl_reducer_bytes(const dt_reducer_options *o) {
     int64_t length = slice_length(&o->bucket[b], o->tree->size);
     if (length > longest) longest = length;
   }
-  return (size_t)(o->tree->root_count_all - fewest_roots(o->tree)) * (size_t)longest * sizeof(float);
+  return (size_t)(o->tree->root_count_all - fewest_kept(o->tree)) * (size_t)longest * sizeof(float);
 }
 
 static dt_status alloc_received(nccl_reducer *r) {
@@ -233,6 +250,10 @@ dt_status dt_nccl_reducer_create(dt_device *device, dt_comm *comm, const dt_redu
   dt_status status = dt_comm_agree(comm, start(device, comm, options, &r));
   if (status == DT_OK) status = dt_nccl_open((dt_gpu *)device, comm, &r->nccl);
   if (r != NULL) *out = &r->gpu.base;
+  if (status == DT_OK) {
+    dt_nccl_print_version(r->nccl, r->library, sizeof r->library);
+    r->gpu.base.library = r->library;
+  }
   if (status != DT_OK) nccl_destroy(out);
   return status;
 }

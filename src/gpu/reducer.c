@@ -1,8 +1,9 @@
 /* Which reducer gradients in device memory get, and the one of a world of one.
  *
  * alone    one rank: its own roots are folded into node 0.
- * nccl     ranks with a GPU each: nccl_reducer.c.
- * staged   through host memory and the communicator's own reducer: staged.c. It lets several ranks share one GPU. */
+ * nccl     ranks with a GPU each: nccl_reducer.c. One rank too where it is asked for by name, so that a machine with a single
+ * GPU can check it. staged   through host memory and the communicator's own reducer: staged.c. It lets several ranks share one
+ * GPU. */
 #include "gpu/reducer.h"
 
 #include <stdlib.h>
@@ -85,7 +86,7 @@ fail:
 
 /* shared and messages are ways through host memory, which gradients of a GPU reach by staging. */
 bool dt_gpu_reduces_over_nccl(const dt_reducer_options *options) {
-  return options->tree->size > 1 && (options->transport == DT_TRANSPORT_AUTO || options->transport == DT_TRANSPORT_NCCL);
+  return options->transport == DT_TRANSPORT_NCCL || (options->transport == DT_TRANSPORT_AUTO && options->tree->size > 1);
 }
 
 dt_status dt_gpu_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {

@@ -41,6 +41,7 @@ typedef struct dt_record_facts {                    /* run.json */
   const char *units;                      /* a line a rank: the hardware each works on; NULL where ranks share the host */
   const char *plans;                      /* plans.txt; NULL for none */
   const char *mpi_library, *yaml_library; /* versions as the libraries state them, NULL when not known */
+  const char *reducer_library;            /* that reduces besides MPI, with its version; NULL: none */
 } dt_record_facts;
 
 /* Rank 0 takes the lock of <output>/<name>/ (DT_IO naming the holder when another job has it) and, without resume, sets an

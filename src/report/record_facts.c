@@ -59,9 +59,9 @@ static json_t *versions_object(const dt_record_facts *facts) {
   char xxhash[32];
   snprintf(xxhash, sizeof xxhash, "%u.%u.%u", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100,
            XXH_versionNumber() % 100);
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "dtrain", DTRAIN_VERSION, "commit", DTRAIN_COMMIT, "compiler",
-                   __VERSION__, "jansson", jansson_version_str(), "xxhash", xxhash, "zlib", zlibVersion(), "mpi",
-                   facts->mpi_library, "yaml", facts->yaml_library);
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?}", "dtrain", DTRAIN_VERSION, "commit", DTRAIN_COMMIT,
+                   "compiler", __VERSION__, "jansson", jansson_version_str(), "xxhash", xxhash, "zlib", zlibVersion(), "mpi",
+                   facts->mpi_library, "yaml", facts->yaml_library, "reducer", facts->reducer_library);
 }
 
 /* 64-bit hashes are text: JSON numbers of this size do not survive most readers. */

@@ -83,10 +83,26 @@ void nccl_drop_pending(ncclComm_t comm) {
   comm->pending = NULL;
 }
 
+/* Sends of the rank to itself, less what it receives from itself. */
+static int unmatched(const group *g) {
+  int sends = 0;
+  for (int i = 0; i < g->count; i++) {
+    if (nccl_is_to_itself(g->comm, &g->operation[i])) sends += g->operation[i].kind == NCCL_SEND ? 1 : -1;
+  }
+  return sends;
+}
+
 /* Takes the operations of g. */
 static ncclResult_t enqueue(group *g) {
-  group *kept = malloc(sizeof *kept);
   ncclComm_t comm = g->comm;
+  if (unmatched(g) != 0) {
+    const char *text =
+        unmatched(g) > 0 ? "Trying to send to self without a matching recv" : "Trying to recv to self without a matching send";
+    free(g->operation);
+    memset(g, 0, sizeof *g);
+    return nccl_fail(ncclInvalidUsage, "%s", text);
+  }
+  group *kept = malloc(sizeof *kept);
   if (!kept) return nccl_fail(ncclSystemError, "out of host memory");
   *kept = *g;
   memset(g, 0, sizeof *g);
@@ -114,9 +130,6 @@ static ncclResult_t add(const nccl_operation *operation, ncclComm_t comm, cudaSt
   if (result != ncclSuccess) return result;
   if (operation->peer < 0 || operation->peer >= comm->size) {
     return nccl_fail(ncclInvalidArgument, "found rank %d, expected 0 to %d", operation->peer, comm->size - 1);
-  }
-  if ((operation->kind == NCCL_SEND || operation->kind == NCCL_RECEIVE) && operation->peer == comm->rank) {
-    return nccl_fail(ncclInvalidUsage, "a message of a rank to itself is not emulated");
   }
   if ((unsigned)operation->type >= ncclNumTypes) return nccl_fail(ncclInvalidArgument, "unknown type %d", operation->type);
   if (g->count > 0 && (g->comm != comm || g->stream != stream)) {

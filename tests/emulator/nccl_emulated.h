@@ -82,6 +82,8 @@ typedef struct nccl_operation {
 void nccl_launch_pending(ncclComm_t comm);
 void nccl_drop_pending(ncclComm_t comm);
 size_t nccl_type_bytes(ncclDataType_t type);
+/* Whether it is a message of the rank to itself, for which each send needs its receive in the same group. */
+bool nccl_is_to_itself(const struct ncclComm *comm, const nccl_operation *operation);
 /* Runs the operations of a group: collectives one after another, then all messages at once. False when it was cut off. */
 bool nccl_run(ncclComm_t comm, const nccl_operation *operation, int count);
 

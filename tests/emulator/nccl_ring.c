@@ -251,11 +251,52 @@ static bool run_messages(ncclComm_t comm, const nccl_operation *operation, int c
   return done;
 }
 
+bool nccl_is_to_itself(const struct ncclComm *comm, const nccl_operation *o) {
+  return is_message(o) && o->peer == comm->rank;
+}
+
+/* The next message of the rank to itself of that kind; there is one. */
+static const nccl_operation *next_own(ncclComm_t comm, const nccl_operation *o, nccl_kind kind) {
+  while (!nccl_is_to_itself(comm, o) || o->kind != kind) o++;
+  return o;
+}
+
+/* What a rank sends to itself stays on its GPU. Each is read before any is written: in a group they run at the same time. */
+static void run_own_messages(ncclComm_t comm, const nccl_operation *operation, int count) {
+  char **data = copy_space((size_t)count * sizeof *data);
+  const nccl_operation *into = operation;
+  int sent = 0, received = 0;
+  for (int i = 0; i < count; i++) {
+    const nccl_operation *o = &operation[i];
+    size_t bytes = o->count * nccl_type_bytes(o->type);
+    if (!nccl_is_to_itself(comm, o)) continue;
+    require_memory(comm, "a message", o->kind == NCCL_SEND ? o->from : o->into, bytes);
+    if (o->kind != NCCL_SEND) continue;
+    data[sent] = copy_space(bytes);
+    memcpy(data[sent++], o->from, bytes);
+  }
+  for (int i = 0; i < count; i++) {
+    const nccl_operation *o = &operation[i];
+    if (!nccl_is_to_itself(comm, o) || o->kind != NCCL_SEND) continue;
+    into = next_own(comm, into, NCCL_RECEIVE);
+    if (into->count != o->count || into->type != o->type) {
+      emulator_fail("nccl: rank %d sends %zu elements of type %d to itself and receives %zu of type %d", comm->rank, o->count,
+                    o->type, into->count, into->type);
+    }
+    memcpy(into->into, data[received], o->count * nccl_type_bytes(o->type));
+    free(data[received++]);
+    into++;
+  }
+  free(data);
+}
+
 bool nccl_run(ncclComm_t comm, const nccl_operation *operation, int count) {
   nccl_operation *messages = copy_space((size_t)count * sizeof *messages);
   int message_count = 0;
   bool ok = true;
+  run_own_messages(comm, operation, count);
   for (int i = 0; i < count && ok; i++) {
+    if (nccl_is_to_itself(comm, &operation[i])) continue;
     if (is_message(&operation[i])) {
       messages[message_count++] = operation[i];
     } else {

@@ -35,6 +35,7 @@ ends "NCCL of another major version" 2 10 "NCCL: found version 3.1.0" nccl_versi
 ends "cuDNN too old" 2 10 "cuDNN: found 8.9.7" cudnn=80907
 emulate nccl_version=21803
 ranks self "$work/net.yaml" || fail "one GPU needs no NCCL: exit $?: $(tail -n 3 "$work/err")"
+ends "NCCL too old for one rank" self 10 "NCCL: found version 2.18.3" nccl_version=21803 --set comm.transport=nccl
 emulate nccl_version=22999
 ranks 2 "$work/net.yaml" || fail "a newer NCCL is as good: exit $?: $(tail -n 3 "$work/err")"
 
@@ -49,7 +50,10 @@ done
 ends "two ranks on one GPU" 2 10 "comm.transport: staged" devices=1
 NCCL_MULTI_RANK_GPU_ENABLE=1 ends "two ranks on one GPU of an older NCCL" 2 10 "NCCL_MULTI_RANK_GPU_ENABLE=1" devices=1
 emulate devices=1
-ranks 2 "$work/net.yaml" --set comm.transport=staged || fail "two ranks on one GPU, staged: exit $?: $(tail -n 3 "$work/err")"
+for transport in staged shared messages; do
+  ranks 2 "$work/net.yaml" --set comm.transport=$transport || fail "two ranks on one GPU, $transport: exit $?: $(tail -n 3 "$work/err")"
+done
+ends "two ranks on one GPU over NCCL" 2 10 "comm.transport: staged" devices=1 --set comm.transport=nccl
 
 # A rank that dies. The launcher ends the others with the exit code of the dead.
 ends "a rank that dies while it joins" 3 1 "" nccl_init_die=1
@@ -64,6 +68,7 @@ ends "a GPU that hangs" 2 7 "a step has not ended for 2 s" hang_after=400
 export DTRAIN_NCCL_TIMEOUT=60
 ends "an error in a recorded step" 3 10 "NCCL: a step failed" nccl_error=1:15
 ends "an error, and an abort that hangs" 3 10 "NCCL: a step failed" nccl_error=1:15,nccl_abort_hangs=1
+ends "an error of NCCL on one rank" self 10 "NCCL: a step failed" nccl_error=0:15 --set comm.transport=nccl
 NCCL_MULTI_RANK_GPU_ENABLE=1 ends "a failed set-up, and an abort that hangs" 2 10 "Duplicate GPU" devices=1,nccl_abort_hangs=1
 DTRAIN_NCCL_TIMEOUT=soon ends "a limit that is no number" 2 10 "DTRAIN_NCCL_TIMEOUT: found 'soon'" seed=1
 

@@ -73,6 +73,9 @@ taken() { # NP ARGUMENTS...
 for precision in fp32 bf16; do
   set -- --set precision=$precision
   taken self "$@"
+  [[ -z $reducer ]] || fail "one rank: $reducer bytes for the reducer"
+  taken self "$@" --set comm.transport=nccl
+  [[ $reducer -gt 0 ]] || fail "no memory is planned for what a rank sends to itself over NCCL"
   taken 4 "$@"
   [[ $reducer -gt 0 ]] || fail "no memory is planned for the gradients of other ranks"
   taken 4 "$@" --set comm.reduce=fast
@@ -82,6 +85,8 @@ done
 # Ranks with unlike numbers of roots, another cut into buckets, ranks without shards, a network without running statistics.
 taken 3 --set comm.bucket_bytes=65536 --set train.global_batch=40
 taken 5 --set train.shards=3
+taken self --set train.shards=5 --set comm.transport=nccl
+taken self --set comm.reduce=fast --set comm.transport=nccl
 write_gpu_config "
     - flatten
     - linear: 10" net

@@ -24,10 +24,11 @@ CUDA_VISIBLE_DEVICES=7 refused devices=2 "no GPU is left by CUDA_VISIBLE_DEVICES
 CUDA_VISIBLE_DEVICES="" refused devices=2 "no GPU is left by CUDA_VISIBLE_DEVICES="
 
 # A plug-in that was named and is not there is told of, too; and so is what only a gpu heeds.
-DTRAIN_GPU_PLUGIN=$work/none.so ranks self train "$work/net.yaml" --device auto --set train.length="2 steps" --set precision=bf16 ||
-  fail "no such plug-in, auto: exit $?: $(cat "$work/err")"
+DTRAIN_GPU_PLUGIN=$work/none.so ranks self train "$work/net.yaml" --device auto --set train.length="2 steps" --set precision=bf16 \
+  --set comm.transport=nccl || fail "no such plug-in, auto: exit $?: $(cat "$work/err")"
 grep -qF "no gpu, so the cpu: DTRAIN_GPU_PLUGIN: found \"$work/none.so\"" "$work/out" || fail "auto passes over a wrong DTRAIN_GPU_PLUGIN"
 grep -qF "precision has no effect here" "$work/out" || fail "a precision that the cpu does not have is passed over in silence"
+grep -qF "comm.transport has no effect here" "$work/out" || fail "a transport that the cpu does not have is passed over in silence"
 
 # The case can fail: with a GPU nothing is refused.
 emulate

@@ -44,6 +44,13 @@ compare() {
   [[ $found == "$expected" ]] || fail "$1: other bits than one GPU"
 }
 
+# Whether the last run of net $1 was reduced by $2, or, where that is empty, by no library.
+recorded_reducer() {
+  local found
+  found=$(sed -nE 's/^ *"reducer": "?([^",]*)"?,?$/\1/p' "$work/runs/$1/run.json")
+  [[ $found == "${2:-null}"* ]] || fail "$1: found the reducer $found, expected ${2:-null}"
+}
+
 # The losses of a run's steps and evaluations, one a line.
 losses() { sed 's/.*"loss":\([^,}]*\).*/\1/' "$work/runs/$1/metrics.jsonl"; }
 # Whether two columns of numbers agree to $1.
@@ -54,6 +61,7 @@ close_to() {
 sweep() {
   local net=$1 seeds=$2 last=$3 found seed
   expected=$(run "$net, one GPU" 1 self "$net")
+  recorded_reducer "$net" ""
   losses "$net" >"$work/$net.losses"
   for ((seed = seeds; seed <= last; seed++)); do
     compare "$net, np $((seed % 4 + 1)), order $seed" "$seed" $((seed % 4 + 1)) "$net"
@@ -63,6 +71,11 @@ sweep() {
 lenet_and_resnet() {
   for net in lenet resnet; do
     sweep "$net" "$1" "$2"
+    compare "$net, np 1 over NCCL" 17 self "$net" --set comm.transport=nccl
+    recorded_reducer "$net" "NCCL 2."
+    DTRAIN_GPU_GRAPH=0 compare "$net, np 1 over NCCL, issued" 18 self "$net" --set comm.transport=nccl
+    compare "$net, np 1 over NCCL, fast" 19 self "$net" --set comm.transport=nccl --set comm.reduce=fast
+    compare "$net, np 1 under mpirun over NCCL" 20 1 "$net" --set comm.transport=nccl
     compare "$net, np 2, staged" 21 2 "$net" --set comm.transport=staged
     compare "$net, np 3, staged" 22 3 "$net" --set comm.transport=staged
     run "$net, reference" 1 self "$net" --device reference >/dev/null

@@ -139,12 +139,13 @@ static void check_broadcast(size_t count, int root) {
   free(mine);
 }
 
-/* Everyone sends two messages to everyone, of sizes that tell the pair: element i of message m from a to b is known. */
+/* Everyone sends two messages to everyone, himself too, of sizes that tell the pair: element i of message m from a to b is
+ * known. */
 static void check_messages(size_t count) {
   float *host = malloc((count + (size_t)size) * 4);
   float **out = calloc((size_t)size * 2, sizeof *out), **in = calloc((size_t)size * 2, sizeof *in);
   REQUIRE(ncclGroupStart() == ncclSuccess);
-  for (int step = 1; step < size; step++) {
+  for (int step = 0; step < size; step++) {
     int to = (rank + step) % size, from = (rank - step + size) % size;
     for (int m = 0; m < 2; m++) {
       out[2 * to + m] = on_device((count + (size_t)to) * 4);
@@ -155,13 +156,8 @@ static void check_messages(size_t count) {
       REQUIRE(ncclRecv(in[2 * from + m], count + (size_t)rank, ncclFloat, from, comm, stream) == ncclSuccess);
     }
   }
-  if (size > 1) {
-    issued(ncclGroupEnd());
-  } else {
-    REQUIRE(ncclGroupEnd() == ncclSuccess);
-  }
+  issued(ncclGroupEnd());
   for (int k = 0; k < 2 * size; k++) {
-    if (!in[k]) continue;
     download(host, in[k], (count + (size_t)rank) * 4);
     for (size_t i = 0; i < count + (size_t)rank; i++) {
       REQUIRE(host[i] == (float)(k / 2 * 1000 + rank * 100 + k % 2 * 10) + (float)i);
@@ -172,6 +168,14 @@ static void check_messages(size_t count) {
   free(in);
   free(out);
   free(host);
+}
+
+/* Nobody else could receive it, or have sent it. */
+static void check_lone_message(void) {
+  float *at = on_device(4);
+  REQUIRE(ncclSend(at, 1, ncclFloat, rank, comm, stream) == ncclInvalidUsage);
+  REQUIRE(ncclRecv(at, 1, ncclFloat, rank, comm, stream) == ncclInvalidUsage);
+  cudaFree(at);
 }
 
 static void run_collectives(void) {
@@ -185,6 +189,7 @@ static void run_collectives(void) {
     for (int root = 0; root < size; root++) check_broadcast(counts[i], root);
     check_messages(counts[i]);
   }
+  check_lone_message();
   REQUIRE(ncclCommFinalize(comm) == ncclInProgress && settled() == ncclSuccess);
   REQUIRE(ncclCommDestroy(comm) == ncclSuccess);
 }
