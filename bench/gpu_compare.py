@@ -425,15 +425,16 @@ class Dtrain:
         return float(found.group(1)) * 1e-6
 
     def plan(self, config, seconds):
-        """FLOP of a sample, bytes of its activations, parameters, instructions of a step."""
+        """FLOP of a sample, bytes of its activations, parameters, instructions of a step, and what is said of slow convolutions."""
         units = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "": 1.0, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3, "B": 1.0}
-        total = next(line for line in self.run(["describe", config], seconds).split("\n") if line.startswith("total")).split()
+        text = self.run(["describe", config], seconds)
+        total = next(line for line in text.split("\n") if line.startswith("total")).split()
         number = lambda i: float(total[i]) * units[total[i + 1]]
         program = self.run(["describe", config, "--program"], seconds)
         ops = re.findall(r"^ *[0-9]+ +(\w+)", program, re.M)
         nodes = sum(op not in NO_NODE + ONE_NODE for op in ops) + sum(op in ops for op in ONE_NODE)
         return {"flops": number(2) + number(4), "activations": number(6), "parameters": int(total[1].replace(",", "")),
-                "nodes": nodes}
+                "nodes": nodes, "plain": re.findall("^.* convolutions have no plan in cuDNN", text, re.M)}
 
 
 def floor_parts(plan, rates, batch):
@@ -578,6 +579,7 @@ def run_case(case, dtrain, torch, options, left):
     config, facts = write_config(dtrain.folder, net, batch, precision, samples, 0.5 if net == "vgg16" else 0)
     try:
         row["plan"] = dtrain.plan(config, left())
+        row["notes"] += row["plan"]["plain"]
         if torch is not None and options.variants != ["compile"]:
             torch.ask(LIMIT[options.device], forget=True)
             compare_losses(row, dtrain, torch, case, options, left)

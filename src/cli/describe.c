@@ -19,7 +19,15 @@ static const dt_cli_option options[] = {
     {NULL},
 };
 
-static void print_tables(const dt_config *config, const dt_lowered *d) {
+static dt_status print_remark(const dt_lowered *d) {
+  char text[DT_REMARK_TEXT];
+  if (d->device->ops->remark == NULL) return DT_OK;
+  DT_TRY(d->device->ops->remark(d->device, (dt_program *const[]){d->train, d->eval}, text));
+  if (text[0] != '\0') printf("%s: see --plans\n", text);
+  return DT_OK;
+}
+
+static dt_status print_tables(const dt_config *config, const dt_lowered *d) {
   const dt_spec *spec = dt_config_spec(config);
   dt_describe_layers(d->graph, d->train, d->device, stdout);
   printf("\n");
@@ -28,8 +36,10 @@ static void print_tables(const dt_config *config, const dt_lowered *d) {
     printf("does not fit: %s\n", dt_error_text());
     dt_error_clear();
   }
+  DT_TRY(print_remark(d));
   printf("\n");
   dt_describe_schedule(spec, stdout);
+  return DT_OK;
 }
 
 static dt_status print_plan_table(const dt_lowered *d) {
@@ -65,7 +75,7 @@ static dt_status describe(const dt_cli *cli, const dt_config *config, int ranks)
     dt_program_print(d.train, true, stdout);
     printf("hash %016llx\n", (unsigned long long)dt_program_hash(d.train));
   } else if (status == DT_OK) {
-    print_tables(config, &d);
+    status = print_tables(config, &d);
   }
   dt_lowered_destroy(&d);
   return status;

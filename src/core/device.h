@@ -120,6 +120,8 @@ typedef enum dt_fusion {
   DT_FUSE_BACKWARD_MASK, /* MASK of a gradient */
 } dt_fusion;
 
+enum { DT_REMARK_TEXT = 192 };
+
 typedef struct dt_device_ops {
   const char *name;
   dt_dtype dtype; /* of parameters, gradients, statistics and states; activations may be narrower */
@@ -194,6 +196,9 @@ typedef struct dt_device_ops {
   /* Times what the libraries offer for each distinct instruction of the programs that a library computes, prints a line for
    * each, and puts the choices into the plan table at `path`, which is made or gone on with. */
   dt_status (*time_plans)(dt_device *device, const dt_program *const *program, int program_count, const char *path, FILE *out);
+  /* What a user should know, in one line, of how programs (either may be NULL) will run: work that no library
+   * has a plan for. text [DT_REMARK_TEXT]; empty where there is nothing to tell. */
+  dt_status (*remark)(const dt_device *device, dt_program *const program[2], char *text);
 } dt_device_ops;
 
 struct dt_device {

@@ -60,13 +60,21 @@ bool dt_plugin_has_driver(void) {
   return driver != NULL;
 }
 
+/* The loader's words about a library that the plug-in needs and that is not there want an addition. */
+static dt_status raise_load_error(const char *path) {
+  const char *text = dlerror();
+  bool absent = strstr(text, "cannot open shared object file") != NULL;
+  DT_RAISE(DT_ENVIRONMENT, "%s can't be loaded: %s%s", path, text,
+           absent ? "; install that library, or name its folder in LD_LIBRARY_PATH" : "");
+}
+
 static const dt_host host = {
     .error_set = dt_error_set_args, .alloc = dt_alloc, .error_clear = dt_error_clear, .agree = dt_comm_agree};
 
 /* The plug-in stays loaded: devices have its functions. */
 static dt_status load(const char *path, const dt_plugin **out) {
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  DT_REQUIRE(library != NULL, DT_ENVIRONMENT, "%s can't be loaded: %s", path, dlerror());
+  if (library == NULL) return raise_load_error(path);
   dt_plugin_entry *entry = (dt_plugin_entry *)(uintptr_t)dlsym(library, DT_PLUGIN_SYMBOL);
   DT_REQUIRE(entry != NULL, DT_ENVIRONMENT, "%s is no plug-in of dtrain: it has no " DT_PLUGIN_SYMBOL, path);
   *out = entry();

@@ -262,6 +262,15 @@ static void say_what_has_no_effect(const dt_trainer *t) {
   }
 }
 
+static dt_status say_what_is_slow(const dt_trainer *t) {
+  const dt_job *job = t->job;
+  char text[DT_REMARK_TEXT];
+  if (job->device->ops->remark == NULL) return DT_OK;
+  DT_TRY(job->device->ops->remark(job->device, job->program, text));
+  if (text[0] != '\0') dt_record_say(t->record, "%s: see plans.txt", text);
+  return DT_OK;
+}
+
 static dt_status start_record(dt_trainer *t) {
   dt_job *job = t->job;
   char *plans;
@@ -296,6 +305,7 @@ static dt_status start_record(dt_trainer *t) {
                 (long long)job->spec->train.global_batch);
   if (job->missing[0] != '\0') dt_record_say(t->record, "no gpu, so the cpu: %s", job->missing);
   say_what_has_no_effect(t);
+  DT_TRY(say_what_is_slow(t));
   if (job->units != NULL) dt_record_say(t->record, "%s", job->units);
   if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
     dt_record_say(t->record, "schedule.scaling: peak learning rate %g", job->lr.peak);

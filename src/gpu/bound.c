@@ -64,12 +64,20 @@ static dt_status make_host_memory(dt_gpu_bound *bound) {
   return DT_OK;
 }
 
+/* The place for hashes of parameters, which the device keeps. */
+static dt_status make_hash(dt_run *run, const dt_run *owner) {
+  dt_gpu *gpu = dt_gpu_of(run);
+  if (owner != NULL || gpu->hash != NULL) return DT_OK;
+  return run->device->ops->alloc(run->device, DT_GPU_HASH_BYTES, (void **)&gpu->hash);
+}
+
 static dt_status make_parts(dt_run *run, const dt_run *owner, int passes) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   dt_device *device = run->device;
   size_t row = (size_t)bound->channels * sizeof(float);
   DT_TRY(dt_gpu_inputs_create(passes, &bound->inputs));
   DT_TRY(make_low(run, owner));
+  DT_TRY(make_hash(run, owner));
   DT_TRY(device->ops->alloc(device, row, (void **)&bound->scale));
   DT_TRY(device->ops->alloc(device, row, (void **)&bound->shift));
   DT_TRY(device->ops->alloc(device, sizeof *bound->score, (void **)&bound->score));
@@ -131,12 +139,11 @@ dt_status dt_gpu_refresh(dt_run *run) {
   return dt_gpu_narrow(gpu->type, run->blocks.param, run->program->param_elements, bound->low, gpu->stream[DT_STREAM_COMPUTE]);
 }
 
-/* What is trained is hashed now and then. */
 size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, const dt_bound_plan *plan) {
   const dt_gpu_type type = ((const dt_gpu *)device)->type;
   const size_t channels = (size_t)program->graph->node[0].shape.dim[0];
   size_t bytes = dt_gpu_inputs_bytes(program, plan) + 2 * channels * sizeof(float) + sizeof(dt_score);
-  if (program->mode == DT_PROGRAM_TRAIN) bytes += DT_GPU_HASH_BYTES;
+  if (plan->owns) bytes += DT_GPU_HASH_BYTES;
   if (plan->owns && type != DT_GPU_F32) bytes += (size_t)program->param_elements * dt_gpu_type_bytes(type);
   return bytes;
 }

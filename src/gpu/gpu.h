@@ -47,6 +47,7 @@ typedef struct dt_gpu {
   char unit[96], title[160], kernels[96], library[160];
   cudaStream_t stream[3]; /* by dt_stream */
   dt_gpu_libraries *libraries;
+  unsigned long long *hash; /* device memory for a hash's sum; NULL before parameters are bound */
 } dt_gpu;
 
 const char *dt_gpu_precision_name(int precision); /* as in configs */
@@ -165,6 +166,7 @@ dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *pro
 /* tune.c */
 dt_status dt_gpu_time_plans(dt_device *device, const dt_program *const *program, int program_count, const char *path,
                             FILE *out);
+dt_status dt_gpu_remark(const dt_device *device, dt_program *const program[2], char *text);
 /* Models of GPU that plans can be made for without one: memory in bytes, and the properties as cuDNN reads them. */
 typedef struct dt_gpu_model {
   const char *name, *title;

@@ -80,12 +80,14 @@ dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options) {
   DT_TRY(dt_alloc(1, sizeof *libraries, &libraries));
   gpu->libraries = libraries;
   if (options->model != NULL) DT_TRY(dt_gpu_model_get(options->model, &libraries->model));
+  DT_TRY(dt_gpu_cudnn_check_parts());
   DT_TRY(check_versions(gpu));
   if (options->model == NULL) {
     DT_CUDNN(cudnnCreate(&libraries->cudnn));
     DT_CUBLAS(cublasLtCreate(&libraries->cublas));
   }
   DT_TRY(open_properties(libraries));
+  DT_TRY(dt_gpu_cudnn_check_plans(gpu));
   DT_TRY(name_machine(gpu, libraries));
   if (options->plans == NULL) return DT_OK;
   return dt_gpu_plan_table_open(options->plans, libraries->machine, options->plans_needed, &libraries->table);
@@ -173,5 +175,30 @@ dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *pro
     library->what(gpu, program, instr, what);
     if (plan->choice[0] != '\0') fprintf(out, "%s = %s\n", what, plan->choice);
   }
+  return DT_OK;
+}
+
+/* Counts the convolutions of a program, and those that cuDNN has no plan for. */
+static dt_status count_convolutions(const dt_gpu *gpu, const dt_program *program, int *count, int *plain) {
+  for (int i = 0; i < program->count; i++) {
+    const dt_instr *instr = &program->instr[i];
+    const dt_gpu_plan *plan;
+    if (dt_gpu_library_of(instr->op) != &dt_gpu_conv_library) continue;
+    DT_TRY(dt_gpu_conv_library.get(gpu, program, instr, &plan));
+    *count += 1;
+    *plain += !plan->found;
+  }
+  return DT_OK;
+}
+
+dt_status dt_gpu_remark(const dt_device *device, dt_program *const program[2], char *text) {
+  int count = 0, plain = 0;
+  text[0] = '\0';
+  for (int p = 0; p < 2; p++) {
+    if (program[p] != NULL) DT_TRY(count_convolutions((const dt_gpu *)device, program[p], &count, &plain));
+  }
+  if (plain == 0) return DT_OK;
+  snprintf(text, DT_REMARK_TEXT,
+           "%d of %d convolutions have no plan in cuDNN and run on dtrain's plain kernels, which are slow", plain, count);
   return DT_OK;
 }

@@ -88,4 +88,9 @@ const char *dt_gpu_op_name(dt_op op);
 /* Frees a list of plans. */
 void dt_gpu_plans_free(dt_gpu_plan **list, void (*destroy)(dt_gpu_plan *plan));
 
+/* cudnn_complete.c: DT_ENVIRONMENT where a part of cuDNN is missing. The parts are to be checked before cuDNN is called at all;
+ * the plans once there is a handle or a model: one ordinary convolution must have one. */
+dt_status dt_gpu_cudnn_check_parts(void);
+dt_status dt_gpu_cudnn_check_plans(const dt_gpu *gpu);
+
 #endif

@@ -40,7 +40,7 @@ void dt_nccl_print_version(const dt_nccl *nccl, char *out, size_t bytes) {
 
 /* --- errors --- */
 
-/* Which status an error of NCCL becomes, told from its code, else from a part of its text. */
+/* Which status an error of NCCL becomes, told from its code, else from a part of its text, and what to do about it. */
 #define DUPLICATE_REMEDY                                                                              \
   "; give each rank a GPU of its own, or set comm.transport: staged, or use NCCL 2.30 or newer with " \
   "NCCL_MULTI_RANK_GPU_ENABLE=1"
@@ -51,6 +51,7 @@ static const struct {
 } causes[] = {
     {"Duplicate GPU", DT_ENVIRONMENT, DUPLICATE_REMEDY},                         /* before NCCL 2.30 */
     {"Multiple Ranks are using the same GPU", DT_ENVIRONMENT, DUPLICATE_REMEDY}, /* from NCCL 2.30 on */
+    {"when parsing", DT_ENVIRONMENT, "; NCCL_ALGO or NCCL_PROTO names what this NCCL does not have: unset it"},
     {"out of memory", DT_MEMORY, ""},
 };
 
@@ -151,6 +152,16 @@ static dt_status check_version(dt_nccl *nccl) {
   return DT_OK;
 }
 
+/* With NCCL_COMM_ID ids are no longer NCCL's own, new for each run and sent by MPI: they become an address, at which rank 0
+ * must be able to listen, and where another run with the same variable may meet this one. */
+static dt_status check_environment(void) {
+  const char *id = getenv("NCCL_COMM_ID");
+  DT_REQUIRE(
+      id == NULL, DT_ENVIRONMENT,
+      "NCCL_COMM_ID: found '%s', expected it unset: ranks get their id over MPI (NCCL_SOCKET_IFNAME chooses the network)", id);
+  return DT_OK;
+}
+
 static dt_status prepare(const dt_gpu *gpu, const dt_comm *comm, dt_nccl **out, ncclUniqueId *id) {
   dt_nccl *nccl = NULL;
   DT_TRY(dt_alloc(1, sizeof *nccl, &nccl));
@@ -160,6 +171,7 @@ static dt_status prepare(const dt_gpu *gpu, const dt_comm *comm, dt_nccl **out, 
   nccl->size = comm->size;
   DT_TRY(read_timeout(&nccl->timeout));
   DT_TRY(check_version(nccl));
+  DT_TRY(check_environment());
   if (comm->rank == 0) DT_NCCL(nccl, ncclGetUniqueId(id));
   return DT_OK;
 }

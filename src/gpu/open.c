@@ -31,8 +31,11 @@ static dt_status count_devices(int *out_count) {
     count = 0;
   else
     DT_TRY(dt_gpu_check(code, "cudaGetDeviceCount", __FILE__, __LINE__));
-  DT_REQUIRE(count > 0 || visible == NULL, DT_ENVIRONMENT,
-             "no GPU is left by CUDA_VISIBLE_DEVICES=%s; unset it, or name devices that nvidia-smi lists", visible);
+  DT_REQUIRE(
+      count > 0 || visible == NULL, DT_ENVIRONMENT,
+      "no GPU is left by CUDA_VISIBLE_DEVICES: found '%s', expected indices below the number of GPUs, or UUIDs, as nvidia-smi "
+      "-L lists them, each GPU once; or unset it",
+      visible);
   DT_REQUIRE(count > 0, DT_ENVIRONMENT, "the NVIDIA driver sees no GPU; see nvidia-smi");
   *out_count = count;
   return DT_OK;

@@ -3,7 +3,7 @@
  * The engines differ in what a program must look at before it picks one. The list begins with what it may not want: an engine
  * whose sums change from run to run, then one that reads floats with a short mantissa; then come one that needs much workspace
  * and one that needs none. All that ask for workspace write all of it. Options:
- *   cudnn_refuse=1  no graph has a configuration
+ *   cudnn_refuse=K  heuristics find no configuration from the K-th time on that they are asked
  *   cudnn_fail=K    for the K-th plan that is made a call of CUDA fails
  *   cudnn_broken=N  plans of engine N end in an internal error
  *   engine_N_ms=MS  what engine N takes, on the clock that events see; engine_7_T_ms: engine 7 with tile T */
@@ -140,6 +140,12 @@ static cudnnStatus_t create_config(const cudnn_descriptor *heuristic, cudnn_desc
   return status;
 }
 
+static bool is_refused(void) {
+  static long asked;
+  long first = emulator_number("cudnn_refuse", 0);
+  return ++asked >= first && first > 0;
+}
+
 cudnnStatus_t cudnn_finalize_heuristic(cudnn_descriptor *heuristic) {
   cudnn_descriptor *graph = cudnn_refer(heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH), *config[16];
   cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
@@ -147,8 +153,7 @@ cudnnStatus_t cudnn_finalize_heuristic(cudnn_descriptor *heuristic) {
   int count = 0;
   CUDNN_NEED(graph && graph->type == CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, CUDNN_STATUS_BAD_PARAM);
   CUDNN_NEED(cudnn_find(heuristic, CUDNN_ATTR_ENGINEHEUR_MODE) != NULL, CUDNN_STATUS_BAD_PARAM);
-  if (cudnn_understand(graph, &problem) && knows_device(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, graph) &&
-      !emulator_number("cudnn_refuse", 0)) {
+  if (cudnn_understand(graph, &problem) && knows_device(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, graph) && !is_refused()) {
     for (int i = 0; i < cudnn_engine_count && !status; i++) {
       if (!cudnn_supports(&cudnn_engines[i], &problem)) continue;
       for (int k = 0; k < (cudnn_engines[i].tf32 ? TILES : 1) && !status; k++) {

@@ -1,5 +1,6 @@
 /* The machine: its driver, its GPUs and which of them are visible. */
 #include <unistd.h>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,30 +11,6 @@
 namespace {
 
 thread_local int current = 0;
-
-/* Indices of the machine's GPUs that CUDA_VISIBLE_DEVICES leaves, in its order. What is not a GPU's index ends the list. */
-std::vector<int> find_visible() {
-  int devices = (int)emulator_number("devices", 1);
-  std::vector<int> visible;
-  const char *text = getenv("CUDA_VISIBLE_DEVICES");
-  if (!text) {
-    for (int i = 0; i < devices; i++) visible.push_back(i);
-    return visible;
-  }
-  while (*text) {
-    char *end;
-    long index = strtol(text, &end, 10);
-    if (end == text || (*end && *end != ',') || index < 0 || index >= devices) break;
-    visible.push_back((int)index);
-    text = *end ? end + 1 : end;
-  }
-  return visible;
-}
-
-const std::vector<int> &visible_devices() {
-  static const auto &visible = *new std::vector<int>(find_visible());
-  return visible;
-}
 
 /* The same on every rank of a host: from the host's name and the index. */
 cudaUUID_t uuid_of(int index) {
@@ -47,6 +24,66 @@ cudaUUID_t uuid_of(int index) {
   for (uint64_t &h : hash) h = (h ^ (unsigned)index) * 0x100000001b3ull;
   memcpy(uuid.bytes, hash, sizeof uuid.bytes);
   return uuid;
+}
+
+/* As nvidia-smi writes it. */
+std::string uuid_text(int index) {
+  const cudaUUID_t uuid = uuid_of(index);
+  std::string text = "GPU";
+  char pair[3];
+  for (int i = 0; i < 16; i++) {
+    if (i == 0 || i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    snprintf(pair, sizeof pair, "%02x", (unsigned char)uuid.bytes[i]);
+    text += pair;
+  }
+  return text;
+}
+
+/* The GPU whose UUID, and no other's, begins with `text`; -1 where there is none. */
+int find_uuid(const std::string &text, int devices) {
+  int found = -1;
+  for (int i = 0; i < devices; i++) {
+    if (uuid_text(i).compare(0, text.size(), text) != 0) continue;
+    if (found >= 0) return -1;
+    found = i;
+  }
+  return found;
+}
+
+/* Digits count as far as they go: "1gpu" is 1. */
+int find_index(const std::string &text, int devices) {
+  char *end;
+  long index = strtol(text.c_str(), &end, 10);
+  return end == text.c_str() || index < 0 || index >= devices ? -1 : (int)index;
+}
+
+/* Indices of the machine's GPUs that CUDA_VISIBLE_DEVICES leaves, in its order. The first item says whether all are UUIDs or
+ * all indices. What is no GPU ends the list, and one that is named twice leaves no GPU at all. */
+std::vector<int> find_visible() {
+  int devices = (int)emulator_number("devices", 1);
+  std::vector<int> visible;
+  const char *text = getenv("CUDA_VISIBLE_DEVICES");
+  if (!text) {
+    for (int i = 0; i < devices; i++) visible.push_back(i);
+    return visible;
+  }
+  const bool uuids = !strncmp(text, "GPU-", 4);
+  std::string rest = text;
+  while (!rest.empty()) {
+    size_t comma = rest.find(',');
+    std::string item = rest.substr(0, comma);
+    int index = uuids ? find_uuid(item, devices) : find_index(item, devices);
+    if (index < 0 || item.empty()) break;
+    if (std::find(visible.begin(), visible.end(), index) != visible.end()) return {};
+    visible.push_back(index);
+    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+  }
+  return visible;
+}
+
+const std::vector<int> &visible_devices() {
+  static const auto &visible = *new std::vector<int>(find_visible());
+  return visible;
 }
 
 cudaDeviceProp properties_of(int index) {
@@ -93,6 +130,8 @@ int current_device() {
 cudaError_t device_error() {
   const char *driver = emulator_text("driver");
   if (driver && !strcmp(driver, "nodevice")) return cudaErrorNoDevice;
+  if (driver && !strcmp(driver, "notready")) return cudaErrorSystemNotReady;
+  if (driver && !strcmp(driver, "mismatch")) return cudaErrorSystemDriverMismatch;
   if (driver) return cudaErrorInsufficientDriver;
   return visible_devices().empty() ? cudaErrorNoDevice : cudaSuccess;
 }
@@ -105,7 +144,7 @@ extern "C" {
 
 cudaError_t cudaDriverGetVersion(int *version) {
   const char *driver = emulator_text("driver");
-  *version = !driver || !strcmp(driver, "nodevice") ? CUDART_VERSION : !strcmp(driver, "old") ? 11040 : 0;
+  *version = driver && !strcmp(driver, "none") ? 0 : driver && !strcmp(driver, "old") ? 11040 : CUDART_VERSION;
   return cudaSuccess;
 }
 
@@ -121,9 +160,11 @@ cudaError_t cudaGetDeviceCount(int *count) {
   return keep_error(error);
 }
 
+/* Makes the context, which a GPU in exclusive mode has room for only once. */
 cudaError_t cudaSetDevice(int device) {
   cudaDeviceProp p;
   cudaError_t error = find_device(device, &p);
+  if (!error && emulator_number("busy", 0)) error = cudaErrorDevicesUnavailable;
   if (!error) current = device;
   return keep_error(error);
 }

@@ -97,6 +97,7 @@ inline void *revealed(uintptr_t p) {
 }
 
 /* memory.cpp: under the lock. */
+void graph_launched(); /* from now on there may be no memory left (full) */
 bool device_owns(const void *p, size_t bytes);
 bool pinned_owns(const void *p, size_t bytes);
 

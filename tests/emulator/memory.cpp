@@ -20,6 +20,7 @@ struct memory {
   std::map<uintptr_t, block> device, pinned; /* by disguised address */
   size_t limit = (size_t)emulator_number("memory", 8L << 30), used[64] = {}, peak[64] = {};
   long allocations = 0, fail_alloc = emulator_number("fail_alloc", 0);
+  bool full = false;
   dice garbage{2};
 };
 
@@ -96,6 +97,9 @@ bool device_owns(const void *p, size_t bytes) {
 bool pinned_owns(const void *p, size_t bytes) {
   return holds(m().pinned, p, bytes);
 }
+void graph_launched() {
+  m().full = emulator_number("full", 0) != 0;
+}
 
 }  // namespace emulated
 
@@ -113,7 +117,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
     *memory = nullptr;
     if (bytes == 0) return cudaSuccess;
     size_t *used = &m().used[current_device()];
-    if (++m().allocations == m().fail_alloc || bytes > m().limit - *used) return cudaErrorMemoryAllocation;
+    if (++m().allocations == m().fail_alloc || m().full || bytes > m().limit - *used) return cudaErrorMemoryAllocation;
     *memory = allocate(&m().device, bytes);
     if (!*memory) return cudaErrorMemoryAllocation;
     *used += bytes;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "emulator.h"
@@ -176,6 +177,36 @@ static bool finds_duplicate(ncclComm_t comm, const joiner *table) {
   return false;
 }
 
+/* What NCCL_ALGO and NCCL_PROTO may name; the real library also takes names of functions before a colon. */
+static const struct {
+  const char *variable, *known[8];
+} choices[] = {{"NCCL_PROTO", {"LL", "LL128", "Simple"}},
+               {"NCCL_ALGO", {"Tree", "Ring", "CollNetDirect", "CollNetChain", "NVLS", "NVLSTree", "PAT"}}};
+
+static bool is_known(const char *const known[8], const char *token, size_t length) {
+  for (int i = 0; i < 8 && known[i] != NULL; i++) {
+    if (strlen(known[i]) == length && strncasecmp(known[i], token, length) == 0) return true;
+  }
+  return false;
+}
+
+static bool finds_unknown_choice(ncclComm_t comm) {
+  for (size_t v = 0; v < sizeof choices / sizeof *choices; v++) {
+    const char *text = getenv(choices[v].variable), *token = text;
+    while (token != NULL && *token != '\0') {
+      token += *token == '^';
+      size_t length = strcspn(token, ",");
+      if (!is_known(choices[v].known, token, length)) {
+        nccl_fail_later(comm, ncclInvalidUsage, "Unrecognized element token \"%.*s\" when parsing \"%s\"", (int)length, token,
+                        text);
+        return true;
+      }
+      token += length + (token[length] == ',');
+    }
+  }
+  return false;
+}
+
 /* Nobody goes on before all can. */
 static bool wait_for_all(ncclComm_t comm) {
   char word = 1;
@@ -204,7 +235,7 @@ static void join(ncclComm_t comm) {
     return;
   }
   for (int i = 0; i < comm->size; i++) comm->world[i] = table[i].world;
-  bool done = !finds_duplicate(comm, table) && wait_for_all(comm);
+  bool done = !finds_duplicate(comm, table) && !finds_unknown_choice(comm) && wait_for_all(comm);
   free(self);
   if (done) comm->state = ncclSuccess;
 }

@@ -39,6 +39,14 @@ ends "NCCL too old for one rank" self 10 "NCCL: found version 2.18.3" nccl_versi
 emulate nccl_version=22999
 ranks 2 "$work/net.yaml" || fail "a newer NCCL is as good: exit $?: $(tail -n 3 "$work/err")"
 
+# What the environment asks of NCCL. One GPU needs none of it.
+NCCL_ALGO=Foo ends "an algorithm that there is not" 2 10 'Unrecognized element token "Foo"' seed=1
+NCCL_PROTO=^LL,Bar ends "a protocol that there is not" 2 10 "NCCL_ALGO or NCCL_PROTO names what this NCCL does not have" seed=1
+NCCL_COMM_ID=127.0.0.1:4711 ends "an id that is not from MPI" 2 10 "NCCL_COMM_ID: found '127.0.0.1:4711', expected it unset" seed=1
+emulate
+NCCL_ALGO=ring,Tree NCCL_PROTO=^LL128 ranks 2 "$work/net.yaml" || fail "choices that there are: exit $?: $(tail -n 3 "$work/err")"
+NCCL_ALGO=Foo NCCL_COMM_ID=here ranks self "$work/net.yaml" || fail "one GPU needs no NCCL: exit $?: $(tail -n 3 "$work/err")"
+
 # A library that fails at a plan does so before anything starts.
 for np in self 4; do
   ends "a convolution's plan fails, np $np" $np 10 "making a convolution's plan: CUDNN_STATUS_EXECUTION_FAILED_CUDART" cudnn_fail=2
@@ -106,4 +114,6 @@ last_rank() {
 }
 last_rank "one rank without memory" 9 "could not allocate" fail_alloc=4
 last_rank "one rank without a plan" 10 "making a convolution's plan" cudnn_fail=2
+last_rank "one rank whose GPU is taken" 10 "CUDA: cudaSetDevice failed: cudaErrorDevicesUnavailable" busy=1
+last_rank "one rank with an incomplete cuDNN" 10 "cuDNN is incomplete" cudnn_refuse=1
 finish

@@ -79,5 +79,24 @@ name_engine "engine 9999"
 describe "$resnet20" bf16 --plans --set plans="$work/named.txt" >"$work/out" 2>&1 && fail "engine 9999 was taken"
 grep -q 'named.txt:2: found "engine 9999"' "$work/out" || fail "engine 9999: $(cat "$work/out")"
 
+# A cuDNN that lacks a part: its folder once more, with an empty file in the part's place.
+describe_with() {
+  LD_LIBRARY_PATH=$1${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} DTRAIN_DATA=$work "$dtrain" describe "$source_dir/configs/mnist-lenet.yaml" \
+    --gpu h200 >"$work/out" 2>"$work/err"
+}
+library=$(ldd "$build/libdtrain_gpu.so" | awk '$1 ~ /^libcudnn[.]so/ { print $3 }')
+for part in graph heuristic engines_precompiled engines_runtime_compiled; do
+  folder=$work/without.$part
+  mkdir "$folder"
+  ln -s "${library%/*}"/libcudnn*.so.* "$folder"
+  describe_with "$folder" || fail "a folder of links to cuDNN: exit $?: $(cat "$work/err")"
+  rm "$folder/libcudnn_$part".so.*
+  touch "$folder/libcudnn_$part.so.9"
+  describe_with "$folder"
+  code=$?
+  printf 'without %s: exit %s %s\n' "$part" "$code" "$(cat "$work/err")"
+  [[ $code == 10 && $(wc -l <"$work/err") == 1 ]] && grep -q "cuDNN is incomplete: .* has no libcudnn_$part" "$work/err" ||
+    fail "without $part: exit $code, expected 10 and one line: $(cat "$work/err")"
+done
 printf '%d print-outs\n' "$(find "$work" -name 'plans.*' ! -name '*.err' | wc -l)"
 finish

@@ -34,6 +34,16 @@ if command -v python3 >/dev/null; then
   python3 -m json.tool "$work/check/gpu-check.json" >/dev/null || fail "gpu-check.json is no JSON: $(cat "$work/check/gpu-check.json")"
 fi
 
+# Convolutions that cuDNN has no plan for are counted.
+if [[ $device == gpu ]]; then
+  figure_of() { sed -n "s/.*\"$1\": \([^,}]*\).*/\1/p" "$work/check/gpu-check.json"; }
+  [[ $(figure_of "convolutions of resnet20 without a plan") == 0 && $(figure_of "fashion-lenet convolutions without a plan") == 0 ]] ||
+    fail "with all plans: found $(grep -o '[^"]* without a plan[^,}]*' "$work/check/gpu-check.json")"
+  DTRAIN_EMULATED_GPU=cudnn_refuse=2 check --stages environment || fail "no plans: exit $?: $(cat "$work/out")"
+  [[ $(figure_of "convolutions of resnet20 without a plan") -gt 50 ]] ||
+    fail "no plans: found $(figure_of "convolutions of resnet20 without a plan"), expected those of resnet20"
+fi
+
 # One stage alone; without python3; a program that gives other bits at every run must be caught.
 check --stages ranks --seconds $((60 * slowdown)) || fail "--stages ranks: exit $?: $(cat "$work/out")"
 [[ $(status_of ranks) == ok && -z $(status_of train) ]] || fail "--stages ranks: found $(cat "$work/check/gpu-check.json")"

@@ -100,6 +100,12 @@ static double distance(const net *a, const double *x, const net *b, const double
   return sqrt(apart / all);
 }
 
+static void print_remark(const char *name, const net *n) {
+  char text[DT_REMARK_TEXT];
+  NET_OK(n->device->ops->remark(n->device, (dt_program *const[]){n->train, n->eval}, text));
+  if (text[0] != '\0') print_message("             %s: %s\n", name, text);
+}
+
 static void test_hundred_steps(void **state) {
   const net_case *row = *state;
   uint64_t hash;
@@ -107,6 +113,7 @@ static void test_hundred_steps(void **state) {
   double *expected = train(row, dt_reference_create, 100, 0.01, &hash, &reference);
   double *got = train(row, dt_gpu_create, 100, 0.01, &hash, &gpu);
   double error = distance(&gpu, got, &reference, expected);
+  print_remark(row->name, &gpu);
   print_message("             %s after 100 steps: relative distance %.1e\n", row->name, error);
   if (!(error <= wanted->hundred_steps)) fail_msg("relative distance %.3g, expected %.0e", error, wanted->hundred_steps);
   free(expected);

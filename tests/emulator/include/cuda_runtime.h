@@ -19,6 +19,7 @@
   X(cudaErrorInvalidConfiguration, 9, "invalid configuration argument")                                                  \
   X(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy")                                            \
   X(cudaErrorInsufficientDriver, 35, "CUDA driver version is insufficient for CUDA runtime version")                     \
+  X(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable")                                \
   X(cudaErrorInvalidDeviceFunction, 98, "invalid device function")                                                       \
   X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                                                        \
   X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                                               \
@@ -28,6 +29,8 @@
   X(cudaErrorIllegalAddress, 700, "an illegal memory access was encountered")                                            \
   X(cudaErrorLaunchFailure, 719, "unspecified launch failure")                                                           \
   X(cudaErrorNotSupported, 801, "operation not supported")                                                               \
+  X(cudaErrorSystemNotReady, 802, "system not yet initialized")                                                          \
+  X(cudaErrorSystemDriverMismatch, 803, "system has unsupported display driver / cuda driver combination")               \
   X(cudaErrorStreamCaptureUnsupported, 900, "operation not permitted when stream is capturing")                          \
   X(cudaErrorStreamCaptureInvalidated, 901, "operation failed due to a previous error during capture")                   \
   X(cudaErrorStreamCaptureMerge, 902, "operation would result in a merge of separate capture sequences")                 \
