@@ -71,6 +71,7 @@ void end(const std::shared_ptr<capture> &c) {
   for (CUstream_st *stream : c->streams) {
     stream->recording.reset();
     stream->heads.clear();
+    stream->earlier_heads.clear();
   }
   c->active = false;
   captures().erase(std::find(captures().begin(), captures().end(), c));
@@ -115,14 +116,22 @@ cudaError_t record_work(CUstream_st *stream, work_ref what) {
     made.told.push_back(head.node);
     if (!head.dropped) made.before.push_back(head.node);
   }
+  if (made.what) stream->earlier_heads = stream->heads;
   c->graph->nodes.push_back(std::move(made));
   stream->heads = {{c->graph->nodes.size() - 1, false}};
   return cudaSuccess;
 }
 
-void record_event(CUstream_st *stream, CUevent_st *event) {
+void record_event(CUstream_st *stream, CUevent_st *event, bool early) {
   event->recording = stream->recording;
-  event->heads = stream->heads;
+  event->heads = early ? stream->earlier_heads : stream->heads;
+}
+
+CUstream_st *companion_of(const CUstream_st *stream) {
+  for (CUstream_st *other : stream->recording->streams) {
+    if (other != stream) return other;
+  }
+  return nullptr;
 }
 
 cudaError_t record_wait(CUstream_st *stream, CUevent_st *event, bool dropped) {

@@ -116,12 +116,16 @@ struct CUstream_st {
   emulated::node_ref last;
   std::shared_ptr<emulated::capture> recording;
   std::vector<emulated::capture_head> heads; /* what the next recorded node waits for */
+  long number = 0;                           /* of the streams that the program has made, from 1 */
+  emulated::node_ref second_last;
+  std::vector<emulated::capture_head> earlier_heads; /* heads before the last recorded node */
 };
 struct CUevent_st {
   bool timing;
   emulated::node_ref at;
   std::shared_ptr<emulated::capture> recording; /* last recorded in a capturing stream */
   std::vector<emulated::capture_head> heads;
+  long of_stream = 0; /* number of the stream that it was last recorded on */
 };
 
 namespace emulated {
@@ -142,8 +146,18 @@ cudaError_t legacy_call();
 cudaError_t forbidden(CUstream_st *stream); /* to wait for or to ask a capturing stream */
 cudaError_t forbidden(CUevent_st *event);
 cudaError_t record_work(CUstream_st *stream, work_ref what);
-void record_event(CUstream_st *stream, CUevent_st *event);
+/* early: as if the last recorded work came after the event. */
+void record_event(CUstream_st *stream, CUevent_st *event, bool early);
+/* The other stream of the stream's capture, NULL when there is none. */
+CUstream_st *companion_of(const CUstream_st *stream);
 cudaError_t record_wait(CUstream_st *stream, CUevent_st *event, bool dropped);
+
+/* defects.cpp: mistakes of a program that options plant. */
+bool ignores_wait(const CUstream_st *stream, const CUevent_st *event);
+bool is_early(const CUevent_st *event);
+bool is_hasty(const CUevent_st *event);
+/* The stream that work is put on, which is `stream` unless that is to be mistaken. */
+CUstream_st *mistaken_stream(CUstream_st *stream, const work *what);
 
 /* kernels.cpp: ends the process with the kernel's name. */
 [[noreturn]] void fail_in_kernel(const void *function, const char *what);

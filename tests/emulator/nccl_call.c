@@ -1,6 +1,7 @@
 /* Calls and groups of the emulated NCCL: a group is one piece of work on its stream. The real library launches what is called
  * on a non-blocking communicator from a thread of its own, at any time until the communicator says that it is done; here that
  * is as late as it can be, when the state is first asked for. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ static void wait_for_abort(ncclComm_t comm) {
 static void meet_fate(ncclComm_t comm) {
   unsigned long operation = ++comm->operation_count;
   if (nccl_is_planned("nccl_die", comm->rank, operation)) _exit(1);
+  if (nccl_is_planned("nccl_kill", comm->rank, operation)) kill(getpid(), SIGKILL);
   if (nccl_is_planned("nccl_error", comm->rank, operation)) {
     nccl_fail_later(comm, ncclSystemError, "emulated network error at operation %lu", operation);
     wait_for_abort(comm);
@@ -144,7 +146,8 @@ static ncclResult_t add(const nccl_operation *operation, ncclComm_t comm, cudaSt
   }
   g->comm = comm;
   g->stream = stream;
-  g->operation[g->count++] = *operation;
+  g->operation[g->count] = *operation;
+  g->operation[g->count++].count *= (size_t)emulator_number("count_scale", 1);
   return depth > 0 ? ncclSuccess : enqueue(g);
 }
 

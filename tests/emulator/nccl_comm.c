@@ -4,6 +4,7 @@
  * finds another on its own GPU stops there, as NCCL before 2.30 does; the others go on to wait until all are ready, and hear of
  * it when that rank aborts. A non-blocking communicator joins on a thread of its own. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,6 +295,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int nranks, ncclUniqueId c
   }
   if (nranks > 1 && !mpi_is_there()) return nccl_fail(ncclSystemError, "MPI is not there with MPI_THREAD_MULTIPLE");
   if (emulator_number("nccl_init_die", -1) == rank) _exit(1);
+  if (emulator_number("nccl_init_kill", -1) == rank) kill(getpid(), SIGKILL);
   bool blocking = !config || config->blocking != 0;
   ncclResult_t result = create(&id, nranks, rank, blocking, comm);
   if (result != ncclSuccess) return result;

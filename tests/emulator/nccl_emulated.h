@@ -8,6 +8,8 @@
  *   nccl_version=NNNNN    the version that the library says it has
  *   nccl_init_die=RANK    the rank ends while it joins a communicator
  *   nccl_die=RANK:N       the rank ends at its N-th operation
+ *   nccl_init_kill=RANK, nccl_kill=RANK:N  the same by SIGKILL
+ *   count_scale=N         every count that a call is given is taken N times, as when bytes are given for elements
  *   nccl_hang=RANK:N      the rank's N-th operation does not end until it is aborted
  *   nccl_error=RANK:N     the same, and the communicator reports an error
  *   nccl_abort_hangs=1    ncclCommAbort does not return */

@@ -11,8 +11,8 @@ using namespace emulated;
 struct tables {
   std::set<uintptr_t> streams, events; /* disguised */
   std::vector<CUstream_st *> legacy;   /* by device */
-  long waits = 0, drop_wait = emulator_number("drop_wait", 0);
-  bool drop_waits = emulator_number("drop_waits", 0) != 0, inlined = emulator_text("order") != nullptr;
+  long made_streams = 0;
+  bool inlined = emulator_text("order") != nullptr;
 };
 
 tables &t() {
@@ -52,14 +52,10 @@ cudaError_t create_stream(cudaStream_t *stream, unsigned flags) {
   if (cudaError_t error = device_error()) return keep_error(error);
   return call([&](held_lock &) {
     *stream = new CUstream_st{current_device(), !(flags & cudaStreamNonBlocking), {}, {}, {}};
+    (*stream)->number = ++t().made_streams;
     t().streams.insert(disguised(*stream));
     return cudaSuccess;
   });
-}
-
-bool drops_wait() {
-  t().waits++;
-  return t().drop_waits || t().waits == t().drop_wait;
 }
 
 }  // namespace
@@ -88,10 +84,12 @@ std::vector<CUstream_st *> streams_of(int device) {
 }
 
 cudaError_t enqueue(CUstream_st *stream, work_ref what, node_ref *node) {
+  stream = mistaken_stream(stream, what.get());
   if (stream->recording) return record_work(stream, std::move(what));
   if (is_legacy(stream)) {
     if (cudaError_t error = legacy_call()) return error;
   }
+  if (what) stream->second_last = stream->last;
   stream->last = submit(std::move(what), stream, before_next(stream));
   if (node) *node = stream->last;
   return cudaSuccess;
@@ -178,7 +176,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t handle_of_event
   return call([&](held_lock &) {
     CUstream_st *stream = stream_of(handle);
     CUevent_st *event = event_of(handle_of_event);
-    bool dropped = drops_wait();
+    bool dropped = ignores_wait(stream, event);
     if (stream->recording || event->recording) return record_wait(stream, event, dropped);
     if (dropped || !event->at || event->at->done) return cudaSuccess;
     std::vector<node_ref> before = before_next(stream);
@@ -214,16 +212,17 @@ cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t handle_of_stream) {
   return call([&](held_lock &held) {
     CUevent_st *event = event_of(handle);
     CUstream_st *stream = stream_of(handle_of_stream);
+    event->of_stream = stream->number;
     if (stream->recording) {
       if (cudaError_t error = record_work(stream, nullptr)) return error;
-      record_event(stream, event);
+      record_event(stream, event, is_early(event));
       return cudaSuccess;
     }
     node_ref node;
     cudaError_t error = enqueue(stream, nullptr, &node);
     if (error) return error;
     event->recording.reset();
-    event->at = node;
+    event->at = is_early(event) ? stream->second_last : node;
     return cudaSuccess;
   });
 }
@@ -238,7 +237,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
         held.unlock();
         std::this_thread::yield();
         held.lock();
-        return !node || node->done ? cudaSuccess : cudaErrorNotReady;
+        return !node || node->done || is_hasty(event) ? cudaSuccess : cudaErrorNotReady;
       },
       true);
 }
@@ -248,7 +247,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
     CUevent_st *event = event_of(handle);
     if (cudaError_t error = forbidden(event)) return error;
     if (cudaError_t error = unsafe_call()) return error;
-    wait_for(held, event->at);
+    if (!is_hasty(event)) wait_for(held, event->at);
     return cudaSuccess;
   });
 }

@@ -37,3 +37,24 @@ eval: {every: 1 epochs}
 comm: {bucket_bytes: 4096}
 END
 }
+
+# A config of configs/ with three small steps on random pictures of shape $2, the last one on a short batch, in $work/$1.yaml.
+configs=$(cd "$(dirname "$0")/../../configs" && pwd)
+shrink() {
+  awk -v data="data: {train: {synthetic: {shape: $2, classes: 10, samples: 11}}, eval: {synthetic: {shape: $2, classes: 10, samples: 5, seed: 2}}}" '
+    /^data:/ { print data; skip = 1; next }
+    /^[a-z]/ { skip = 0 }
+    !skip { print }' "$configs/$1.yaml" |
+    sed "s/^  input: .*/  input: $2/; s/^  global_batch: .*/  global_batch: 4/; s/^  shards: .*/  shards: 4/; s/^  epochs: .*/  epochs: 1/" >"$work/$1.yaml"
+  printf 'output: %s/runs\nlog: {every: 1 steps}\ncomm: {bucket_bytes: 65536}\n' "$work" >>"$work/$1.yaml"
+}
+
+# Trains such a config: NP CONFIG ARGUMENTS... Prints the trajectory; the losses of steps and evaluations are in $work/losses.
+train_config() {
+  local np=$1 config=$2
+  shift 2
+  rm -rf "$work/runs"
+  ranks "$np" "$work/$config.yaml" --threads 1 "$@" || fail "$config on $np: exit $?: $(tail -n 3 "$work/err")"
+  sed 's/.*"loss":\([^,}]*\).*/\1/' "$work/runs/$config/metrics.jsonl" >"$work/losses"
+  trajectory "$work/runs/$config"
+}

@@ -63,10 +63,34 @@ for transport in staged shared messages; do
 done
 ends "two ranks on one GPU over NCCL" 2 10 "comm.transport: staged" devices=1 --set comm.transport=nccl
 
-# A rank that dies. The launcher ends the others with the exit code of the dead.
-ends "a rank that dies while it joins" 3 1 "" nccl_init_die=1
-ends "a rank that dies in its first step" 3 1 "" nccl_die=1:1
-ends "a rank that dies in a recorded step" 3 1 "" nccl_die=2:15
+# A rank that dies can say nothing: mpirun ends the others at once, before they miss it, and names the rank and what it died of.
+# dies LABEL RANK CODE TEXT OPTIONS: TEXT is mpirun's, an expression for grep.
+dies() {
+  ends "$1" 3 "$3" "" "$5"
+  grep -q -E "$4" "$work/err" || fail "$1: mpirun does not name rank $2 with '$4': $(tail -n 5 "$work/err")"
+}
+dies "a rank that exits while it joins" 1 1 'Process name: \[\[[0-9]+,1\],1\]' nccl_init_die=1
+dies "a rank that exits in its first step" 1 1 'Process name: \[\[[0-9]+,1\],1\]' nccl_die=1:1
+dies "a rank that exits in a recorded step" 2 1 'Process name: \[\[[0-9]+,1\],2\]' nccl_die=2:15
+dies "a rank that is killed while it joins" 1 137 'process rank 1 .* signal 9' nccl_init_kill=1
+dies "a rank that is killed in its first step" 1 137 'process rank 1 .* signal 9' nccl_kill=1:1
+dies "a rank that is killed in a recorded step" 2 137 'process rank 2 .* signal 9' nccl_kill=2:15
+
+# Where the launcher leaves survivors alone they end at their own deadline.
+if mpirun --version | grep -q 'Open MPI) 4'; then
+  emulate nccl_kill=2:15
+  rm -rf "$work/runs"
+  start=$SECONDS
+  DTRAIN_NCCL_TIMEOUT=2 timeout -k 5 $((60 * slowdown)) mpirun --enable-recovery -np 3 "$dtrain" "$work/net.yaml" \
+    >"$work/out" 2>"$work/err" </dev/null
+  lines=$(grep '^dtrain: ' "$work/err")
+  printf 'survivors of a rank that is killed: %s\n' "$lines"
+  [[ $lines == *"peer lost or hang: rank 0: "*"not ended for 2 s"* && $(wc -l <<<"$lines") == 1 ]] ||
+    fail "survivors of a rank that is killed: expected one line, found: $(tail -n 5 "$work/err")"
+  ((SECONDS - start <= 20 * slowdown)) || fail "survivors of a rank that is killed: took $((SECONDS - start)) s"
+else
+  printf 'skipped: survivors of a rank that is killed (not Open MPI 4)\n'
+fi
 
 # A hang ends at the deadline, an error of NCCL at once; what NCCL's abort does then holds nobody up.
 export DTRAIN_NCCL_TIMEOUT=2

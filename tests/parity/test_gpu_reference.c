@@ -14,7 +14,8 @@
 
 /* What a precision is held to. Narrow types round activations to 8 or 11 bits, so a gradient that passes through several layers
  * is a few of these roundings away; and where a net has kinks, a rounding can make another pixel the largest of its window, or
- * turn a unit on or off, which moves a small gradient by much. */
+ * turn a unit on or off, which moves a small gradient by much. What holds whole gradients closer than these distances are the
+ * fits. */
 typedef struct precision {
   const char *name;
   double one_step, kinked, hundred_steps;
@@ -40,6 +41,42 @@ static bool has_kinks(const net_case *row) {
   return strstr(row->layers, "relu") != NULL || strstr(row->layers, "maxpool") != NULL;
 }
 
+static void scale(double *value, int64_t count, double factor) {
+  for (int64_t i = 0; i < count; i++) value[i] *= factor;
+}
+
+static void require_far(const outcome *gpu, const outcome *reference, const char *what) {
+  const outcome_fits fits = outcome_fit_all(gpu, reference);
+  if (outcome_fits_are_near(&fits)) fail_msg("a factor of 1.1 does not show: %s", what);
+}
+
+/* A factor of 1.1 shows in the gradient, in the logits, and in each weight which is right to 1.8 %. */
+static void require_factors_show(outcome *gpu, const outcome *reference) {
+  const dt_program *program = gpu->net.train;
+  outcome_fit fit;
+  for (int i = 0; i < program->param_count; i++) {
+    const dt_param *param = &program->param[i];
+    if (!outcome_fit_weight(gpu, reference, i, &fit) || fit.factor <= 0.982) continue;
+    scale(gpu->grad + param->offset, param->count, 1.1);
+    require_far(gpu, reference, param->name);
+    scale(gpu->grad + param->offset, param->count, 1 / 1.1);
+  }
+  scale(gpu->grad, gpu->params, 1.1);
+  require_far(gpu, reference, "gradient");
+  scale(gpu->grad, gpu->params, 1 / 1.1);
+  scale(gpu->logit, gpu->logits, 1.1);
+  require_far(gpu, reference, "logits");
+}
+
+static void test_fits(outcome *gpu, const outcome *reference) {
+  const outcome_fits f = outcome_fit_all(gpu, reference);
+  print_message("             factors and cosines: gradient %.4f %.5f, rest %.4f %.5f, logits %.4f %.5f, %s %.4f\n",
+                f.gradient.factor, f.gradient.cosine, f.rest.factor, f.rest.cosine, f.logits.factor, f.logits.cosine,
+                f.weight_name, f.weight.factor);
+  if (!outcome_fits_are_near(&f)) fail_msg("a factor or a cosine is too far from 1");
+  require_factors_show(gpu, reference);
+}
+
 static void test_step(void **state) {
   const net_case *row = *state;
   outcome gpu = {0}, reference = {0};
@@ -48,6 +85,7 @@ static void test_step(void **state) {
   run_on(row, dt_gpu_create, &gpu);
   outcome_compare(&gpu, &reference, &c);
   print_message("             %s: worst relative distance %.1e\n", row->name, c.worst);
+  test_fits(&gpu, &reference);
   outcome_free(&gpu);
   outcome_free(&reference);
 }

@@ -27,6 +27,24 @@ typedef struct comparison {
 
 /* Fails the test where a tensor is farther than the tolerance. */
 void outcome_compare(const outcome *got, const outcome *expected, comparison *c);
+
+/* How numbers lie to those expected, as a whole: roundings of narrow types leave both near 1, a wrong factor does not. */
+typedef struct outcome_fit {
+  double factor, cosine; /* <got, expected> / <expected, expected>, and the cosine of the angle between the two */
+} outcome_fit;
+
+typedef struct outcome_fits {
+  outcome_fit gradient, rest; /* all tensors; all but the one with the largest norm, beside which the others count little */
+  outcome_fit weight;         /* the worst of those that outcome_fit_weight measures */
+  const char *weight_name;
+  outcome_fit logits;
+} outcome_fits;
+
+outcome_fits outcome_fit_all(const outcome *got, const outcome *expected);
+/* Fits one tensor's gradient; whether it is one whose own fit counts. */
+bool outcome_fit_weight(const outcome *got, const outcome *expected, int tensor, outcome_fit *out);
+/* Whether roundings explain them. */
+bool outcome_fits_are_near(const outcome_fits *fits);
 void outcome_require_same_bits(const char *what, const outcome *a, const outcome *b);
 
 #endif
