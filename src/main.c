@@ -65,7 +65,10 @@ int main(int argc, char **argv) {
     status = dt_error_set(DT_IO, __FILE__, __LINE__, "standard output can't be written");
   }
   if (status != DT_OK) report(cli.comm, status);
-  if (status != DT_OK && cli.comm != NULL && cli.comm->diverged) cli.comm->ops->abort(cli.comm, dt_status_exit_code(status));
+  bool stranded = cli.comm != NULL && cli.comm->stranded && !cli.comm->diverged;
+  if (stranded) cli.comm->ops->barrier(cli.comm); /* rank 0 has spoken */
+  if (status != DT_OK && cli.comm != NULL && (cli.comm->diverged || stranded))
+    cli.comm->ops->abort(cli.comm, dt_status_exit_code(status));
   if (cli.comm != NULL) cli.comm->ops->destroy(&cli.comm);
   free(line);
   return dt_status_exit_code(status);

@@ -32,7 +32,9 @@ static dt_status fold_status(dt_comm *comm, dt_status status, bool name_rank) {
 }
 
 dt_status dt_comm_agree(dt_comm *comm, dt_status status) {
-  return fold_status(comm, status, true);
+  status = fold_status(comm, status, true);
+  if (status == DT_PEER) comm->stranded = true;
+  return status;
 }
 
 /* Length of the line that starts at text. */

@@ -49,6 +49,7 @@ struct dt_comm {
   int rank, size;
   int local_rank, local_size; /* among the ranks that share this host's memory */
   bool diverged;              /* this rank failed where the others could not know it: only abort can end the job */
+  bool stranded;              /* all know that a rank hangs (DT_PEER): nothing is taken down, and abort ends the job */
   _Atomic uint64_t sequence;  /* collectives begun */
   _Atomic uint64_t signature; /* op << 56 | dtype << 48 | count of the last one */
 };

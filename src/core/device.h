@@ -77,6 +77,9 @@ typedef struct dt_bound_plan {
 typedef struct dt_outcome {
   double tail[DT_TAIL_COUNT]; /* sums over all ranks */
   double grad_norm;
+  /* Seconds for which this rank's computing stood still. No moment is in both. */
+  double data_wait;   /* for the step's input, from when it was asked for and all before it was computed, until it was there */
+  double reduce_wait; /* for sums over ranks, when all that the rank does alone was computed; 0 in a world of one */
 } dt_outcome;
 
 /* One run of the pass section. */
@@ -157,6 +160,9 @@ typedef struct dt_device_ops {
   void (*unbind)(dt_run *run);
   /* Parameters or the normalisation were set: makes what the device derives from them (copies in half precision). */
   dt_status (*refresh)(dt_run *run);
+  /* TRAIN: the first batch of the next step is about to be asked for. From here on a device that has nothing left to compute
+   * waits for input (dt_outcome.data_wait). Does not wait. */
+  dt_status (*ask)(dt_run *run);
   /* A step, or a pass of EVAL and PREDICT: stage takes over each pass's batch (copied; it is the caller's again on return),
    * begin takes over *run->step and says whether the whole step was launched from its recording. If not, the caller issues
    * every instruction with wait and record as dt_order says. end launches what was recorded. None of them waits for the device.
@@ -206,6 +212,9 @@ struct dt_device {
   dt_kernel *kernel[DT_OP_COUNT]; /* NULL: not a kernel (COMBINE, REDUCE_*) */
   /* Sums gradient elements [first, first+count): into += from. Runs where the gradients are. */
   dt_status (*add)(dt_device *device, void *into, const void *from, int64_t count);
+  /* Work has not ended by its deadline: whatever else is asked of the device could wait for ever. What it has is left as it is,
+   * and the process ends without it. */
+  bool hung;
   int threads;
   const char *kernels; /* which of the device's kernels run, for the record: "avx512" */
   const char *library; /* a library whose arithmetic takes part, with version and variant; NULL: all of it is dtrain's own */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/executor_internal.h"
 
 static size_t element_bytes(const dt_executor *executor) {
@@ -114,6 +115,8 @@ void dt_executor_destroy(dt_executor **pointer) {
   if (executor == NULL) return;
   dt_device *device = executor->run.device;
   dt_blocks *blocks = &executor->run.blocks;
+  *pointer = NULL;
+  if (device->hung) return;
   if (device->ops->unbind != NULL) device->ops->unbind(&executor->run);
   dt_order_destroy(&executor->order);
   if (executor->owns_arena) device->ops->free(device, blocks->arena);
@@ -124,7 +127,6 @@ void dt_executor_destroy(dt_executor **pointer) {
     dt_replica_destroy(executor);
   }
   free(executor);
-  *pointer = NULL;
 }
 
 dt_run *dt_executor_run_state(dt_executor *executor) {
@@ -197,12 +199,20 @@ static dt_status run_pass(dt_executor *executor, const dt_pass *pass, bool last)
   return DT_OK;
 }
 
+/* A device that computes at once stands still meanwhile. */
+static dt_status await_batch(dt_executor *executor, dt_batch_source *source, void *context, const dt_batch **out) {
+  double start = dt_clock_seconds();
+  dt_status status = source(context, out);
+  executor->outcome.data_wait += dt_clock_seconds() - start;
+  return status;
+}
+
 /* Devices with streams have taken over the batches before; the others get each as its turn comes. */
 static dt_status run_passes(dt_executor *executor, dt_batch_source *source, void *context) {
   int count = executor->tree->pass_count;
   for (int p = 0; p < count; p++) {
     dt_pass pass = pass_of(executor, p);
-    if (!has_streams(executor)) DT_TRY(source(context, &pass.batch));
+    if (!has_streams(executor)) DT_TRY(await_batch(executor, source, context, &pass.batch));
     DT_TRY(run_pass(executor, &pass, p + 1 == count));
   }
   if (count > 0) return DT_OK;
@@ -235,6 +245,7 @@ static dt_status read_outcome(dt_executor *executor) {
 }
 
 static dt_status run_at_once(dt_executor *executor, dt_batch_source *source, void *context) {
+  executor->outcome.data_wait = 0;
   DT_TRY(run_passes(executor, source, context));
   DT_TRY(run_step_section(executor));
   return read_outcome(executor);
@@ -243,6 +254,7 @@ static dt_status run_at_once(dt_executor *executor, dt_batch_source *source, voi
 static dt_status run_on_streams(dt_executor *executor, dt_batch_source *source, void *context) {
   const dt_device_ops *ops = executor->run.device->ops;
   bool replayed = false;
+  DT_TRY(ops->ask(&executor->run));
   for (int p = 0; p < executor->tree->pass_count; p++) {
     dt_pass pass = pass_of(executor, p);
     DT_TRY(source(context, &pass.batch));
@@ -265,8 +277,12 @@ dt_status dt_executor_step(dt_executor *executor, dt_batch_source *source, void 
 }
 
 dt_status dt_executor_outcome(dt_executor *executor, dt_outcome *out) {
-  if (has_streams(executor)) return executor->run.device->ops->outcome(&executor->run, out);
+  double waited = executor->reducer->wait_seconds;
   *out = executor->outcome;
+  if (has_streams(executor)) DT_TRY(executor->run.device->ops->outcome(&executor->run, out));
+  /* Where the host itself waits for sums, it does so while it issues a step: of one that is still on its way too. */
+  out->reduce_wait += waited - executor->reduce_wait;
+  executor->reduce_wait = waited;
   return DT_OK;
 }
 

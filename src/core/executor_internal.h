@@ -26,6 +26,7 @@ struct dt_executor {
   dt_replica replica;
   dt_order *order;    /* of devices with streams; else NULL */
   dt_outcome outcome; /* of the last step, on devices without */
+  double reduce_wait; /* reducer->wait_seconds as far as outcomes have told of it */
   dt_score score;     /* EVAL, likewise */
 };
 

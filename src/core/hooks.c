@@ -31,7 +31,6 @@ static dt_status log_run(dt_trainer *t) {
   dt_job *job = t->job;
   const dt_step *step = dt_executor_run_state(job->executor[0])->step;
   double now = dt_clock_seconds(), seconds = now - t->lap_at, samples = (double)(t->trained_samples - t->lap_samples);
-  double data_wait = dt_loader_wait_seconds(t->loader), reduce_wait = job->reducer->wait_seconds;
   double steps = samples / (double)job->spec->train.global_batch;
   double count = t->outcome.tail[DT_TAIL_SAMPLES];
   dt_record_step line = {.step = t->step,
@@ -44,11 +43,10 @@ static dt_status log_run(dt_trainer *t) {
                          .momentum = step->momentum,
                          .grad_norm = t->outcome.grad_norm,
                          .samples_per_second = seconds > 0 ? samples / seconds : 0,
-                         .data_wait = steps > 0 ? (data_wait - t->lap_data_wait) / steps : 0,
-                         .exposed_communication = steps > 0 ? (reduce_wait - t->lap_reduce_wait) / steps : 0};
+                         .data_wait = steps > 0 ? t->lap_data_wait / steps : 0,
+                         .exposed_communication = steps > 0 ? t->lap_reduce_wait / steps : 0};
   t->lap_samples = t->trained_samples;
-  t->lap_data_wait = data_wait;
-  t->lap_reduce_wait = reduce_wait;
+  t->lap_data_wait = t->lap_reduce_wait = 0;
   t->lap_at = now;
   /* Only rank 0 writes, and the others are on their way into the next step: a failure is told with that step's flags. */
   t->failed = dt_record_write_step(t->record, &line);

@@ -35,8 +35,8 @@ typedef struct dt_trainer {
   double resumed_at;     /* when the steps went on after the last hooks */
   double lap_at;         /* when the last metrics line was written, hooks left out */
   int64_t lap_samples;
-  double lap_data_wait, lap_reduce_wait;
-  double train_seconds; /* in steps, hooks left out */
+  double lap_data_wait, lap_reduce_wait; /* since then, of steps whose outcome is known */
+  double train_seconds;                  /* in steps, hooks left out */
   int64_t trained_samples;
 } dt_trainer;
 

@@ -296,6 +296,9 @@ void dt_job_destroy(dt_job **pointer) {
   dt_job *job = *pointer;
   if (job == NULL) return;
   *pointer = NULL;
+  bool hung = job->device != NULL && job->device->hung;
+  if (hung && !job->comm->stranded) job->comm->diverged = true;
+  if (hung || job->comm->stranded) return;
   dt_executor_destroy(&job->executor[1]);
   dt_executor_destroy(&job->executor[0]);
   if (job->reducer != NULL) job->reducer->ops->destroy(&job->reducer);

@@ -61,6 +61,8 @@ dt_status dt_job_agree_config(dt_comm *comm, dt_status loaded, const dt_config *
 /* Collective; an error is everyone's. Borrows config and comm. on_train: an EVAL job scores the training set. Returns
  * new. */
 dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind, bool on_train, dt_job **out);
+/* Where the device or another rank hangs, everything is left as it is: a tear-down could wait for ever. comm->stranded, or else
+ * comm->diverged, then says that abort is to end the job. */
 void dt_job_destroy(dt_job **job);
 
 /* A loader of the training or the evaluation set for this rank's passes. Returns new. */

@@ -81,7 +81,7 @@ typedef struct sweep {
   usage *used;                        /* [count] */
   int (*known)[DT_STREAMS];           /* [count] what instruction i is behind, itself included */
   int behind[DT_STREAMS][DT_STREAMS]; /* what each stream is behind now */
-  int last[DT_STREAMS];               /* its last instruction */
+  int last[DT_STREAMS];               /* its last instruction that uses any memory */
 } sweep;
 
 static void come_after(sweep *w, int stream, int i) {
@@ -122,7 +122,8 @@ static void visit(sweep *w, int i) {
   for (int t = 0; t < DT_STREAMS; t++) {
     if (found[t] >= 0) come_after(w, stream, found[t]);
   }
-  w->behind[stream][stream] = w->last[stream] = i;
+  w->behind[stream][stream] = i;
+  if (w->used[i].count > 0) w->last[stream] = i;
   for (int t = 0; t < DT_STREAMS; t++) w->known[i][t] = w->behind[stream][t];
 }
 

@@ -166,6 +166,8 @@ static dt_status check_finite(dt_trainer *t) {
 static dt_status take_outcome(dt_trainer *t) {
   dt_job *job = t->job;
   DT_TRY(dt_executor_outcome(job->executor[0], &t->outcome));
+  t->lap_data_wait += t->outcome.data_wait;
+  t->lap_reduce_wait += t->outcome.reduce_wait;
   if (t->outcome.tail[DT_TAIL_FAIL] > 0) {
     job->comm->diverged = false; /* every rank has seen the flag */
     return dt_comm_agree(job->comm, t->failed);

@@ -81,8 +81,6 @@ dt_status dt_loader_create(const dt_dataset *dataset, const dt_choices *augment,
  * step in order, then the next step's); valid until the next call. Empty places hold zeros. Blocks. DT_INTERNAL beyond the end.
  */
 dt_status dt_loader_next(dt_loader *loader, const dt_batch **out);
-/* Seconds the caller has waited in dt_loader_next since creation. */
-double dt_loader_wait_seconds(const dt_loader *loader);
 void dt_loader_destroy(dt_loader **loader);
 
 #endif

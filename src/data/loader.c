@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "data/data.h"
 
 typedef struct slot {
@@ -54,7 +53,6 @@ struct dt_loader {
   worker *workers;
   int worker_count; /* started */
   uint8_t *scratch; /* a sample for each worker */
-  double wait_seconds;
 
   pthread_mutex_t lock;
   pthread_cond_t room, filled;
@@ -158,13 +156,6 @@ static void *work(void *context) {
   return NULL;
 }
 
-static void wait_filled(dt_loader *loader, const slot *from) {
-  if (from->ready == loader->handed) return;
-  const double begin = dt_clock_seconds();
-  while (from->ready != loader->handed) pthread_cond_wait(&loader->filled, &loader->lock);
-  loader->wait_seconds += dt_clock_seconds() - begin;
-}
-
 dt_status dt_loader_next(dt_loader *loader, const dt_batch **out) {
   pthread_mutex_lock(&loader->lock);
   const bool over = at_end(loader) && loader->handed >= loader->next.pass_number;
@@ -172,16 +163,12 @@ dt_status dt_loader_next(dt_loader *loader, const dt_batch **out) {
   if (!over) {
     loader->handed++;
     if (loader->slot_count - slots_in_use(loader) >= loader->wake_at) pthread_cond_broadcast(&loader->room);
-    wait_filled(loader, from);
+    while (from->ready != loader->handed) pthread_cond_wait(&loader->filled, &loader->lock);
   }
   pthread_mutex_unlock(&loader->lock);
   DT_REQUIRE(!over, DT_INTERNAL, "the loader was asked for a pass beyond its end");
   *out = &from->batch;
   return DT_OK;
-}
-
-double dt_loader_wait_seconds(const dt_loader *loader) {
-  return loader->wait_seconds;
 }
 
 static dt_status check_request(const dt_dataset *dataset, const dt_choices *augment, const dt_sampler *sampler) {

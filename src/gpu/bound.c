@@ -6,14 +6,18 @@
  *    to step is in the inputs (inputs.c).
  * 2. A reducer that waits on the host cannot be recorded; then every step is issued.
  * 3. Behind each step, outside the recording, its outcome is copied into one of two places in pinned memory; the host reads it
- *    when the next step is on its way. */
+ *    when the next step is on its way.
+ * 4. What a step waited for is measured where it waits, on the compute stream. Input: by events around the wait, outside the
+ *    recording. Reductions: one stamp before the first wait for the communication stream, which stands behind all of backward,
+ *    and one behind the last. A pair around every wait would tell the updates in between apart, but each bucket has one,
+ *    and a stamp takes about as long as an update. */
 #include "gpu/bound.h"
 
-#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
+#include "gpu/await.h"
 #include "gpu/reducer.h"
 
 /* --- set-up --- */
@@ -50,6 +54,7 @@ static dt_status make_low(dt_run *run, const dt_run *owner) {
 static dt_status make_events(dt_run *run) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   DT_TRY(dt_alloc((size_t)run->program->count, sizeof *bound->event, &bound->event));
+  DT_TRY(dt_alloc((size_t)run->program->count, sizeof *bound->from_comm, &bound->from_comm));
   for (; bound->event_count < run->program->count; bound->event_count++) {
     DT_CUDA(cudaEventCreateWithFlags(&bound->event[bound->event_count], cudaEventDisableTiming));
   }
@@ -81,14 +86,23 @@ static dt_status make_parts(dt_run *run, const dt_run *owner, int passes) {
   DT_TRY(device->ops->alloc(device, row, (void **)&bound->scale));
   DT_TRY(device->ops->alloc(device, row, (void **)&bound->shift));
   DT_TRY(device->ops->alloc(device, sizeof *bound->score, (void **)&bound->score));
+  if (bound->reducer != NULL) {
+    DT_TRY(device->ops->alloc(device, sizeof *bound->reduction, (void **)&bound->reduction));
+  }
   DT_TRY(make_events(run));
   return make_host_memory(bound);
+}
+
+/* Whether reductions on the communication stream wait for other ranks: such a reducer must be polled. */
+static bool reduces_with_others(const dt_reducer *reducer) {
+  return reducer != NULL && reducer->records && reducer->ops->poll != NULL;
 }
 
 dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes) {
   dt_gpu_bound *bound = NULL;
   DT_TRY(dt_alloc(1, sizeof *bound, &bound));
   bound->reducer = reducer;
+  bound->stamps = reduces_with_others(reducer);
   bound->alone = reducer != NULL && dt_gpu_reducer_is_idle(reducer);
   bound->records = recording_wanted() && (reducer == NULL || reducer->records);
   bound->channels = (int)run->program->graph->node[0].shape.dim[0];
@@ -116,7 +130,9 @@ void dt_gpu_unbind(dt_run *run) {
     if (bound->over[i] != NULL) cudaEventDestroy(bound->over[i]);
   }
   for (int i = 0; i < bound->event_count; i++) cudaEventDestroy(bound->event[i]);
+  free(bound->from_comm);
   free(bound->event);
+  cudaFree(bound->reduction);
   cudaFree(bound->score);
   cudaFree(bound->shift);
   cudaFree(bound->scale);
@@ -144,11 +160,16 @@ size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, co
   const size_t channels = (size_t)program->graph->node[0].shape.dim[0];
   size_t bytes = dt_gpu_inputs_bytes(program, plan) + 2 * channels * sizeof(float) + sizeof(dt_score);
   if (plan->owns) bytes += DT_GPU_HASH_BYTES;
+  if (program->mode == DT_PROGRAM_TRAIN) bytes += sizeof(dt_gpu_span);
   if (plan->owns && type != DT_GPU_F32) bytes += (size_t)program->param_elements * dt_gpu_type_bytes(type);
   return bytes;
 }
 
 /* --- a step --- */
+
+dt_status dt_gpu_ask(dt_run *run) {
+  return dt_gpu_inputs_ask(&dt_gpu_bound_of(run)->inputs, run);
+}
 
 dt_status dt_gpu_stage(dt_run *run, const dt_pass *pass) {
   return dt_gpu_inputs_stage(&dt_gpu_bound_of(run)->inputs, run, pass);
@@ -164,6 +185,8 @@ dt_status dt_gpu_begin(dt_run *run, bool *out_replayed) {
     bound->recording = true;
   }
   bound->begun++;
+  bound->comm_waits_before = bound->comm_waits;
+  bound->comm_waits = 0;
   return DT_OK;
 }
 
@@ -188,6 +211,9 @@ static dt_status send_result(dt_run *run) {
   DT_ASSERT(bound->started - bound->taken < 2);
   DT_CUDA(cudaMemcpyAsync(result->tail, tail, sizeof result->tail, cudaMemcpyDeviceToHost, compute));
   DT_CUDA(cudaMemcpyAsync(&result->grad_norm, &step->grad_norm, sizeof result->grad_norm, cudaMemcpyDeviceToHost, compute));
+  if (bound->stamps) {
+    DT_CUDA(cudaMemcpyAsync(&result->reduction, bound->reduction, sizeof result->reduction, cudaMemcpyDeviceToHost, compute));
+  }
   DT_CUDA(cudaEventRecord(bound->over[turn], compute));
   bound->started++;
   return DT_OK;
@@ -202,9 +228,14 @@ dt_status dt_gpu_end(dt_run *run) {
 
 dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  cudaStream_t waiting = dt_gpu_of(run)->stream[stream];
   DT_ASSERT(event >= 0 && event < bound->event_count);
   if (bound->alone) return DT_OK;
-  DT_CUDA(cudaStreamWaitEvent(dt_gpu_of(run)->stream[stream], bound->event[event], 0));
+  bool measured = bound->stamps && stream == DT_STREAM_COMPUTE && bound->from_comm[event];
+  if (measured && bound->comm_waits++ == 0) DT_TRY(dt_gpu_stamp(&bound->reduction->begin, waiting));
+  DT_CUDA(cudaStreamWaitEvent(waiting, bound->event[event], 0));
+  /* Which wait is the last is known from the step before; in the first one all are stamped, and the last stamp stays. */
+  if (measured && bound->comm_waits >= bound->comm_waits_before) DT_TRY(dt_gpu_stamp(&bound->reduction->end, waiting));
   return DT_OK;
 }
 
@@ -213,30 +244,31 @@ dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event) {
   DT_ASSERT(event >= 0 && event < bound->event_count);
   if (bound->alone) return DT_OK;
   DT_CUDA(cudaEventRecord(bound->event[event], dt_gpu_of(run)->stream[stream]));
+  bound->from_comm[event] = stream == DT_STREAM_COMM;
   return DT_OK;
 }
 
 /* --- results --- */
 
-/* A peer that is lost would leave a recorded reduction waiting for ever, so the reducer is asked while the host waits. */
-static dt_status await(dt_gpu_bound *bound, cudaEvent_t event) {
-  double start = dt_clock_seconds();
-  for (;;) {
-    cudaError_t code = cudaEventQuery(event);
-    if (code != cudaErrorNotReady) return dt_gpu_check(code, "a step", __FILE__, __LINE__);
-    if (bound->reducer->ops->poll != NULL) DT_TRY(bound->reducer->ops->poll(bound->reducer, dt_clock_seconds() - start));
-    sched_yield();
-  }
+/* Steps and inputs take the same turns. */
+static dt_status await_result(dt_run *run, int turn) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  char what[64];
+  snprintf(what, sizeof what, "the step from sample %lld on",
+           (long long)((const dt_step *)bound->inputs.host[turn])->samples_seen);
+  return dt_gpu_await_event(dt_gpu_of(run), bound->over[turn], bound->reducer, what);
 }
 
 dt_status dt_gpu_outcome(dt_run *run, dt_outcome *out) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   DT_ASSERT(bound->taken < bound->started);
   int turn = (int)(bound->taken % 2);
-  DT_TRY(await(bound, bound->over[turn]));
+  DT_TRY(await_result(run, turn));
   const dt_gpu_result *result = &bound->result[turn];
   for (int i = 0; i < DT_TAIL_COUNT; i++) out->tail[i] = (double)result->tail[i];
   out->grad_norm = result->grad_norm;
+  DT_TRY(dt_gpu_inputs_waited(&bound->inputs, turn, &out->data_wait));
+  out->reduce_wait = 1e-9 * (double)(result->reduction.end - result->reduction.begin);
   bound->taken++;
   return DT_OK;
 }
@@ -246,7 +278,7 @@ dt_status dt_gpu_take_score(dt_run *run, dt_score *out) {
   cudaStream_t compute = dt_gpu_of(run)->stream[DT_STREAM_COMPUTE];
   DT_CUDA(cudaMemcpyAsync(bound->score_host, bound->score, sizeof *bound->score, cudaMemcpyDeviceToHost, compute));
   DT_CUDA(cudaMemsetAsync(bound->score, 0, sizeof *bound->score, compute));
-  DT_CUDA(cudaStreamSynchronize(compute));
+  DT_TRY(dt_gpu_await_stream(dt_gpu_of(run), compute, "an evaluation"));
   *out = *bound->score_host;
   return DT_OK;
 }

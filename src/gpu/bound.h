@@ -33,7 +33,8 @@ typedef struct dt_gpu_inputs {
   size_t bytes;
   char *host[2];          /* pinned; steps take turns */
   cudaEvent_t arrived[2]; /* the copy out of host[i] is over */
-  cudaEvent_t taken;      /* `next` has been copied to `current` */
+  cudaEvent_t asked[2];   /* the compute stream has ended all that came before the step's input was asked for */
+  cudaEvent_t taken[2];   /* `next` has been copied to `current` */
   char *next, *current;   /* device memory: where a step's input arrives, and where kernels read it */
   int turn;
   bool open; /* host[turn] is free and being filled */
@@ -41,10 +42,15 @@ typedef struct dt_gpu_inputs {
 
 dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out);
 void dt_gpu_inputs_release(dt_gpu_inputs *inputs);
+/* The next step's input is about to be asked for. */
+dt_status dt_gpu_inputs_ask(const dt_gpu_inputs *inputs, const dt_run *run);
 /* Copies a pass's batch. Waits only for the step before the last one. DT_MEMORY in the first step. */
 dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_pass *pass);
 /* Sends what was staged and *run->step on their way: behind it the compute stream finds them in `current`. Asynchronous. */
 dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run);
+/* Seconds between asked[turn] and taken[turn], which have ended: for so long the compute stream waited for a step's input, the
+ * copy to `current` included. */
+dt_status dt_gpu_inputs_waited(const dt_gpu_inputs *inputs, int turn, double *out);
 /* Where a pass's input begins. */
 static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int pass) {
   return DT_GPU_ALIGN + (size_t)pass * inputs->layout.pass_bytes;
@@ -52,10 +58,16 @@ static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int pass) {
 /* The bytes of device memory that the inputs of a program take; where the data set may be held, the most that they can. */
 size_t dt_gpu_inputs_bytes(const dt_program *program, const dt_bound_plan *plan);
 
+/* A span of a step, by the GPU's clock: nanoseconds. */
+typedef struct dt_gpu_span {
+  unsigned long long begin, end;
+} dt_gpu_span;
+
 /* What the host reads of a step, one step late. */
 typedef struct dt_gpu_result {
   double grad_norm;
   float tail[DT_TAIL_COUNT];
+  dt_gpu_span reduction;
 } dt_gpu_result;
 
 typedef struct dt_gpu_bound {
@@ -70,8 +82,14 @@ typedef struct dt_gpu_bound {
   dt_score *score;      /* device memory */
   dt_score *score_host; /* pinned */
   cudaEvent_t *event;   /* of the program's order */
+  bool *from_comm;      /* [event_count]: recorded on the communication stream */
   int event_count;
-  bool records; /* steps are recorded */
+  /* Device memory: from the compute stream's first wait for the communication stream in a step to the end of its last one. NULL
+   * in EVAL and PREDICT. */
+  dt_gpu_span *reduction;
+  bool stamps;                       /* it is measured: reductions on that stream wait for other ranks */
+  int comm_waits, comm_waits_before; /* in this step and in the one before; of steps that are launched as a graph, none */
+  bool records;                      /* steps are recorded */
   bool recording;
   int64_t begun;          /* steps or passes */
   cudaGraphExec_t graph;  /* NULL until one is recorded */
@@ -88,6 +106,7 @@ static inline dt_gpu_bound *dt_gpu_bound_of(const dt_run *run) {
 dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes);
 void dt_gpu_unbind(dt_run *run);
 dt_status dt_gpu_refresh(dt_run *run);
+dt_status dt_gpu_ask(dt_run *run);
 dt_status dt_gpu_stage(dt_run *run, const dt_pass *pass);
 dt_status dt_gpu_begin(dt_run *run, bool *out_replayed);
 dt_status dt_gpu_end(dt_run *run);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "gpu/await.h"
 #include "gpu/bound.h"
 #include "gpu/value.h"
 
@@ -124,19 +125,20 @@ static dt_status gpu_alloc(dt_device *device, size_t bytes, void **out) {
     DT_RAISE(DT_MEMORY, "could not allocate %zu bytes of GPU memory; %zu of %zu are free", bytes, room, all);
   }
   DT_CUDA(cudaMemsetAsync(*out, 0, bytes, compute_of(device)));
-  DT_CUDA(cudaStreamSynchronize(compute_of(device)));
-  return DT_OK;
+  return dt_gpu_await_stream(gpu_of(device), compute_of(device), "clearing memory");
 }
 
+/* cudaFree waits for the device. */
 static void gpu_free(dt_device *device, void *memory) {
-  cudaFree(memory);
+  if (!device->hung) cudaFree(memory);
 }
 
 static dt_status copy(dt_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind) {
   if (bytes == 0) return DT_OK;
+  /* A copy from or to pageable memory may itself wait for what is before it. */
+  DT_TRY(dt_gpu_await_stream(gpu_of(device), compute_of(device), "what comes before a copy"));
   DT_CUDA(cudaMemcpyAsync(to, from, bytes, kind, compute_of(device)));
-  DT_CUDA(cudaStreamSynchronize(compute_of(device)));
-  return DT_OK;
+  return dt_gpu_await_stream(gpu_of(device), compute_of(device), "a copy");
 }
 
 static dt_status gpu_upload(dt_device *device, void *to, const void *from, size_t bytes) {
@@ -153,7 +155,7 @@ static dt_status gpu_clear(dt_device *device, void *memory, size_t bytes) {
 }
 
 static dt_status gpu_sync(dt_device *device) {
-  for (int s = 0; s < 3; s++) DT_CUDA(cudaStreamSynchronize(gpu_of(device)->stream[s]));
+  for (int s = 0; s < 3; s++) DT_TRY(dt_gpu_await_stream(gpu_of(device), gpu_of(device)->stream[s], "its work"));
   return DT_OK;
 }
 
@@ -179,7 +181,7 @@ static size_t spare_bytes(size_t total) {
 static void gpu_release(dt_device *device, void *held) {
   dt_gpu_held *h = held;
   if (h == NULL) return;
-  cudaFree(h->memory);
+  gpu_free(device, h->memory);
   free(h);
 }
 
@@ -237,6 +239,7 @@ static const dt_device_ops gpu_ops = {
     .bind = dt_gpu_bind,
     .unbind = dt_gpu_unbind,
     .refresh = dt_gpu_refresh,
+    .ask = dt_gpu_ask,
     .stage = dt_gpu_stage,
     .begin = dt_gpu_begin,
     .end = dt_gpu_end,

@@ -44,6 +44,7 @@ typedef struct dt_gpu {
   dt_gpu_type type;
   int index;           /* of the CUDA device; -1 for a model without a device */
   size_t model_memory; /* bytes; of a model without a device */
+  double timeout;      /* seconds: await.h */
   char unit[96], title[160], kernels[96], library[160];
   cudaStream_t stream[3]; /* by dt_stream */
   dt_gpu_libraries *libraries;
@@ -134,6 +135,9 @@ dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, i
 enum { DT_GPU_FOLD_MAX = 64 };
 dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *source, int source_count, int64_t count,
                       float *out, cudaStream_t stream);
+/* Writes the GPU's own clock, in nanoseconds, when all that stands before on the stream has ended; it ticks about once in a
+ * microsecond. Device memory. */
+dt_status dt_gpu_stamp(unsigned long long *at, cudaStream_t stream);
 /* Adds the hash of `count` words to sum[0], in device memory, which is alive while a hash is taken. */
 enum { DT_GPU_HASH_BYTES = sizeof(unsigned long long) };
 dt_status dt_gpu_hash_words(const void *memory, int64_t count, unsigned long long *sum, cudaStream_t stream);

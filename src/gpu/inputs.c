@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gpu/await.h"
 #include "gpu/bound.h"
 
 /* Appends a part; returns where it begins. */
@@ -48,17 +49,21 @@ size_t dt_gpu_inputs_bytes(const dt_program *program, const dt_bound_plan *plan)
 
 dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out) {
   *out = (dt_gpu_inputs){.passes = passes};
-  for (int i = 0; i < 2; i++) DT_CUDA(cudaEventCreateWithFlags(&out->arrived[i], cudaEventDisableTiming));
-  DT_CUDA(cudaEventCreateWithFlags(&out->taken, cudaEventDisableTiming));
+  for (int i = 0; i < 2; i++) {
+    DT_CUDA(cudaEventCreateWithFlags(&out->arrived[i], cudaEventDisableTiming));
+    DT_CUDA(cudaEventCreate(&out->asked[i]));
+    DT_CUDA(cudaEventCreate(&out->taken[i]));
+  }
   return DT_OK;
 }
 
 void dt_gpu_inputs_release(dt_gpu_inputs *inputs) {
   cudaFree(inputs->current);
   cudaFree(inputs->next);
-  if (inputs->taken != NULL) cudaEventDestroy(inputs->taken);
   for (int i = 0; i < 2; i++) {
     cudaFreeHost(inputs->host[i]);
+    if (inputs->taken[i] != NULL) cudaEventDestroy(inputs->taken[i]);
+    if (inputs->asked[i] != NULL) cudaEventDestroy(inputs->asked[i]);
     if (inputs->arrived[i] != NULL) cudaEventDestroy(inputs->arrived[i]);
   }
   *inputs = (dt_gpu_inputs){0};
@@ -90,8 +95,20 @@ static dt_status make_ready(dt_gpu_inputs *inputs, const dt_run *run, const dt_b
 /* Makes sure that host[turn] may be written. */
 static dt_status open_turn(dt_gpu_inputs *inputs, const dt_run *run, const dt_batch *batch) {
   if (!inputs->ready) DT_TRY(make_ready(inputs, run, batch));
-  if (!inputs->open) DT_CUDA(cudaEventSynchronize(inputs->arrived[inputs->turn]));
+  if (!inputs->open) DT_TRY(dt_gpu_await_event(dt_gpu_of(run), inputs->arrived[inputs->turn], NULL, "the copy of an input"));
   inputs->open = true;
+  return DT_OK;
+}
+
+dt_status dt_gpu_inputs_ask(const dt_gpu_inputs *inputs, const dt_run *run) {
+  DT_CUDA(cudaEventRecord(inputs->asked[inputs->turn], dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]));
+  return DT_OK;
+}
+
+dt_status dt_gpu_inputs_waited(const dt_gpu_inputs *inputs, int turn, double *out) {
+  float ms = 0;
+  DT_CUDA(cudaEventElapsedTime(&ms, inputs->asked[turn], inputs->taken[turn]));
+  *out = 1e-3 * (double)ms;
   return DT_OK;
 }
 
@@ -127,12 +144,12 @@ dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run) {
   DT_TRY(open_turn(inputs, run, NULL));
   int turn = inputs->turn;
   memcpy(inputs->host[turn], run->step, sizeof *run->step);
-  DT_CUDA(cudaStreamWaitEvent(copy, inputs->taken, 0));
+  DT_CUDA(cudaStreamWaitEvent(copy, inputs->taken[1 - turn], 0));
   DT_CUDA(cudaMemcpyAsync(inputs->next, inputs->host[turn], inputs->bytes, cudaMemcpyHostToDevice, copy));
   DT_CUDA(cudaEventRecord(inputs->arrived[turn], copy));
   DT_CUDA(cudaStreamWaitEvent(compute, inputs->arrived[turn], 0));
   DT_CUDA(cudaMemcpyAsync(inputs->current, inputs->next, inputs->bytes, cudaMemcpyDeviceToDevice, compute));
-  DT_CUDA(cudaEventRecord(inputs->taken, compute));
+  DT_CUDA(cudaEventRecord(inputs->taken[turn], compute));
   inputs->turn = 1 - turn;
   inputs->open = false;
   return DT_OK;

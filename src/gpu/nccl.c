@@ -8,17 +8,16 @@
  * 4. Abort and destroy may hang inside NCCL: they run on a thread that can be left behind. */
 #include "gpu/nccl.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "core/clock.h"
+#include "gpu/await.h"
 #include "gpu/reducer.h"
 
-#define TIMEOUT_VARIABLE "DTRAIN_NCCL_TIMEOUT"
-enum { TIMEOUT_SECONDS = 120, CLOSE_SECONDS = 5, ECHO_SECONDS = 3, POLL_NS = 200000 };
+enum { CLOSE_SECONDS = 5, ECHO_SECONDS = 3, POLL_NS = 200000 };
 
 struct dt_nccl {
   ncclComm_t comm;
@@ -80,7 +79,8 @@ dt_status dt_nccl_check(dt_nccl *nccl, ncclResult_t code, const char *call, cons
 static dt_status raise_late(dt_nccl *nccl, const char *what, int line) {
   nccl->failed = true;
   return dt_error_set(DT_PEER, __FILE__, line,
-                      "%s has not ended for %g s: a rank is lost or behind (" TIMEOUT_VARIABLE " sets the limit in seconds)",
+                      "%s has not ended for %g s: a rank is lost or behind (" DT_GPU_TIMEOUT_VARIABLE
+                      " sets the limit in seconds)",
                       what, nccl->timeout);
 }
 
@@ -129,17 +129,6 @@ dt_status dt_nccl_poll(dt_nccl *nccl, double waited_seconds) {
 
 /* --- set-up --- */
 
-static dt_status read_timeout(double *out) {
-  const char *text = getenv(TIMEOUT_VARIABLE);
-  *out = TIMEOUT_SECONDS;
-  if (text == NULL) return DT_OK;
-  char *end = NULL;
-  *out = strtod(text, &end);
-  DT_REQUIRE(end != text && *end == '\0' && isfinite(*out) && *out > 0, DT_ENVIRONMENT,
-             TIMEOUT_VARIABLE ": found '%s', expected a number of seconds above 0", text);
-  return DT_OK;
-}
-
 /* NCCL keeps its binary interface within a major version and adds to it with minor ones. */
 static dt_status check_version(dt_nccl *nccl) {
   DT_NCCL(nccl, ncclGetVersion(&nccl->version));
@@ -167,9 +156,9 @@ static dt_status prepare(const dt_gpu *gpu, const dt_comm *comm, dt_nccl **out, 
   DT_TRY(dt_alloc(1, sizeof *nccl, &nccl));
   *out = nccl;
   nccl->device = gpu->index;
+  nccl->timeout = gpu->timeout;
   nccl->rank = comm->rank;
   nccl->size = comm->size;
-  DT_TRY(read_timeout(&nccl->timeout));
   DT_TRY(check_version(nccl));
   DT_TRY(check_environment());
   if (comm->rank == 0) DT_NCCL(nccl, ncclGetUniqueId(id));

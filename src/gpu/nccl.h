@@ -9,9 +9,9 @@
 
 typedef struct dt_nccl dt_nccl;
 
-/* Makes the communicator of all ranks of comm, a GPU each. DTRAIN_NCCL_TIMEOUT holds the seconds after which a wait for other
- * ranks ends (default 120). DT_ENVIRONMENT when the library is older than the one dtrain was built with or two ranks have one
- * GPU; DT_MEMORY; DT_PEER when a rank is lost. Collective; an error is everyone's. Returns new. */
+/* Makes the communicator of all ranks of comm, a GPU each. A wait for other ranks ends after gpu->timeout. DT_ENVIRONMENT when
+ * the library is older than the one dtrain was built with or two ranks have one GPU; DT_MEMORY; DT_PEER when a rank is lost.
+ * Collective; an error is everyone's. Returns new. */
 dt_status dt_nccl_open(const dt_gpu *gpu, dt_comm *comm, dt_nccl **out);
 /* Ends the communicator, by abort after a failure, in a thread of its own. False when that has not ended within 5 s: then the
  * thread and all that it may touch are left behind, device memory included. Collective unless something has failed. */

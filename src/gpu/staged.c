@@ -4,10 +4,16 @@
  * whose gradient block has the same nodes; end waits for the sum and enqueues the copy of node 0 back to the device. What is
  * summed and in which order is the host reducer's, so the bits are those of the cpu.
  *
+ * From the moment at which a bucket's gradients are there until it is handed over, and while it is waited for, nothing is
+ * enqueued: the compute stream stands still, and that is what wait_seconds counts. A peer that hangs keeps end waiting in MPI
+ * without a deadline, as it does on the cpu.
+ *
  * The host's elements of a bucket are read by end's copy until the next begin of that bucket has waited for the stream. */
 #include <stdlib.h>
 
+#include "core/clock.h"
 #include "core/spec.h"
+#include "gpu/await.h"
 #include "gpu/reducer.h"
 
 typedef struct staged_reducer {
@@ -25,22 +31,28 @@ static dt_status staged_begin(dt_reducer *reducer, int bucket) {
   const dt_bucket *b = &r->gpu.options.bucket[bucket];
   size_t bytes = (size_t)b->count * sizeof(float);
   cudaStream_t stream = dt_gpu_comm_stream(&r->gpu);
+  /* Copies into pageable memory wait in the call, where no deadline holds. */
+  DT_TRY(dt_gpu_await_stream((dt_gpu *)r->gpu.device, stream, "the gradients of a step"));
+  double start = dt_clock_seconds();
   for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
     int node = tree->roots[i].node;
     DT_CUDA(cudaMemcpyAsync(host_gradient(r, node, b->first), dt_gpu_gradient(&r->gpu, node, b->first), bytes,
                             cudaMemcpyDeviceToHost, stream));
   }
-  DT_CUDA(cudaStreamSynchronize(stream));
-  return r->host->ops->begin(r->host, bucket);
+  DT_TRY(dt_gpu_await_stream((dt_gpu *)r->gpu.device, stream, "the copy of gradients"));
+  DT_TRY(r->host->ops->begin(r->host, bucket));
+  reducer->wait_seconds += dt_clock_seconds() - start;
+  return DT_OK;
 }
 
 static dt_status staged_end(dt_reducer *reducer, int bucket) {
   staged_reducer *r = (staged_reducer *)reducer;
   const dt_bucket *b = &r->gpu.options.bucket[bucket];
+  double start = dt_clock_seconds();
   DT_TRY(r->host->ops->end(r->host, bucket));
-  reducer->wait_seconds = r->host->wait_seconds;
   DT_CUDA(cudaMemcpyAsync(dt_gpu_gradient(&r->gpu, 0, b->first), host_gradient(r, 0, b->first),
                           (size_t)b->count * sizeof(float), cudaMemcpyHostToDevice, dt_gpu_comm_stream(&r->gpu)));
+  reducer->wait_seconds += dt_clock_seconds() - start;
   return DT_OK;
 }
 

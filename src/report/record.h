@@ -22,7 +22,9 @@ typedef struct dt_record_step {
   int64_t step, samples_seen, total_samples, epoch;
   double loss, accuracy; /* of the batch */
   double lr, momentum, grad_norm;
-  double samples_per_second, data_wait, exposed_communication; /* seconds per step since the last line */
+  double samples_per_second;
+  /* Of rank 0, seconds per step since the last line: dt_outcome's data_wait and reduce_wait. */
+  double data_wait, exposed_communication;
 } dt_record_step;
 
 typedef struct dt_record_eval {

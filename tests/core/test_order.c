@@ -123,11 +123,14 @@ static bool is_ordered(const dt_program *program, const dt_order *order, const b
   return ordered;
 }
 
-/* Every stream's last instruction is waited for at the end, or is before something that the compute stream waited for. */
+/* Every stream's last instruction that does anything is waited for at the end, or is before something that the compute stream
+ * waited for. */
 static void check_join(const dt_program *program, const dt_order *order) {
   bool *before = find_before(program, order);
   int last[DT_STREAMS] = {-1, -1, -1};
-  for (int i = 0; i < program->count; i++) last[program->instr[i].stream] = i;
+  for (int i = 0; i < program->count; i++) {
+    if (!begins_alone || program->instr[i].op != DT_OP_REDUCE_END) last[program->instr[i].stream] = i;
+  }
   for (int s = 0; s < DT_STREAMS; s++) {
     if (s == DT_STREAM_COMPUTE || last[s] < 0) continue;
     bool joined = order->join[s] >= 0 && recorder_of(program, order, order->join[s]) == last[s];

@@ -103,7 +103,6 @@ static void check_rank(const fixture *f, const dt_choices *augment, int size, in
   }
   dt_error_clear();
   assert_int_equal(dt_loader_next(loader, &batch), DT_INTERNAL);
-  assert_true(dt_loader_wait_seconds(loader) >= 0);
   dt_loader_destroy(&loader);
   assert_null(loader);
   dt_tree_destroy(&tree);

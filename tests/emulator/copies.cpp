@@ -23,7 +23,9 @@ struct fill {
 };
 
 void run_copy(void *context) {
+  static const long slow_copies = emulator_number("slow_copies", 0);
   copy *c = static_cast<copy *>(context);
+  if (c->to_device && !c->from_device && c->staged.empty()) emulator_take(slow_copies);
   if ((c->to_device && !emulator_owns(c->to, c->bytes)) || (c->from_device && !emulator_owns(c->from, c->bytes))) {
     emulator_fail("cudaMemcpyAsync of %zu bytes: the device memory was freed before the copy ran", c->bytes);
   }

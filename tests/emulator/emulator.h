@@ -26,12 +26,11 @@ typedef struct emulator_work {
 
 /* Enqueues work on a stream, or records it where the stream is recording. Takes the context. */
 cudaError_t emulator_enqueue(cudaStream_t stream, const emulator_work *work);
-/* For work that waits for another process: runs one other piece of work that is ready, or nothing. So one stream that waits
- * does not keep the others from running, as on a GPU. */
-void emulator_pass(void);
 /* For work that takes longer than it takes here: puts the clock forward by which events are timed. Called by the work itself.
  */
 void emulator_spend(long milliseconds);
+/* For work that takes so many milliseconds: other work that is ready runs meanwhile, as on a GPU. */
+void emulator_take(long ms);
 /* Whether [p, p + bytes) is memory that cudaMalloc gave and nobody freed. */
 bool emulator_owns(const void *p, size_t bytes);
 /* The value of an option as text, NULL when it is not given; as a number, or `otherwise`. */

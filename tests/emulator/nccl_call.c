@@ -51,6 +51,7 @@ static void run(void *context) {
   if (g->comm->ended) emulator_fail("nccl: an operation runs on a communicator that has been destroyed");
   g->comm->running++;
   meet_fate(g->comm);
+  emulator_take(emulator_number("slow_nccl", 0));
   if (!g->comm->ended && !nccl_run(g->comm, g->operation, g->count)) wait_for_abort(g->comm);
   g->comm->running--;
 }

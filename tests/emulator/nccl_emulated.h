@@ -12,7 +12,8 @@
  *   count_scale=N         every count that a call is given is taken N times, as when bytes are given for elements
  *   nccl_hang=RANK:N      the rank's N-th operation does not end until it is aborted
  *   nccl_error=RANK:N     the same, and the communicator reports an error
- *   nccl_abort_hangs=1    ncclCommAbort does not return */
+ *   nccl_abort_hangs=1    ncclCommAbort does not return
+ *   slow_nccl=MS          every operation takes so many milliseconds more */
 #ifndef DT_EMULATOR_NCCL_EMULATED_H
 #define DT_EMULATOR_NCCL_EMULATED_H
 

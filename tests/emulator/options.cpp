@@ -10,6 +10,7 @@
  * peaks=FILE      when the process ends, writes the most bytes that it had of device D at a time to FILE.D
  * fail_kernel=K   the K-th kernel that runs touches memory that it may not
  * hang_after=K    nothing runs any more after K pieces of work
+ * slow_copies=MS  a copy from pinned memory to the device takes so many milliseconds
  *
  * The cuDNN, cuBLASLt and NCCL stand-ins read options of their own; defects.cpp has those that plant a program's mistakes. */
 #include <cstdarg>

@@ -36,9 +36,13 @@ queue &q() {
   return only;
 }
 
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(clock_type::now().time_since_epoch()).count() + q().spent;
+}
+
 void finish(const node_ref &node) {
   node->done = true;
-  node->done_ms = std::chrono::duration<double, std::milli>(clock_type::now().time_since_epoch()).count() + q().spent;
+  node->done_ms = now_ms();
   for (node_ref &next : node->after) {
     if (--next->before == 0) q().ready.push_back(next);
   }
@@ -79,6 +83,14 @@ void run_one(emulated::held_lock &held) {
     held.lock();
   }
   finish(node);
+}
+
+/* Runs one piece of work, where one is ready. */
+bool run_any() {
+  emulated::held_lock held(q().lock);
+  if (q().ready.empty() || hung()) return false;
+  run_one(held);
+  return true;
 }
 
 void run_device() {
@@ -162,12 +174,24 @@ void wait_for_all(held_lock &held) {
 
 }  // namespace emulated
 
+unsigned long long emulator_globaltimer() {
+  emulated::held_lock held(q().lock);
+  return (unsigned long long)(now_ms() * 1e6);
+}
+
 extern "C" void emulator_spend(long milliseconds) {
   emulated::held_lock held(q().lock);
   q().spent += (double)milliseconds;
 }
 
-extern "C" void emulator_pass(void) {
-  emulated::held_lock held(q().lock);
-  if (!q().ready.empty() && !hung()) run_one(held);
+extern "C" void emulator_take(long ms) {
+  auto end = clock_type::now() + std::chrono::milliseconds(ms);
+  while (clock_type::now() < end) {
+    if (!run_any()) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
+/* A library that waits for its GPU when the process exits waits for ever. */
+__attribute__((destructor)) static void wait_at_exit() {
+  while (hung()) std::this_thread::sleep_for(std::chrono::seconds(1));
 }

@@ -9,13 +9,14 @@ write_gpu_config "
     - linear: 10" net
 
 # ends LABEL NP CODE TEXT OPTIONS ARGUMENTS...: with those options of the emulated GPU the run ends with the exit code, and says
-# one line, with TEXT in it. TEXT "" = a rank that dies can say nothing, and no other may put the blame elsewhere.
+# one line, with TEXT in it. TEXT "" = a rank that dies can say nothing, and no other may put the blame elsewhere. $verb is a
+# command other than train.
 ends() {
   local label=$1 np=$2 code=$3 text=$4 start=$SECONDS found lines
   emulate "$5"
   shift 5
   rm -rf "$work/runs"
-  ranks "$np" "$work/net.yaml" "$@"
+  ranks "$np" ${verb-} "$work/net.yaml" "$@"
   found=$?
   lines=$(grep '^dtrain: ' "$work/err")
   printf '%s: exit %s %s\n' "$label" "$found" "$lines"
@@ -28,6 +29,7 @@ ends() {
 # Nothing is wrong: the same runs end well.
 emulate
 ranks 3 "$work/net.yaml" || fail "without a fault: exit $?: $(tail -n 3 "$work/err")"
+cp -r "$work/runs/net/ckpt" "$work/saved"
 
 # Other versions than built with.
 ends "NCCL too old" 2 10 "NCCL: found version 2.18.3, expected 2.28 or a newer 2.x" nccl_version=21803
@@ -93,22 +95,32 @@ else
 fi
 
 # A hang ends at the deadline, an error of NCCL at once; what NCCL's abort does then holds nobody up.
-export DTRAIN_NCCL_TIMEOUT=2
+export DTRAIN_GPU_TIMEOUT=2
 ends "a rank that hangs in its first step" 3 7 "a step has not ended for 2 s" nccl_hang=1:1
 ends "a rank that hangs in a recorded step" 3 7 "a step has not ended for 2 s" nccl_hang=2:15
 ends "a GPU that hangs" 2 7 "a step has not ended for 2 s" hang_after=400
-export DTRAIN_NCCL_TIMEOUT=60
+
+# So it does where no NCCL is asked, and then the process ends though every call of CUDA would wait.
+hangs() { ends "$1" self 7 "GPU 0 has not finished $2" "${@:3}"; }
+hangs "the one GPU hangs before the first step" "clearing memory for 2 s" hang_after=1
+hangs "the one GPU hangs in its first step" "the step from sample 0 on for 2 s" hang_after=60
+hangs "the one GPU hangs in a recorded step" "the step from sample " hang_after=600 --set eval.every=never
+verb=eval hangs "the one GPU hangs in an evaluation" "" hang_after=50 --from "$work/saved"
+emulate hang_after=60
+timeout -s KILL 5 env DTRAIN_GPU_TIMEOUT=inf "$dtrain" "$work/net.yaml" >/dev/null 2>&1
+[[ $? == 137 ]] || fail "a hang without a limit ended"
+export DTRAIN_GPU_TIMEOUT=60
 ends "an error in a recorded step" 3 10 "NCCL: a step failed" nccl_error=1:15
 ends "an error, and an abort that hangs" 3 10 "NCCL: a step failed" nccl_error=1:15,nccl_abort_hangs=1
 ends "an error of NCCL on one rank" self 10 "NCCL: a step failed" nccl_error=0:15 --set comm.transport=nccl
 NCCL_MULTI_RANK_GPU_ENABLE=1 ends "a failed set-up, and an abort that hangs" 2 10 "Duplicate GPU" devices=1,nccl_abort_hangs=1
-DTRAIN_NCCL_TIMEOUT=soon ends "a limit that is no number" 2 10 "DTRAIN_NCCL_TIMEOUT: found 'soon'" seed=1
+DTRAIN_GPU_TIMEOUT=soon ends "a limit that is no number" 2 10 "DTRAIN_GPU_TIMEOUT: found 'soon'" seed=1
 
 # A rank that stands still in the middle of the run is noticed by those that wait for its gradients.
 if command -v pgrep >/dev/null; then
   emulate
   rm -rf "$work/runs"
-  DTRAIN_NCCL_TIMEOUT=2 timeout -k 5 $((60 * slowdown)) mpirun -np 3 "$dtrain" "$work/net.yaml" --set train.epochs=100000 \
+  DTRAIN_GPU_TIMEOUT=2 timeout -k 5 $((60 * slowdown)) mpirun -np 3 "$dtrain" "$work/net.yaml" --set train.epochs=100000 \
     --set eval.every=never >"$work/out" 2>"$work/err" </dev/null &
   launcher=$!
   wait_for "$work/runs/net/metrics.jsonl"
@@ -123,13 +135,13 @@ else
 fi
 
 # What one rank alone lacks is told once, with its number: the launcher gives the last rank options of its own.
-# last_rank LABEL CODE TEXT OPTIONS
+# last_rank LABEL CODE TEXT OPTIONS ARGUMENTS...; $verb as above.
 last_rank() {
   local code lines
   emulate
   rm -rf "$work/runs"
-  timeout -k 5 $((60 * slowdown)) mpirun -np 1 "$dtrain" "$work/net.yaml" : \
-    -np 1 -x DTRAIN_EMULATED_GPU="devices=8,$4" "$dtrain" "$work/net.yaml" >"$work/out" 2>"$work/err" </dev/null
+  timeout -k 5 $((60 * slowdown)) mpirun -np 1 "$dtrain" ${verb-} "$work/net.yaml" "${@:5}" : \
+    -np 1 -x DTRAIN_EMULATED_GPU="devices=8,$4" "$dtrain" ${verb-} "$work/net.yaml" "${@:5}" >"$work/out" 2>"$work/err" </dev/null
   code=$?
   lines=$(grep '^dtrain: ' "$work/err")
   printf '%s: exit %s %s\n' "$1" "$code" "$lines"
@@ -140,4 +152,7 @@ last_rank "one rank without memory" 9 "could not allocate" fail_alloc=4
 last_rank "one rank without a plan" 10 "making a convolution's plan" cudnn_fail=2
 last_rank "one rank whose GPU is taken" 10 "CUDA: cudaSetDevice failed: cudaErrorDevicesUnavailable" busy=1
 last_rank "one rank with an incomplete cuDNN" 10 "cuDNN is incomplete" cudnn_refuse=1
+export DTRAIN_GPU_TIMEOUT=2
+last_rank "one GPU hangs, staged" 7 "GPU 1 has not finished the gradients of a step" hang_after=400 --set comm.transport=staged
+verb=eval last_rank "one GPU hangs in an evaluation" 7 "GPU 1 has not finished" hang_after=35 --from "$work/saved"
 finish

@@ -163,6 +163,9 @@ static inline int atomicAdd(int *to, int value) {
   return emulator_add(to, value);
 }
 
+/* %globaltimer: nanoseconds. */
+unsigned long long emulator_globaltimer();
+
 template <class T>
 static inline T __ldg(const T *from) {
   return *from;
