@@ -218,6 +218,7 @@ struct dt_device {
   int threads;
   const char *kernels; /* which of the device's kernels run, for the record: "avx512" */
   const char *library; /* a library whose arithmetic takes part, with version and variant; NULL: all of it is dtrain's own */
+  const char *steps;   /* how steps get to it, where ranks that do it in different ways would wait for each other: "recorded" */
   const char *unit;  /* which piece of hardware, unique among all hosts: "GPU-5f2a...": two ranks on one are noticed. NULL: any
                         number of ranks share it */
   const char *title; /* for the table of ranks: "GPU 0 NVIDIA H200, 139.8 GiB, driver 13.0"; NULL with unit NULL */

@@ -173,6 +173,7 @@ static dt_status print_common(const dt_job *job, char **out_text) {
   const dt_device *device = job->device;
   fprintf(memory, "dtrain: %s\ndevice: %s\n", DTRAIN_VERSION, device->ops->name);
   if (device->unit != NULL) fprintf(memory, "device: %s, %s\n", device->kernels, device->library);
+  if (device->steps != NULL) fprintf(memory, "steps: %s\n", device->steps);
   if (job->train != NULL)
     fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
   if (job->eval != NULL)

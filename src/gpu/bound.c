@@ -22,8 +22,7 @@
 
 /* --- set-up --- */
 
-/* DTRAIN_GPU_GRAPH=0 issues every step, for debuggers and profilers that want to see single kernels. */
-static bool recording_wanted(void) {
+bool dt_gpu_records(void) {
   const char *text = getenv("DTRAIN_GPU_GRAPH");
   return text == NULL || strcmp(text, "0") != 0;
 }
@@ -104,7 +103,7 @@ dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int
   bound->reducer = reducer;
   bound->stamps = reduces_with_others(reducer);
   bound->alone = reducer != NULL && dt_gpu_reducer_is_idle(reducer);
-  bound->records = recording_wanted() && (reducer == NULL || reducer->records);
+  bound->records = dt_gpu_records() && (reducer == NULL || reducer->records);
   bound->channels = (int)run->program->graph->node[0].shape.dim[0];
   run->bound = bound;
   bound->loss_scale = find_loss_scale(run);
@@ -115,6 +114,7 @@ dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int
 static void drop_recording(dt_run *run) {
   cudaGraph_t graph = NULL;
   if (!dt_gpu_bound_of(run)->recording) return;
+  dt_gpu_note_recording(false);
   if (cudaStreamEndCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], &graph) == cudaSuccess) cudaGraphDestroy(graph);
 }
 
@@ -183,6 +183,7 @@ dt_status dt_gpu_begin(dt_run *run, bool *out_replayed) {
   if (bound->graph == NULL && bound->records && bound->begun > 0) {
     DT_CUDA(cudaStreamBeginCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal));
     bound->recording = true;
+    dt_gpu_note_recording(true);
   }
   bound->begun++;
   bound->comm_waits_before = bound->comm_waits;
@@ -196,6 +197,7 @@ static dt_status end_recording(dt_run *run) {
   bound->recording = false;
   DT_CUDA(cudaStreamEndCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], &graph));
   dt_status status = dt_gpu_check(cudaGraphInstantiate(&bound->graph, graph, 0), "cudaGraphInstantiate", __FILE__, __LINE__);
+  dt_gpu_note_recording(false);
   cudaGraphDestroy(graph);
   return status;
 }

@@ -3,6 +3,24 @@
 
 #include "gpu/gpu.h"
 
+/* A library that cannot be recorded says so in words of its own, or in none. */
+static const char without_recording[] =
+    "; this was while a step was recorded: DTRAIN_GPU_GRAPH=0 issues steps without recording them";
+static _Thread_local bool is_recording;
+
+void dt_gpu_note_recording(bool recording) {
+  is_recording = recording;
+}
+
+const char *dt_gpu_recording_remedy(void) {
+  return is_recording ? without_recording : "";
+}
+
+/* What CUDA says only of recordings. */
+static bool is_about_recording(cudaError_t code) {
+  return code >= cudaErrorStreamCaptureUnsupported && code <= cudaErrorStreamCaptureWrongThread;
+}
+
 /* What to do about an error whose cause is not this program. */
 static const struct {
   cudaError_t code;
@@ -18,15 +36,17 @@ static const struct {
 };
 
 static const char *remedy_of(cudaError_t code) {
+  if (is_about_recording(code)) return without_recording;
   for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++) {
     if (remedies[i].code == code) return remedies[i].remedy;
   }
-  return "";
+  return dt_gpu_recording_remedy();
 }
 
 dt_status dt_gpu_check(cudaError_t code, const char *call, const char *file, int line) {
   if (code == cudaSuccess) return DT_OK;
   dt_status status = code == cudaErrorMemoryAllocation ? DT_MEMORY : DT_ENVIRONMENT;
-  return dt_error_set(status, file, line, "CUDA: %.*s failed: %s (%s)%s", (int)strcspn(call, "("), call, cudaGetErrorName(code),
-                      cudaGetErrorString(code), remedy_of(code));
+  call += strspn(call, "("); /* a kernel with several arguments of its template stands in parentheses */
+  return dt_error_set(status, file, line, "CUDA: %.*s failed: %s (%s)%s", (int)strcspn(call, "()"), call,
+                      cudaGetErrorName(code), cudaGetErrorString(code), remedy_of(code));
 }

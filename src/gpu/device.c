@@ -267,6 +267,7 @@ void dt_gpu_init(dt_gpu *gpu) {
                           .threads = 1,
                           .kernels = gpu->kernels,
                           .library = gpu->library,
+                          .steps = dt_gpu_records() ? "recorded as a graph" : "issued one by one (DTRAIN_GPU_GRAPH=0)",
                           .unit = gpu->unit,
                           .title = gpu->title};
   for (int op = 0; op < DT_OP_COUNT; op++) gpu->base.kernel[op] = kernels[op];

@@ -125,6 +125,10 @@ typedef dt_status dt_gpu_work(const dt_gpu *gpu, const dt_program *program, cons
 
 /* Raises what a call of the CUDA runtime returned: out of memory is DT_MEMORY, all else DT_ENVIRONMENT with the call's name,
  * the error's name and text. */
+/* Says whether this thread is recording a step. */
+void dt_gpu_note_recording(bool recording);
+/* What to append to the line of a failure: while a step is recorded, that DTRAIN_GPU_GRAPH=0 does without; else nothing. */
+const char *dt_gpu_recording_remedy(void);
 dt_status dt_gpu_check(cudaError_t code, const char *call, const char *file, int line);
 #define DT_CUDA(call) DT_TRY(dt_gpu_check((call), #call, __FILE__, __LINE__))
 

@@ -15,13 +15,14 @@ dt_status dt_gpu_check_cudnn(cudnnStatus_t code, const char *call, const char *f
       code == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED || code == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
           ? DT_MEMORY
           : DT_ENVIRONMENT;
-  return dt_error_set(status, file, line, "%s: %s %s", call, cudnnGetErrorString(code), detail);
+  return dt_error_set(status, file, line, "%s: %s %s%s", call, cudnnGetErrorString(code), detail, dt_gpu_recording_remedy());
 }
 
 dt_status dt_gpu_check_cublas(cublasStatus_t code, const char *call, const char *file, int line) {
   if (code == CUBLAS_STATUS_SUCCESS) return DT_OK;
   dt_status status = code == CUBLAS_STATUS_ALLOC_FAILED ? DT_MEMORY : DT_ENVIRONMENT;
-  return dt_error_set(status, file, line, "%s: %s (%s)", call, cublasLtGetStatusName(code), cublasLtGetStatusString(code));
+  return dt_error_set(status, file, line, "%s: %s (%s)%s", call, cublasLtGetStatusName(code), cublasLtGetStatusString(code),
+                      dt_gpu_recording_remedy());
 }
 
 /* A version as both libraries write it: 91900 is 9.19.0. */

@@ -51,18 +51,18 @@ static const struct {
     {"Duplicate GPU", DT_ENVIRONMENT, DUPLICATE_REMEDY},                         /* before NCCL 2.30 */
     {"Multiple Ranks are using the same GPU", DT_ENVIRONMENT, DUPLICATE_REMEDY}, /* from NCCL 2.30 on */
     {"when parsing", DT_ENVIRONMENT, "; NCCL_ALGO or NCCL_PROTO names what this NCCL does not have: unset it"},
-    {"out of memory", DT_MEMORY, ""},
+    {"out of memory", DT_MEMORY, NULL},
 };
 
 static dt_status raise(dt_nccl *nccl, ncclResult_t code, const char *call, const char *file, int line) {
   const char *text = ncclGetLastError(nccl->comm);
   dt_status status = code == ncclRemoteError ? DT_PEER : DT_ENVIRONMENT;
-  const char *remedy = "";
+  const char *remedy = dt_gpu_recording_remedy();
   if (text == NULL) text = "";
   for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
     if (strstr(text, causes[i].part) == NULL) continue;
     status = causes[i].status;
-    remedy = causes[i].remedy;
+    if (causes[i].remedy != NULL) remedy = causes[i].remedy;
     break;
   }
   nccl->failed = true;

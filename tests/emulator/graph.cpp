@@ -109,8 +109,11 @@ cudaError_t forbidden(CUevent_st *event) {
 }
 
 cudaError_t record_work(CUstream_st *stream, work_ref what) {
+  static const long refused = emulator_number("fail_record", 0);
+  static long recorded;
   capture *c = stream->recording.get();
   if (c->invalid) return cudaErrorStreamCaptureInvalidated;
+  if (++recorded == refused) return invalidate(c, cudaErrorStreamCaptureUnsupported);
   CUgraphNode_st made = {std::move(what), stream, {}, {}};
   for (const capture_head &head : stream->heads) {
     made.told.push_back(head.node);

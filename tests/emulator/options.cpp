@@ -9,6 +9,7 @@
  * full=1          every cudaMalloc fails once a recorded graph has been launched
  * peaks=FILE      when the process ends, writes the most bytes that it had of device D at a time to FILE.D
  * fail_kernel=K   the K-th kernel that runs touches memory that it may not
+ * fail_record=K   the K-th piece of work that is recorded is refused, as what cannot be recorded is
  * hang_after=K    nothing runs any more after K pieces of work
  * slow_copies=MS  a copy from pinned memory to the device takes so many milliseconds
  *

@@ -9,10 +9,10 @@ write_gpu_config "
     - linear: 10" net
 
 # ends LABEL NP CODE TEXT OPTIONS ARGUMENTS...: with those options of the emulated GPU the run ends with the exit code, and says
-# one line, with TEXT in it. TEXT "" = a rank that dies can say nothing, and no other may put the blame elsewhere. $verb is a
-# command other than train.
+# one line, with TEXT in it, which stays in $lines. TEXT "" = a rank that dies can say nothing, and no other may put the blame
+# elsewhere. $verb is a command other than train.
 ends() {
-  local label=$1 np=$2 code=$3 text=$4 start=$SECONDS found lines
+  local label=$1 np=$2 code=$3 text=$4 start=$SECONDS found
   emulate "$5"
   shift 5
   rm -rf "$work/runs"
@@ -64,6 +64,19 @@ for transport in staged shared messages; do
   ranks 2 "$work/net.yaml" --set comm.transport=$transport || fail "two ranks on one GPU, $transport: exit $?: $(tail -n 3 "$work/err")"
 done
 ends "two ranks on one GPU over NCCL" 2 10 "comm.transport: staged" devices=1 --set comm.transport=nccl
+
+# What cannot be recorded - our own kernel, a product, a convolution, NCCL - says how to do without; and without it goes.
+remedy="DTRAIN_GPU_GRAPH=0 issues steps without recording them"
+seen=
+for k in 1 2 4 8 9; do
+  ends "work $k of a recording fails" self 10 "$remedy" fail_record=$k --set comm.transport=nccl --set train.shards=1
+  seen+=$lines$'\n'
+done
+for part in 'CUDA: ' 'NCCL: ' cudnn cublas; do grep -qi "$part" <<<"$seen" || fail "no failure of a recording was one of $part: $seen"; done
+emulate fail_record=1
+DTRAIN_GPU_GRAPH=0 ranks self "$work/net.yaml" || fail "without recording: exit $?: $(tail -n 3 "$work/err")"
+ends "a failure before any recording" self 10 "CUDA: " fail_kernel=1
+[[ $lines != *"$remedy"* ]] || fail "the remedy for recordings is given without one: $lines"
 
 # A rank that dies can say nothing: mpirun ends the others at once, before they miss it, and names the rank and what it died of.
 # dies LABEL RANK CODE TEXT OPTIONS: TEXT is mpirun's, an expression for grep.
@@ -135,19 +148,21 @@ else
 fi
 
 # What one rank alone lacks is told once, with its number: the launcher gives the last rank options of its own.
-# last_rank LABEL CODE TEXT OPTIONS ARGUMENTS...; $verb as above.
+# last_rank LABEL CODE TEXT OPTIONS ARGUMENTS...; $verb as above, $last_graph is DTRAIN_GPU_GRAPH of that rank.
 last_rank() {
   local code lines
   emulate
   rm -rf "$work/runs"
   timeout -k 5 $((60 * slowdown)) mpirun -np 1 "$dtrain" ${verb-} "$work/net.yaml" "${@:5}" : \
-    -np 1 -x DTRAIN_EMULATED_GPU="devices=8,$4" "$dtrain" ${verb-} "$work/net.yaml" "${@:5}" >"$work/out" 2>"$work/err" </dev/null
+    -np 1 -x DTRAIN_EMULATED_GPU="devices=8,$4" -x DTRAIN_GPU_GRAPH="${last_graph-1}" \
+    "$dtrain" ${verb-} "$work/net.yaml" "${@:5}" >"$work/out" 2>"$work/err" </dev/null
   code=$?
   lines=$(grep '^dtrain: ' "$work/err")
   printf '%s: exit %s %s\n' "$1" "$code" "$lines"
-  [[ $code == "$2" && $lines == *"rank 1: $3"* && $(wc -l <<<"$lines") == 1 ]] ||
+  [[ $code == "$2" && $lines == *"rank 1"*"$3"* && $(wc -l <<<"$lines") == 1 ]] ||
     fail "$1: exit $code, expected $2 and one line: $lines"
 }
+last_graph=0 last_rank "one rank that does not record" 10 "steps: issued one by one (DTRAIN_GPU_GRAPH=0)" seed=1
 last_rank "one rank without memory" 9 "could not allocate" fail_alloc=4
 last_rank "one rank without a plan" 10 "making a convolution's plan" cudnn_fail=2
 last_rank "one rank whose GPU is taken" 10 "CUDA: cudaSetDevice failed: cudaErrorDevicesUnavailable" busy=1
