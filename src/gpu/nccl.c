@@ -4,7 +4,8 @@
  * 1. No call waits without a deadline: the communicator is made non-blocking, and its state is polled.
  * 2. Ranks fail together: each part of the set-up is agreed on over the host communicator before the next begins.
  * 3. A rank that knows a cause speaks before those that only hear its echo (a remote error), and of ranks that wait for the
- * same thing in vain rank 0 speaks first: the others give it ECHO_SECONDS, in which it ends the job.
+ * same thing in vain, or that NCCL refuses the same, rank 0 speaks first: the others give it ECHO_SECONDS, in which it ends the
+ * job.
  * 4. Abort and destroy may hang inside NCCL: they run on a thread that can be left behind. */
 #include "gpu/nccl.h"
 
@@ -25,8 +26,9 @@ struct dt_nccl {
   int rank, size;
   int version;       /* of the library, as ncclGetVersion writes it */
   double timeout;    /* seconds */
+  bool joined;       /* the set-up, in which ranks agree on what they tell, is over */
   bool failed;       /* only abort can end it */
-  double echo_since; /* clock at which a remote error was first seen; 0 = none */
+  double echo_since; /* clock at which another rank's error was first seen; 0 = none */
 };
 
 ncclComm_t dt_nccl_comm(const dt_nccl *nccl) {
@@ -97,10 +99,12 @@ static ncclResult_t state_of(const dt_nccl *nccl) {
   return code != ncclSuccess ? code : state;
 }
 
-/* Whether what there is to tell should wait for the word of a rank that knows more. */
+/* Whether what there is to tell should wait for the word of a rank that knows more, or as much: what NCCL is asked for in a
+ * step is asked by all ranks alike. */
 static bool is_young_echo(dt_nccl *nccl, ncclResult_t state) {
   double now = dt_clock_seconds();
-  if (state != ncclRemoteError) return false;
+  const bool shared = state == ncclInvalidUsage && nccl->joined && nccl->rank > 0;
+  if (state != ncclRemoteError && !shared) return false;
   if (nccl->echo_since == 0) nccl->echo_since = now;
   return now - nccl->echo_since < ECHO_SECONDS;
 }
@@ -189,6 +193,7 @@ dt_status dt_nccl_open(const dt_gpu *gpu, dt_comm *comm, dt_nccl **out) {
   /* What has failed here is taken down before the ranks agree, so that it fails on those that wait for it. */
   if (status != DT_OK) dt_nccl_close(out);
   DT_TRY_GOTO(fail, agree_on_cause(comm, status));
+  (*out)->joined = true;
   return DT_OK;
 fail:
   if (*out != NULL) (*out)->failed = true; /* the others do not join in */

@@ -75,10 +75,33 @@ static ncclResult_t launch(group *g) {
                                                            : nccl_fail(ncclUnhandledCudaError, "the stream takes no work");
 }
 
+/* Trees can't gather: of what NCCL_ALGO allows, something else must be there for it. */
+static bool has_algorithm(const group *g) {
+  static const char *const gathering[] = {"ring", "collnetdirect", "nvls", "pat"};
+  const char *allowed = getenv("NCCL_ALGO");
+  bool gathers = false;
+  for (int i = 0; i < g->count; i++) gathers |= g->operation[i].kind == NCCL_ALL_GATHER;
+  if (!gathers || allowed == NULL || *allowed == '^') return true;
+  for (size_t i = 0; i < sizeof gathering / sizeof *gathering; i++) {
+    if (strcasestr(allowed, gathering[i]) != NULL) return true;
+  }
+  return false;
+}
+
 void nccl_launch_pending(ncclComm_t comm) {
   group *g = comm->pending;
   comm->pending = NULL;
-  if (g != NULL && launch(g) != ncclSuccess) nccl_fail_later(comm, ncclUnhandledCudaError, "the stream takes no work");
+  if (g == NULL) return;
+  if (!has_algorithm(g)) {
+    nccl_fail_later(
+        comm, ncclInvalidUsage,
+        "Error : no algorithm/protocol available for function AllGather with datatype ncclFloat32. NCCL_ALGO was set "
+        "to %s.",
+        getenv("NCCL_ALGO"));
+    drop(g);
+  } else if (launch(g) != ncclSuccess) {
+    nccl_fail_later(comm, ncclUnhandledCudaError, "the stream takes no work");
+  }
 }
 
 void nccl_drop_pending(ncclComm_t comm) {

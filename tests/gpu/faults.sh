@@ -44,6 +44,7 @@ ranks 2 "$work/net.yaml" || fail "a newer NCCL is as good: exit $?: $(tail -n 3 
 # What the environment asks of NCCL. One GPU needs none of it.
 NCCL_ALGO=Foo ends "an algorithm that there is not" 2 10 'Unrecognized element token "Foo"' seed=1
 NCCL_PROTO=^LL,Bar ends "a protocol that there is not" 2 10 "NCCL_ALGO or NCCL_PROTO names what this NCCL does not have" seed=1
+NCCL_ALGO=Tree ends "an algorithm that can't gather" 2 10 "AllGather with datatype ncclFloat32. NCCL_ALGO was set to Tree." seed=1
 NCCL_COMM_ID=127.0.0.1:4711 ends "an id that is not from MPI" 2 10 "NCCL_COMM_ID: found '127.0.0.1:4711', expected it unset" seed=1
 emulate
 NCCL_ALGO=ring,Tree NCCL_PROTO=^LL128 ranks 2 "$work/net.yaml" || fail "choices that there are: exit $?: $(tail -n 3 "$work/err")"
