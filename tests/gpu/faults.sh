@@ -97,7 +97,7 @@ if mpirun --version | grep -q 'Open MPI) 4'; then
   emulate nccl_kill=2:15
   rm -rf "$work/runs"
   start=$SECONDS
-  DTRAIN_NCCL_TIMEOUT=2 timeout -k 5 $((60 * slowdown)) mpirun --enable-recovery -np 3 "$dtrain" "$work/net.yaml" \
+  DTRAIN_GPU_TIMEOUT=2 timeout -k 5 $((60 * slowdown)) mpirun --enable-recovery -np 3 "$dtrain" "$work/net.yaml" \
     >"$work/out" 2>"$work/err" </dev/null
   lines=$(grep '^dtrain: ' "$work/err")
   printf 'survivors of a rank that is killed: %s\n' "$lines"
