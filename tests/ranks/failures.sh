@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# One rank cannot write: the whole run ends with 5 and one message, and what was saved before stays.
+# One rank cannot write: the whole run ends with 5 and one message, and what was saved before stays. One rank is killed: mpirun ends the
+# others and names it.
 source "$(dirname "$0")/../support/run.sh"
 make_data
 write_config
@@ -34,5 +35,20 @@ if command -v prlimit >/dev/null; then
   ls "$run"/ckpt/step-* >/dev/null 2>&1 || fail "metrics that cannot be written: no checkpoint stayed"
 else
   printf 'skipped: metrics that cannot be written (no prlimit)\n'
+fi
+
+# A rank that is killed can say nothing, and no other puts the blame elsewhere.
+if command -v pgrep >/dev/null; then
+  start
+  begin=$SECONDS
+  kill -KILL "$(pgrep -n -f "^$dtrain $work/net.yaml")"
+  wait "$launcher"
+  code=$?
+  [[ $code == 137 ]] || fail "a rank that is killed: exit $code, expected 137: $(tail -n 3 "$work/err")"
+  grep -q 'process rank [01] .* signal 9' "$work/err" || fail "a rank that is killed: mpirun does not name it: $(cat "$work/err")"
+  ! grep '^dtrain: ' "$work/err" || fail "a rank that is killed: another rank speaks"
+  ((SECONDS - begin <= 10 * slowdown)) || fail "a rank that is killed: took $((SECONDS - begin)) s"
+else
+  printf 'skipped: a rank that is killed (no pgrep)\n'
 fi
 finish

@@ -5,6 +5,7 @@ shift
 dtrain=$build/dtrain
 work=$(mktemp -d)
 slowdown=${DTRAIN_TEST_SLOWDOWN:-1} # factor on time limits
+limit=100 # seconds of a run on several ranks
 trap 'rm -rf "$work"' EXIT
 
 fail() { printf 'FAIL: %s\n' "$*" >&2; echo >>"$work/failures"; }
@@ -21,7 +22,7 @@ ranks() {
   if [[ $np == self ]]; then
     "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
   else
-    timeout -k 5 $((100 * slowdown)) mpirun -np "$np" "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
+    timeout -k 5 $((limit * slowdown)) mpirun -np "$np" "$dtrain" "$@" >"$work/out" 2>"$work/err" </dev/null
   fi
 }
 
