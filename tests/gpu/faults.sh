@@ -76,7 +76,7 @@ done
 for part in 'CUDA: ' 'NCCL: ' cudnn cublas; do grep -qi "$part" <<<"$seen" || fail "no failure of a recording was one of $part: $seen"; done
 emulate fail_record=1
 DTRAIN_GPU_GRAPH=0 ranks self "$work/net.yaml" || fail "without recording: exit $?: $(tail -n 3 "$work/err")"
-ends "a failure before any recording" self 10 "CUDA: " fail_kernel=1
+ends "a failure before any recording" self 10 "CUDA: " fail_kernel=1,order=inline
 [[ $lines != *"$remedy"* ]] || fail "the remedy for recordings is given without one: $lines"
 
 # A rank that dies can say nothing: mpirun ends the others at once, before they miss it, and names the rank and what it died of.
