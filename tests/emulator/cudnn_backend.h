@@ -112,6 +112,9 @@ const cudnn_engine *cudnn_engine_of(const cudnn_descriptor *engine);
 bool cudnn_supports(const cudnn_engine *engine, const cudnn_problem *problem);
 int64_t cudnn_workspace(const cudnn_engine *engine, const cudnn_problem *problem);
 
+/* A handle is made: what options count begins again. */
+void cudnn_count_anew(void);
+
 /* Floats that x, w and y take when they are widened for cudnn_convolve. */
 int64_t cudnn_operand_count(const cudnn_problem *problem);
 /* Computes: pointers to the tensors x, w, y and bias. scratch: cudnn_operand_count floats. */

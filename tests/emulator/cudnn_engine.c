@@ -3,7 +3,7 @@
  * The engines differ in what a program must look at before it picks one. The list begins with what it may not want: an engine
  * whose sums change from run to run, then one that reads floats with a short mantissa; then come one that needs much workspace
  * and one that needs none. All that ask for workspace write all of it. Options:
- *   cudnn_refuse=K  heuristics find no configuration from the K-th time on that they are asked
+ *   cudnn_refuse=K  with each handle, heuristics find no configuration from the K-th time on that they are asked
  *   cudnn_fail=K    for the K-th plan that is made a call of CUDA fails
  *   cudnn_broken=N  plans of engine N end in an internal error
  *   engine_N_ms=MS  what engine N takes, on the clock that events see; engine_7_T_ms: engine 7 with tile T */
@@ -140,8 +140,13 @@ static cudnnStatus_t create_config(const cudnn_descriptor *heuristic, cudnn_desc
   return status;
 }
 
+static long asked; /* heuristics, since the last handle was made */
+
+void cudnn_count_anew(void) {
+  asked = 0;
+}
+
 static bool is_refused(void) {
-  static long asked;
   long first = emulator_number("cudnn_refuse", 0);
   return ++asked >= first && first > 0;
 }

@@ -55,6 +55,7 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
   CUDNN_NEED(cudaGetDeviceCount(&count) == cudaSuccess && count > 0, CUDNN_STATUS_NOT_INITIALIZED);
   *handle = calloc(1, sizeof **handle);
   CUDNN_NEED(*handle != NULL, CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED);
+  cudnn_count_anew();
   return CUDNN_STATUS_SUCCESS;
 }
 
