@@ -27,28 +27,25 @@ static char *join_arguments(int argc, char **argv) {
   return line;
 }
 
-/* Every rank fails alike before the ranks have met, and mpirun ends all as soon as one of them has ended: all stay until rank 0
- * is sure to have spoken, and then end together, since mpirun takes a second to end those that are left. */
-static void let_rank_0_speak(void) {
-  static const struct timespec while_it_prints = {.tv_nsec = 100000000};
-  if (dt_launcher_exists()) nanosleep(&while_it_prints, NULL);
+/* mpirun ends all ranks as soon as one has failed and ended: a rank that fails stays until rank 0 is sure to have spoken and
+ * the others are through MPI_Finalize, in which Open MPI 4.1 may crash when mpirun goes away. All then end together, since
+ * mpirun takes a second to end those that are left. */
+static void end_together(void) {
+  static const struct timespec while_they_end = {.tv_nsec = 100000000};
+  if (dt_launcher_exists()) nanosleep(&while_they_end, NULL);
 }
 
 /* An error that all ranks have agreed on is printed by rank 0; one that only this rank has seen is printed here, and ends
  * the others. */
 static void report(const dt_comm *comm, dt_status status) {
   bool local = comm != NULL && comm->diverged;
-  if (comm == NULL && dt_launcher_rank() > 0) {
-    let_rank_0_speak();
-    return;
-  }
+  if (comm == NULL && dt_launcher_rank() > 0) return;
   if (comm != NULL && comm->rank != 0 && !local) return;
   fflush(stdout);
   char where[32] = "";
   if (local && comm->size > 1) snprintf(where, sizeof where, "rank %d: ", comm->rank);
   fprintf(stderr, "dtrain: %s: %s%s\n", dt_status_name(status), where, dt_error_text());
   if (status == DT_INTERNAL) fprintf(stderr, "dtrain: raised at %s; this is a defect of dtrain\n", dt_error_origin());
-  if (comm == NULL) let_rank_0_speak();
 }
 
 int main(int argc, char **argv) {
@@ -70,6 +67,7 @@ int main(int argc, char **argv) {
   if (status != DT_OK && cli.comm != NULL && (cli.comm->diverged || stranded))
     cli.comm->ops->abort(cli.comm, dt_status_exit_code(status));
   if (cli.comm != NULL) cli.comm->ops->destroy(&cli.comm);
+  if (status != DT_OK) end_together();
   free(line);
   return dt_status_exit_code(status);
 }
