@@ -31,6 +31,29 @@ timeout 60 "${clean[@]}" "$bundle/bin/mpirun" -np 2 "$bundle/bin/dtrain" "${word
 [[ $(trajectory "$work/one/bench-mlp") == "$(trajectory "$work/two/bench-mlp")" ]] || fail "one rank and two have other bits"
 "${clean[@]}" "$bundle/bin/dtrain" "${words[@]}" --stop-after 2 --set math=blas --set output="$work/blas" >"$work/out" 2>&1 || fail "math: blas: $(cat "$work/out")"
 
+# A C library that is older than what was built with is told of before anything starts; numbers are compared, not letters.
+# with_needed VERSION COMMAND...
+with_needed() {
+  sed "2s/glibc [0-9.]*/glibc $1/" "$bundle/MANIFEST" >"$work/MANIFEST"
+  shift
+  mv "$bundle/MANIFEST" "$work/kept" && cp "$work/MANIFEST" "$bundle/MANIFEST"
+  "${clean[@]}" PATH="$work/tools:/usr/bin:/bin" "$@" >"$work/out" 2>&1
+  local code=$?
+  mv "$work/kept" "$bundle/MANIFEST"
+  return $code
+}
+if command -v getconf >/dev/null; then
+  found=$(getconf GNU_LIBC_VERSION) found=${found#glibc }
+  for needed in "${found%%.*}.$((${found#*.} + 1))" "$((${found%%.*} + 1)).1"; do
+    with_needed "$needed" "$bundle/bin/dtrain" --version
+    [[ $? == 10 && $(cat "$work/out") == "dtrain: environment: the C library of this machine is too old: found $found, expected $needed or newer" ]] ||
+      fail "a C library older than $needed: $(cat "$work/out")"
+  done
+  for needed in "$found" "${found%%.*}.4" "$((${found%%.*} - 1)).99"; do
+    with_needed "$needed" "$bundle/bin/dtrain" --version || fail "a C library newer than $needed: $(cat "$work/out")"
+  done
+fi
+
 # What two running ranks have mapped.
 "${clean[@]}" "$bundle/bin/mpirun" -np 2 "$bundle/bin/dtrain" "${words[@]}" --set output="$work/long" >"$work/out" 2>&1 &
 job=$!

@@ -30,6 +30,20 @@ done
 [[ $device == cpu || $(status_of parity) == ok || ! -x $build/tests/test_parity_gpu_reference ]] || fail "parity: found $(status_of parity)"
 grep -q '"mnist-lenet-fast seeds": 2, "mnist-lenet-fast accuracy": [0-9.]*, "mnist-lenet-fast seconds": [0-9.]*' "$work/check/gpu-check.json" ||
   fail "train: no mean of two seeds in $(cat "$work/check/gpu-check.json")"
+grep -q '"data sets missing": "cifar10"' "$work/check/gpu-check.json" && grep -q '^train .*without cifar10: not in' "$work/check/summary.txt" ||
+  fail "train: does not name the data set that is missing: $(cat "$work/check/summary.txt")"
+if [[ $device == gpu ]]; then
+  for name in NCCL "1 rank, NCCL" "1 rank, NCCL, no graph" "1 rank, NCCL, fast" "1 rank, NCCL, fast, no graph"; do
+    grep -q "\"$name\": \"[0-9a-f.]*\"" "$work/check/gpu-check.json" || fail "ranks: no $name in $(cat "$work/check/gpu-check.json")"
+  done
+  grep -q '"2 ranks, NCCL": "skipped: found NCCL 2' "$work/check/gpu-check.json" || fail "ranks: an older NCCL is not told of: $(cat "$work/out")"
+fi
+# The packed file has what lies beside it.
+mkdir "$work/packed"
+tar -C "$work/packed" -xzf "$work/check/gpu-check.tar.gz" || fail "gpu-check.tar.gz does not unpack"
+for name in gpu-check.json summary.txt environment.log ranks.log train.log; do
+  cmp -s "$work/packed/$name" "$work/check/$name" || fail "gpu-check.tar.gz has no $name, or another"
+done
 if command -v python3 >/dev/null; then
   python3 -m json.tool "$work/check/gpu-check.json" >/dev/null || fail "gpu-check.json is no JSON: $(cat "$work/check/gpu-check.json")"
 fi
@@ -57,6 +71,81 @@ END
 chmod +x "$work/planted/dtrain"
 "$root/launch/gpu-check" --build "$work/planted" --quick --device $device --stages determinism --out "$work/check" >"$work/out" 2>&1
 [[ $? == 1 && $(status_of determinism) == failed ]] || fail "other bits at every run were not noticed: $(cat "$work/out")"
+
+# NCCL from 2.30 on lets two ranks share a GPU; a dtrain that passes over the transport calls none, and is caught.
+if [[ $device == gpu ]]; then
+  DTRAIN_EMULATED_GPU=nccl_version=23007 check --stages ranks --seconds $((90 * slowdown)) || fail "NCCL 2.30: exit $?: $(cat "$work/out")"
+  grep -qE '"NCCL": "2.30.7".*"2 ranks, NCCL": "[0-9a-f]{16}"' "$work/check/gpu-check.json" || fail "NCCL 2.30: no two ranks in $(cat "$work/out")"
+  cat >"$work/planted/dtrain" <<END
+#!/bin/bash
+exec "$dtrain" "\${@/comm.transport=nccl/comm.transport=auto}"
+END
+  "$root/launch/gpu-check" --build "$work/planted" --quick --stages ranks --out "$work/check" >"$work/out" 2>&1
+  [[ $? == 1 && $(status_of ranks) == failed ]] && grep -q 'run.json names no NCCL' "$work/out" || fail "no NCCL was called, and not noticed: $(cat "$work/out")"
+fi
+
+# A stage that hangs leaves the next one what is due to it.
+cat >"$work/planted/dtrain" <<END
+#!/bin/sh
+case \$* in *short.yaml*) if [ ! -e "$work/hung" ]; then touch "$work/hung"; exec sleep 1000; fi ;; esac
+exec "$dtrain" "\$@"
+END
+chmod +x "$work/planted/dtrain"
+"$root/launch/gpu-check" --build "$work/planted" --device cpu --stages determinism,ranks --seconds $((30 * slowdown)) --out "$work/check" >"$work/out" 2>&1
+[[ $? == 1 && $(status_of determinism) == failed && $(status_of ranks) == ok ]] ||
+  fail "a stage that hangs: $(cat "$work/out")"
+
+# Reports of compute-sanitizer: those on our kernels, or on none, are failures; those on a library's are counted.
+# sanitize STATUS TEXT: with reports from standard input the stage ends so, and says that.
+mkdir -p "$work/tools"
+sanitize() {
+  { printf '#!/bin/sh\ncat <<"END"\n========= COMPUTE-SANITIZER\n'; cat; printf '========= ERROR SUMMARY: some errors\nEND\nexit 99\n'; } >"$work/tools/compute-sanitizer"
+  chmod +x "$work/tools/compute-sanitizer"
+  PATH=$work/tools:$PATH "$root/launch/gpu-check" --build "$build" --stages sanitize --out "$work/check" >"$work/out" 2>&1
+  [[ $(status_of sanitize) == "$1" ]] && grep -qF "$2" "$work/out" || fail "sanitize: expected $1, '$2': $(cat "$work/out")"
+}
+if [[ $device == gpu ]]; then
+  sanitize failed "1 reports of ours, 0 of libraries" <<'END'
+========= Invalid __global__ read of size 4 bytes
+=========     at void load<float, float>(const T1 *, load_job, T2 *)+0x150
+=========     by thread (0,0,0) in block (0,0,0)
+=========     Access at 0x7f00 is out of bounds
+=========     Saved host backtrace up to driver entry point at kernel launch time
+=========         Host Frame: cudaLaunchKernelExC [0x1234] in libcudnn.so.9
+=========
+END
+  sanitize failed "the first: Uninitialized __global__ memory read of size 8 bytes in load" <<'END'
+========= Uninitialized __global__ memory read of size 8 bytes
+=========     at 0x150 in /build/c++/load.cu:12:void load<float, float>(float const *)
+=========     by thread (0,0,0) in block (0,0,0)
+END
+  sanitize failed "1 reports of ours, 1 of libraries: some_device_function" <<'END'
+========= Error: Race reported between Write access at void load<float, float>(const T1 *)+0xa70
+=========     and Read access at void load<float, float>(const T1 *)+0xaa0 [32 hazards]
+=========
+========= Error: Race reported between Write access at some_device_function(int)+0xa70
+=========     and Read access at some_device_function(int)+0xaa0 [32 hazards]
+END
+  sanitize failed "1 reports of ours, 0 of libraries" <<'END'
+========= Barrier error detected. Divergent thread(s) in block
+=========     at some_device_function(int)+0xa0
+=========     Device Frame: void load<float, float>(const T1 *)+0x150
+END
+  sanitize failed "1 reports of ours, 0 of libraries" <<'END'
+========= Leaked 8 bytes at 0x7f00
+=========     Saved host backtrace up to driver entry point at allocation time
+END
+  sanitize ok "0 reports of ours, 2 of libraries: Kernel2" <<'END'
+========= Uninitialized __global__ memory read of size 16 bytes
+=========     at void cutlass::Kernel2<cutlass_80_tensorop_s1688gemm_128x64>(T1::Params)+0x2b80
+=========     by thread (0,0,0) in block (0,0,0)
+=========     Saved host backtrace up to driver entry point at kernel launch time
+=========         Host Frame: load [0x1234] in libdtrain_gpu.so
+========= Uninitialized __global__ memory read of size 16 bytes
+=========     at void cutlass::Kernel2<cutlass_80_tensorop_s1688gemm_128x64>(T1::Params)+0x2b80
+END
+  sanitize failed "none can be read" </dev/null
+fi
 
 # Where the system's libraries are too old for the plug-in, those that pip installed are taken.
 if [[ $device == gpu ]] && command -v python3 >/dev/null; then
