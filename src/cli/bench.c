@@ -51,9 +51,18 @@ static dt_status plans_of_config(const dt_cli *cli, int word) {
   return status;
 }
 
+static dt_status check_config(const dt_cli *cli, int word) {
+  dt_config *config = NULL;
+  DT_TRY(dt_cli_config(cli, word, &config));
+  dt_config_destroy(&config);
+  return DT_OK;
+}
+
+/* Timing takes minutes: a mistake in the last config is told before the first one's. */
 static dt_status bench_plans(dt_cli *cli) {
   DT_REQUIRE(cli->word_count >= 2, DT_USAGE, "found no CONFIG, expected: dtrain bench plans CONFIG...");
   DT_REQUIRE(cli->comm->size == 1, DT_USAGE, "bench plans: found %d ranks, expected 1: a table is made once", cli->comm->size);
+  for (int i = 1; i < cli->word_count; i++) DT_TRY(check_config(cli, i));
   for (int i = 1; i < cli->word_count; i++) DT_TRY(plans_of_config(cli, i));
   return DT_OK;
 }

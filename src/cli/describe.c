@@ -46,8 +46,7 @@ static dt_status print_plan_table(const dt_lowered *d) {
   const dt_device_ops *ops = d->device->ops;
   DT_REQUIRE(ops->print_plan_table != NULL, DT_USAGE,
              "--plan-table: found the %s device, which leaves nothing to libraries, expected a gpu, or --gpu MODEL", ops->name);
-  DT_TRY(ops->print_plan_table(d->device, d->train, stdout));
-  return d->eval != NULL ? ops->print_plan_table(d->device, d->eval, stdout) : DT_OK;
+  return ops->print_plan_table(d->device, (const dt_program *[]){d->train, d->eval}, d->eval != NULL ? 2 : 1, stdout);
 }
 
 static dt_status print_plans(const dt_lowered *d) {

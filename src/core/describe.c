@@ -189,7 +189,8 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
            bytes_text((double)train->arena_naive_bytes, naive));
   print_memory("activations", how, (double)m.activations, out);
   print_memory("evaluation", m.evaluation > 0 ? "its activations" : "in the memory of activations", (double)m.evaluation, out);
-  snprintf(how, sizeof how, "inputs%s, parameters in half", spec->data.resident ? " at their most" : "");
+  snprintf(how, sizeof how, "inputs%s%s", spec->data.resident ? " at their most" : "",
+           spec->precision == DT_BF16 || spec->precision == DT_FP16 ? ", parameters in half" : "");
   if (m.device > 0) print_memory("device", how, (double)m.device, out);
   if (m.reducer > 0) print_memory("reducer", "gradients of other ranks", (double)m.reducer, out);
   print_memory("total", "", (double)m.total, out);
@@ -238,9 +239,11 @@ static void plot(const double *value, double top, FILE *out) {
 
 static void print_axis(const dt_spec *spec, FILE *out) {
   static const char *const unit[] = {
-      [DT_NEVER] = "", [DT_SAMPLES] = "samples", [DT_STEPS] = "steps", [DT_EPOCHS] = "epochs", [DT_SECONDS] = "seconds"};
+      [DT_NEVER] = "", [DT_SAMPLES] = "sample", [DT_STEPS] = "step", [DT_EPOCHS] = "epoch", [DT_SECONDS] = "second"};
+  const dt_duration *run = &spec->train.length;
   char end[64];
-  int length = snprintf(end, sizeof end, "%g %s", spec->train.length.amount, unit[spec->train.length.unit]);
+  int length =
+      snprintf(end, sizeof end, "%g %s%s", run->amount, unit[run->unit], run->amount == 1 || run->unit == DT_NEVER ? "" : "s");
   fprintf(out, "%10s +", "0");
   for (int x = 0; x < PLOT_WIDTH; x++) fputc('-', out);
   fprintf(out, "\n%*s\n", 12 + (length > PLOT_WIDTH ? length : PLOT_WIDTH), end);

@@ -197,8 +197,8 @@ typedef struct dt_device_ops {
   /* Prints what computes each instruction that a library computes: engine, workspace. The same text on ranks whose arithmetic
    * is the same. */
   dt_status (*print_plans)(const dt_device *device, const dt_program *program, FILE *out);
-  /* The same as lines of a plan table, as far as the choice is known. */
-  dt_status (*print_plan_table)(const dt_device *device, const dt_program *program, FILE *out);
+  /* The same of all programs as a plan table: a line for each distinct instruction, as far as the choice is known. */
+  dt_status (*print_plan_table)(const dt_device *device, const dt_program *const *program, int program_count, FILE *out);
   /* Times what the libraries offer for each distinct instruction of the programs that a library computes, prints a line for
    * each, and puts the choices into the plan table at `path`, which is made or gone on with. */
   dt_status (*time_plans)(dt_device *device, const dt_program *const *program, int program_count, const char *path, FILE *out);

@@ -22,8 +22,17 @@
 
 /* --- set-up --- */
 
+#define GRAPH_VARIABLE "DTRAIN_GPU_GRAPH"
+
+dt_status dt_gpu_records_check(void) {
+  const char *text = getenv(GRAPH_VARIABLE);
+  DT_REQUIRE(text == NULL || strcmp(text, "0") == 0 || strcmp(text, "1") == 0, DT_ENVIRONMENT,
+             GRAPH_VARIABLE ": found '%s', expected 0 (steps are issued) or 1 (they are recorded)", text);
+  return DT_OK;
+}
+
 bool dt_gpu_records(void) {
-  const char *text = getenv("DTRAIN_GPU_GRAPH");
+  const char *text = getenv(GRAPH_VARIABLE);
   return text == NULL || strcmp(text, "0") != 0;
 }
 

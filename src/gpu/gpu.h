@@ -170,7 +170,7 @@ dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_wo
 dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options);
 void dt_gpu_libraries_close(dt_gpu *gpu);
 dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out);
-dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *program, FILE *out);
+dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *const *program, int program_count, FILE *out);
 /* tune.c */
 dt_status dt_gpu_time_plans(dt_device *device, const dt_program *const *program, int program_count, const char *path,
                             FILE *out);

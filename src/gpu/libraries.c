@@ -163,18 +163,40 @@ dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program,
   return DT_OK;
 }
 
-dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *program, FILE *out) {
+/* Whether the first `count` instructions of a program ask a library for this. */
+static bool asks_for(const dt_gpu *gpu, const dt_program *program, int count, const char *what) {
+  char other[DT_GPU_WHAT_TEXT];
+  for (int i = 0; i < count; i++) {
+    const dt_gpu_library *library = dt_gpu_library_of(program->instr[i].op);
+    if (library == NULL) continue;
+    library->what(gpu, program, &program->instr[i], other);
+    if (strcmp(other, what) == 0) return true;
+  }
+  return false;
+}
+
+/* Prints the entry of instruction i of program[p], unless one before it is the same. */
+static dt_status print_entry(const dt_gpu *gpu, const dt_program *const *program, int p, int i, FILE *out) {
+  const dt_instr *instr = &program[p]->instr[i];
+  const dt_gpu_library *library = dt_gpu_library_of(instr->op);
+  const dt_gpu_plan *plan;
+  char what[DT_GPU_WHAT_TEXT];
+  if (library == NULL) return DT_OK;
+  library->what(gpu, program[p], instr, what);
+  if (asks_for(gpu, program[p], i, what)) return DT_OK;
+  for (int before = 0; before < p; before++) {
+    if (asks_for(gpu, program[before], program[before]->count, what)) return DT_OK;
+  }
+  DT_TRY(library->get(gpu, program[p], instr, &plan));
+  if (plan->choice[0] != '\0') fprintf(out, "%s = %s\n", what, plan->choice);
+  return DT_OK;
+}
+
+dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *const *program, int program_count, FILE *out) {
   const dt_gpu *gpu = (const dt_gpu *)device;
   fprintf(out, "[%s]\n", gpu->libraries->machine);
-  for (int i = 0; i < program->count; i++) {
-    const dt_instr *instr = &program->instr[i];
-    const dt_gpu_library *library = dt_gpu_library_of(instr->op);
-    const dt_gpu_plan *plan;
-    char what[DT_GPU_WHAT_TEXT];
-    if (library == NULL) continue;
-    DT_TRY(library->get(gpu, program, instr, &plan));
-    library->what(gpu, program, instr, what);
-    if (plan->choice[0] != '\0') fprintf(out, "%s = %s\n", what, plan->choice);
+  for (int p = 0; p < program_count; p++) {
+    for (int i = 0; i < program[p]->count; i++) DT_TRY(print_entry(gpu, program, p, i, out));
   }
   return DT_OK;
 }

@@ -139,7 +139,8 @@ static void print_choice(bool fused, const cublasLtMatmulAlgo_t *algorithm, char
   }
 }
 
-/* Everything that can be asked of an algorithm, which is what ranks compare. */
+/* Everything that can be asked of an algorithm, which is what ranks compare. But for the first, what
+ * is 0 is left out of the text. */
 static const struct {
   const char *name;
   cublasLtMatmulAlgoConfigAttributes_t attribute;
@@ -168,8 +169,9 @@ static int32_t attribute_of(const cublasLtMatmulAlgo_t *algorithm, cublasLtMatmu
 static void print_algorithm(dt_gpu_plan *plan, const cublasLtMatmulAlgo_t *algorithm) {
   int length = snprintf(plan->text, sizeof plan->text, "cublaslt");
   for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) {
-    length += snprintf(plan->text + length, sizeof plan->text - (size_t)length, " %s %d", attributes[i].name,
-                       attribute_of(algorithm, attributes[i].attribute, attributes[i].bytes));
+    const int32_t value = attribute_of(algorithm, attributes[i].attribute, attributes[i].bytes);
+    if (i > 0 && value == 0) continue;
+    length += snprintf(plan->text + length, sizeof plan->text - (size_t)length, " %s %d", attributes[i].name, value);
   }
   snprintf(plan->text + length, sizeof plan->text - (size_t)length, "%s", plan->fused ? " fused" : "");
 }

@@ -4,6 +4,7 @@
 
 #include "core/spec.h"
 #include "gpu/await.h"
+#include "gpu/bound.h"
 #include "gpu/device.h"
 
 const char *dt_gpu_precision_name(int precision) {
@@ -74,6 +75,7 @@ dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
   int driver = 0, count = 0;
   struct cudaDeviceProp properties;
   DT_TRY(dt_gpu_timeout_read(&gpu->timeout));
+  DT_TRY(dt_gpu_records_check());
   DT_TRY(check_driver(&driver));
   DT_TRY(count_devices(&count));
   gpu->index = local_rank % count;

@@ -421,7 +421,8 @@ static dt_status tune_all(tuner *t, const dt_program *const *program, int progra
                           FILE *out) {
   DT_CUDA(cudaEventCreate(&t->start));
   DT_CUDA(cudaEventCreate(&t->end));
-  fprintf(out, "[%s]\nWHAT\n  heuristics         timed  ratio  of CANDIDATES: ENGINE\n", t->gpu->libraries->machine);
+  fprintf(out, "[%s]\nWHAT\n  %13s %13s %6s  of CANDIDATES: ENGINE\n", t->gpu->libraries->machine, "heuristics", "timed",
+          "ratio");
   for (int p = 0; p < program_count; p++) DT_TRY(tune_program(t, program[p], path, all, out));
   print_sum(t, program[0], all, out);
   fprintf(out, "%s: %d choices; plans: %s in a config uses them\n", path, all->entry_count, path);

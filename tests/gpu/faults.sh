@@ -129,6 +129,7 @@ ends "an error, and an abort that hangs" 3 10 "NCCL: a step failed" nccl_error=1
 ends "an error of NCCL on one rank" self 10 "NCCL: a step failed" nccl_error=0:15 --set comm.transport=nccl
 NCCL_MULTI_RANK_GPU_ENABLE=1 ends "a failed set-up, and an abort that hangs" 2 10 "Duplicate GPU" devices=1,nccl_abort_hangs=1
 DTRAIN_GPU_TIMEOUT=soon ends "a limit that is no number" 2 10 "DTRAIN_GPU_TIMEOUT: found 'soon'" seed=1
+DTRAIN_GPU_GRAPH=off ends "a graph that is neither on nor off" 2 10 "DTRAIN_GPU_GRAPH: found 'off'" seed=1
 
 # A rank that stands still in the middle of the run is noticed by those that wait for its gradients.
 if command -v pgrep >/dev/null; then

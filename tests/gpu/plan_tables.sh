@@ -54,6 +54,7 @@ diff <(grep ' fp32 ' "$work/fast.txt") <(grep ' fp32 ' "$table") >/dev/null || f
 emulate
 ranks self describe "$work/net.yaml" --plan-table || fail "--plan-table: exit $?: $(cat "$work/err")"
 cp "$work/out" "$work/printed.txt"
+expect "a line for each entry" "$(sed 's/ = .*//' "$work/printed.txt" | sort | uniq -d)" ""
 expect "a printed table" "$(engines --set plans="$work/printed.txt"); $(algorithms --set plans="$work/printed.txt")" "2; 21"
 
 # The same bits for any number of ranks, and the record says which engines.
