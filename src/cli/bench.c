@@ -105,7 +105,7 @@ const dt_command dt_command_bench = {
     .words_max = DT_CLI_WORDS,
     .description =
         "allreduce compares the ordered and the fast reduction with MPI_Allreduce, in GB/s, from 1 KB up.\n"
-        "step times whole training steps, data included, and prints the arithmetic floor beside them.\n"
+        "step times whole training steps, data included, and on CPUs prints the arithmetic floor beside them.\n"
         "layers times every instruction of the step.\n"
         "plans times each engine that cuDNN and cuBLASLt offer on a gpu for the convolutions and products of the configs, and\n"
         "writes a plan table, which the config key plans then names.",

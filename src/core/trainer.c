@@ -273,6 +273,15 @@ static dt_status say_what_is_slow(const dt_trainer *t) {
   return DT_OK;
 }
 
+/* Each in a line of its own: the table of many ranks is longer than a line may be. */
+static void say_units(const dt_trainer *t) {
+  for (const char *line = t->job->units; line != NULL;) {
+    const size_t length = strcspn(line, "\n");
+    dt_record_say(t->record, "%.*s", (int)length, line);
+    line = line[length] == '\n' ? line + length + 1 : NULL;
+  }
+}
+
 static dt_status start_record(dt_trainer *t) {
   dt_job *job = t->job;
   char *plans;
@@ -308,7 +317,7 @@ static dt_status start_record(dt_trainer *t) {
   if (job->missing[0] != '\0') dt_record_say(t->record, "no gpu, so the cpu: %s", job->missing);
   say_what_has_no_effect(t);
   DT_TRY(say_what_is_slow(t));
-  if (job->units != NULL) dt_record_say(t->record, "%s", job->units);
+  say_units(t);
   if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
     dt_record_say(t->record, "schedule.scaling: peak learning rate %g", job->lr.peak);
   }

@@ -102,11 +102,12 @@ static inline dt_gpu_bound *dt_gpu_bound_of(const dt_run *run) {
   return (dt_gpu_bound *)run->bound;
 }
 
-/* The slots of dt_device_ops. */
 /* Whether steps may be recorded. DTRAIN_GPU_GRAPH=0 issues every step, for debuggers and profilers that want to see single
  * kernels, and for what cannot be recorded. NCCL's calls have to be recorded on all ranks or on none. */
 bool dt_gpu_records(void);
 dt_status dt_gpu_records_check(void); /* DT_ENVIRONMENT where the variable is neither 0 nor 1 */
+
+/* The slots of dt_device_ops. */
 dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes);
 void dt_gpu_unbind(dt_run *run);
 dt_status dt_gpu_refresh(dt_run *run);
