@@ -5,8 +5,8 @@
  * deaf=S:T             stream S does not wait for events of stream T; deaf=S:T:K: only the K-th such wait of those recorded
  * early_events=T       events of stream T are recorded before the last work there, not behind it
  * hasty=T              the host does not wait for events of stream T: they are over when it asks
- * wrong_stream=WHAT:K  the K-th piece of work of this name ("kernel", "nccl", "copy", "cublasLtMatmul") that is recorded while
- * two streams are goes to the other one */
+ * wrong_stream=WHAT:K  the K-th piece of work of this name ("kernel", "nccl", "copy", "cublasLtMatmul") that is recorded
+ *                      while two streams are goes to the other one */
 #include <cstdio>
 #include <cstring>
 

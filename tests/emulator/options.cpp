@@ -3,8 +3,10 @@
  * seed=N          what the order of work, of blocks and of threads is drawn from (0)
  * devices=N       GPUs of the machine (1)
  * memory=BYTES    of each (8 GiB)
- * driver=WHAT     none: no driver; old: one of CUDA 11.4; nodevice: a driver without a GPU; notready, mismatch: one that does
- * not start busy=1          another process has the GPUs to itself order=inline    every call waits for its work, for debugging
+ * driver=WHAT     none: no driver; old: one of CUDA 11.4; nodevice: a driver without a GPU; notready or mismatch: one that
+ *                 does not start
+ * busy=1          another process has the GPUs to itself
+ * order=inline    every call waits for its work, for debugging
  * fail_alloc=K    the K-th cudaMalloc fails
  * full=1          every cudaMalloc fails once a recorded graph has been launched
  * peaks=FILE      when the process ends, writes the most bytes that it had of device D at a time to FILE.D
