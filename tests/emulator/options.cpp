@@ -19,12 +19,32 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <string>
 
 #include "internal.h"
 
 namespace {
+
+/* Every option that is read anywhere: one that is misspelt would plant nothing, and its test could not fail. */
+const char known[] =
+    " seed devices memory driver busy order fail_alloc full peaks fail_kernel fail_record hang_after slow_copies "
+    " drop_waits drop_wait deaf early_events hasty wrong_stream "
+    " cublas_fail cudnn cudnn_broken cudnn_fail cudnn_refuse cudnn_shuffled cudnn_wrong "
+    " nccl_version nccl_init_die nccl_die nccl_init_kill nccl_kill count_scale nccl_hang nccl_error nccl_abort_hangs "
+    "slow_nccl ";
+
+/* engine_2_ms, engine_2_7_ms and algorithm_1_ms belong to engines, of which there are many. */
+bool is_time(const std::string &name) {
+  bool of_engine = name.rfind("engine_", 0) == 0 || name.rfind("algorithm_", 0) == 0;
+  return of_engine && name.compare(name.size() - 3, 3, "_ms") == 0;
+}
+
+void require_known(const std::string &name) {
+  if (strstr(known, (" " + name + " ").c_str()) || is_time(name)) return;
+  emulator_fail("DTRAIN_EMULATED_GPU: there is no option %s", name.c_str());
+}
 
 std::map<std::string, std::string> parse(const char *text) {
   std::map<std::string, std::string> options;
@@ -34,6 +54,7 @@ std::map<std::string, std::string> parse(const char *text) {
     std::string item = rest.substr(0, end);
     size_t equals = item.find('=');
     if (equals == std::string::npos) emulator_fail("DTRAIN_EMULATED_GPU: \"%s\" is not name=value", item.c_str());
+    require_known(item.substr(0, equals));
     options[item.substr(0, equals)] = item.substr(equals + 1);
     rest = end == std::string::npos ? "" : rest.substr(end + 1);
   }
@@ -50,6 +71,7 @@ uint64_t mix(uint64_t x) { /* splitmix64 */
 
 extern "C" const char *emulator_text(const char *name) {
   static const auto &options = *new std::map<std::string, std::string>(parse(getenv("DTRAIN_EMULATED_GPU")));
+  require_known(name);
   auto found = options.find(name);
   return found == options.end() ? nullptr : found->second.c_str();
 }

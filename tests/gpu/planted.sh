@@ -47,6 +47,7 @@ caught() {
   for ((seed = 1; seed <= orders; seed++)); do
     found=$(train "seed=$seed,$defect" "$@")
     [[ $found == "${clean["with $*"]}" ]] && continue
+    [[ $found != *"DTRAIN_EMULATED_GPU:"* ]] || fail "$found"
     printf '%-30s order %d  %-60s %.80s\n' "$defect" "$seed" "$what" "$found"
     return
   done
@@ -62,6 +63,7 @@ harmless() {
 expect
 for seed in 1 2 3; do harmless devices=2 $seed; done
 harmless deaf=2:3 4 # there is no such wait
+[[ $(train misspelt=1) == *"there is no option misspelt" ]] || fail "an option that there is not is passed over"
 
 # Streams: 1 computes, 2 communicates, 3 copies.
 caught drop_waits=1 "no stream waits for any event"
