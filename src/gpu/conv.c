@@ -54,16 +54,6 @@ static size_t plan_work(const dt_gpu *gpu, const dt_gpu_conv_plan *plan) {
   return narrow > 0 ? narrow_offset(plan) + narrow : plan->base.workspace;
 }
 
-dt_status dt_gpu_conv_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
-  const dt_gpu_conv conv = conv_of(program, instr);
-  const dt_gpu_conv_plan *plan;
-  DT_TRY(dt_gpu_conv_plan_get(gpu, &conv, &plan));
-  size_t work = plan_work(gpu, plan), sums = 0;
-  if (instr->arg[DT_ARG_DB] >= 0) sums = dt_gpu_column_work(positions_of(&conv), conv.y.channels);
-  *out = work > sums ? work : sums;
-  return DT_OK;
-}
-
 /* --- computing --- */
 
 typedef struct conv_call {
@@ -116,45 +106,6 @@ static dt_status backward_filter(const conv_call *call, const dt_gpu_operands *o
 static dt_status compute(const conv_call *call, const dt_gpu_operands *operands) {
   if (call->plan->conv.op == DT_OP_CONV_FWD) return forward(call, operands);
   return call->plan->conv.op == DT_OP_CONV_DGRAD ? backward_data(call, operands) : backward_filter(call, operands);
-}
-
-static dt_status call_make(const dt_run *run, const dt_instr *instr, const dt_pass *pass, conv_call *out) {
-  const dt_gpu_conv conv = conv_of(run->program, instr);
-  *out = (conv_call){
-      .gpu = dt_gpu_of(run), .work = dt_gpu_arg(run, instr, pass, DT_ARG_WORK), .stream = dt_gpu_stream(run, instr)};
-  return dt_gpu_conv_plan_get(out->gpu, &conv, &out->plan);
-}
-
-dt_status dt_gpu_conv_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  conv_call call;
-  DT_TRY(call_make(run, instr, pass, &call));
-  const float *bias = dt_gpu_arg(run, instr, pass, DT_ARG_B);
-  return compute(&call, &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_X),
-                                           .w = (void *)dt_gpu_param(run, instr, DT_ARG_W),
-                                           .y = dt_gpu_arg(run, instr, pass, DT_ARG_Y),
-                                           .low = bias != NULL ? dt_gpu_param(run, instr, DT_ARG_B) : NULL,
-                                           .bias = bias});
-}
-
-dt_status dt_gpu_conv_dgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  conv_call call;
-  DT_TRY(call_make(run, instr, pass, &call));
-  return compute(&call, &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_DX),
-                                           .w = (void *)dt_gpu_param(run, instr, DT_ARG_W),
-                                           .y = dt_gpu_arg(run, instr, pass, DT_ARG_DY)});
-}
-
-dt_status dt_gpu_conv_wgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  conv_call call;
-  DT_TRY(call_make(run, instr, pass, &call));
-  void *dy = dt_gpu_arg(run, instr, pass, DT_ARG_DY);
-  DT_TRY(compute(
-      &call,
-      &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_X), .w = dt_gpu_arg(run, instr, pass, DT_ARG_DW), .y = dy}));
-  float *db = dt_gpu_arg(run, instr, pass, DT_ARG_DB);
-  if (db == NULL) return DT_OK;
-  const dt_gpu_conv *conv = &call.plan->conv;
-  return dt_gpu_sum_columns(call.gpu->type, dy, positions_of(conv), conv->y.channels, call.work, db, call.stream);
 }
 
 /* --- the library's rows --- */

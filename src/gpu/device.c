@@ -11,12 +11,12 @@
 
 static dt_kernel *const kernels[DT_OP_COUNT] = {
     [DT_OP_LOAD] = dt_gpu_load,
-    [DT_OP_CONV_FWD] = dt_gpu_conv_fwd,
-    [DT_OP_CONV_DGRAD] = dt_gpu_conv_dgrad,
-    [DT_OP_CONV_WGRAD] = dt_gpu_conv_wgrad,
-    [DT_OP_LINEAR_FWD] = dt_gpu_linear_fwd,
-    [DT_OP_LINEAR_DGRAD] = dt_gpu_linear_dgrad,
-    [DT_OP_LINEAR_WGRAD] = dt_gpu_linear_wgrad,
+    [DT_OP_CONV_FWD] = dt_gpu_by_library,
+    [DT_OP_CONV_DGRAD] = dt_gpu_by_library,
+    [DT_OP_CONV_WGRAD] = dt_gpu_by_library,
+    [DT_OP_LINEAR_FWD] = dt_gpu_by_library,
+    [DT_OP_LINEAR_DGRAD] = dt_gpu_by_library,
+    [DT_OP_LINEAR_WGRAD] = dt_gpu_by_library,
     [DT_OP_POOL_FWD] = dt_gpu_pool_fwd,
     [DT_OP_POOL_BWD] = dt_gpu_pool_bwd,
     [DT_OP_ACT_FWD] = dt_gpu_act_fwd,
@@ -40,11 +40,16 @@ static dt_kernel *const kernels[DT_OP_COUNT] = {
 };
 
 static dt_gpu_work *const work[DT_OP_COUNT] = {
-    [DT_OP_CONV_FWD] = dt_gpu_conv_work,       [DT_OP_CONV_DGRAD] = dt_gpu_conv_work,
-    [DT_OP_CONV_WGRAD] = dt_gpu_conv_work,     [DT_OP_LINEAR_FWD] = dt_gpu_linear_work,
-    [DT_OP_LINEAR_DGRAD] = dt_gpu_linear_work, [DT_OP_LINEAR_WGRAD] = dt_gpu_linear_work,
-    [DT_OP_BN_FWD] = dt_gpu_bn_work,           [DT_OP_BN_BWD] = dt_gpu_bn_work,
-    [DT_OP_LOSS] = dt_gpu_loss_work,           [DT_OP_GRAD_NORM] = dt_gpu_grad_norm_work,
+    [DT_OP_CONV_FWD] = dt_gpu_library_work,
+    [DT_OP_CONV_DGRAD] = dt_gpu_library_work,
+    [DT_OP_CONV_WGRAD] = dt_gpu_library_work,
+    [DT_OP_LINEAR_FWD] = dt_gpu_library_work,
+    [DT_OP_LINEAR_DGRAD] = dt_gpu_library_work,
+    [DT_OP_LINEAR_WGRAD] = dt_gpu_library_work,
+    [DT_OP_BN_FWD] = dt_gpu_bn_work,
+    [DT_OP_BN_BWD] = dt_gpu_bn_work,
+    [DT_OP_LOSS] = dt_gpu_loss_work,
+    [DT_OP_GRAD_NORM] = dt_gpu_grad_norm_work,
 };
 
 #define FUSES(name) (1u << DT_FUSE_##name)

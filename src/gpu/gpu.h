@@ -157,14 +157,14 @@ dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int
                              cudaStream_t stream);
 
 /* The kernels, as in device.c's table. */
-dt_kernel dt_gpu_load, dt_gpu_conv_fwd, dt_gpu_conv_dgrad, dt_gpu_conv_wgrad, dt_gpu_linear_fwd, dt_gpu_linear_dgrad,
-    dt_gpu_linear_wgrad, dt_gpu_pool_fwd, dt_gpu_pool_bwd, dt_gpu_act_fwd, dt_gpu_act_bwd, dt_gpu_bn_fwd, dt_gpu_bn_eval,
-    dt_gpu_bn_bwd, dt_gpu_dropout_fwd, dt_gpu_dropout_bwd, dt_gpu_add, dt_gpu_concat, dt_gpu_slice, dt_gpu_flatten,
-    dt_gpu_unflatten, dt_gpu_softmax, dt_gpu_loss, dt_gpu_score, dt_gpu_grad_norm, dt_gpu_update, dt_gpu_bn_update;
+dt_kernel dt_gpu_load, dt_gpu_by_library, dt_gpu_pool_fwd, dt_gpu_pool_bwd, dt_gpu_act_fwd, dt_gpu_act_bwd, dt_gpu_bn_fwd,
+    dt_gpu_bn_eval, dt_gpu_bn_bwd, dt_gpu_dropout_fwd, dt_gpu_dropout_bwd, dt_gpu_add, dt_gpu_concat, dt_gpu_slice,
+    dt_gpu_flatten, dt_gpu_unflatten, dt_gpu_softmax, dt_gpu_loss, dt_gpu_score, dt_gpu_grad_norm, dt_gpu_update,
+    dt_gpu_bn_update;
 /* UPDATE for one bucket, each in a row of optimizers.c. */
 dt_kernel dt_gpu_update_sgd;
 
-dt_gpu_work dt_gpu_conv_work, dt_gpu_linear_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
+dt_gpu_work dt_gpu_library_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
 
 /* libraries.c: opens cuDNN and cuBLASLt (handles only with a device) and the plan table, and closes them. */
 dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options);

@@ -1,4 +1,5 @@
-/* Opening and closing cuDNN and cuBLASLt, their errors, and the print-out of plans. */
+/* Opening and closing cuDNN and cuBLASLt, their errors, what their operations have in common, and the
+ * print-out of plans. */
 #include "gpu/libraries.h"
 
 #include <stdio.h>
@@ -132,6 +133,51 @@ const char *dt_gpu_op_name(dt_op op) {
       [DT_OP_LINEAR_FWD] = "linear_fwd", [DT_OP_LINEAR_DGRAD] = "linear_dgrad", [DT_OP_LINEAR_WGRAD] = "linear_wgrad"};
   return names[op];
 }
+
+/* --- computing --- */
+
+static bool is_present(const dt_instr *instr, dt_arg arg) {
+  return instr->arg[arg] >= 0;
+}
+
+static dt_gpu_operands operands_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  return (dt_gpu_operands){
+      .x = dt_gpu_arg(run, instr, pass, is_present(instr, DT_ARG_X) ? DT_ARG_X : DT_ARG_DX),
+      .w = is_present(instr, DT_ARG_DW) ? dt_gpu_arg(run, instr, pass, DT_ARG_DW) : (void *)dt_gpu_param(run, instr, DT_ARG_W),
+      .y = dt_gpu_arg(run, instr, pass, is_present(instr, DT_ARG_Y) ? DT_ARG_Y : DT_ARG_DY),
+      .low = dt_gpu_param(run, instr, DT_ARG_B),
+      .bias = dt_gpu_arg(run, instr, pass, DT_ARG_B),
+  };
+}
+
+dt_status dt_gpu_library_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
+  const dt_gpu_library *library = dt_gpu_library_of(instr->op);
+  const dt_gpu_counts counts = library->counts(program, instr);
+  const dt_gpu_plan *plan;
+  DT_TRY(library->get(gpu, program, instr, &plan));
+  size_t work = library->work(gpu, plan), sums = 0;
+  if (is_present(instr, DT_ARG_DB)) sums = dt_gpu_column_work(counts.y / counts.bias, counts.bias);
+  *out = work > sums ? work : sums;
+  return DT_OK;
+}
+
+/* WORK serves the plan and then, in the same place, the sums for DB. */
+dt_status dt_gpu_by_library(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+  const dt_gpu *gpu = dt_gpu_of(run);
+  const dt_gpu_library *library = dt_gpu_library_of(instr->op);
+  const dt_gpu_operands operands = operands_of(run, instr, pass);
+  void *work = dt_gpu_arg(run, instr, pass, DT_ARG_WORK);
+  cudaStream_t stream = dt_gpu_stream(run, instr);
+  const dt_gpu_plan *plan;
+  DT_TRY(library->get(gpu, run->program, instr, &plan));
+  DT_TRY(library->compute(gpu, plan, &operands, work, stream));
+  if (!is_present(instr, DT_ARG_DB)) return DT_OK;
+  const dt_gpu_counts counts = library->counts(run->program, instr);
+  float *db = dt_gpu_arg(run, instr, pass, DT_ARG_DB);
+  return dt_gpu_sum_columns(gpu->type, operands.y, counts.y / counts.bias, counts.bias, work, db, stream);
+}
+
+/* --- offers --- */
 
 void dt_gpu_offers_add(dt_gpu_offers *offers, const char *choice) {
   if (offers->count == offers->room || choice[0] == '\0') return;

@@ -27,16 +27,6 @@ static dt_gpu_product product_of(const dt_program *program, const dt_instr *inst
   return p;
 }
 
-dt_status dt_gpu_linear_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
-  const dt_gpu_product p = product_of(program, instr);
-  const dt_gpu_linear_plan *plan;
-  DT_TRY(dt_gpu_linear_plan_get(gpu, &p, &plan));
-  size_t work = plan->base.workspace, sums = 0;
-  if (instr->arg[DT_ARG_DB] >= 0) sums = dt_gpu_column_work(p.samples, p.outputs);
-  *out = work > sums ? work : sums;
-  return DT_OK;
-}
-
 /* --- computing --- */
 
 typedef struct linear_call {
@@ -94,45 +84,6 @@ static dt_status backward_weights(const linear_call *call, const dt_gpu_operands
 static dt_status compute(const linear_call *call, const dt_gpu_operands *operands) {
   if (call->plan->product.op == DT_OP_LINEAR_FWD) return forward(call, operands);
   return call->plan->product.op == DT_OP_LINEAR_DGRAD ? backward_data(call, operands) : backward_weights(call, operands);
-}
-
-static dt_status call_make(const dt_run *run, const dt_instr *instr, const dt_pass *pass, linear_call *out) {
-  const dt_gpu_product p = product_of(run->program, instr);
-  *out = (linear_call){
-      .gpu = dt_gpu_of(run), .work = dt_gpu_arg(run, instr, pass, DT_ARG_WORK), .stream = dt_gpu_stream(run, instr)};
-  return dt_gpu_linear_plan_get(out->gpu, &p, &out->plan);
-}
-
-dt_status dt_gpu_linear_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  linear_call call;
-  DT_TRY(call_make(run, instr, pass, &call));
-  const float *bias = dt_gpu_arg(run, instr, pass, DT_ARG_B);
-  return compute(&call, &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_X),
-                                           .w = (void *)dt_gpu_param(run, instr, DT_ARG_W),
-                                           .y = dt_gpu_arg(run, instr, pass, DT_ARG_Y),
-                                           .low = bias != NULL ? dt_gpu_param(run, instr, DT_ARG_B) : NULL,
-                                           .bias = bias});
-}
-
-dt_status dt_gpu_linear_dgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  linear_call call;
-  DT_TRY(call_make(run, instr, pass, &call));
-  return compute(&call, &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_DX),
-                                           .w = (void *)dt_gpu_param(run, instr, DT_ARG_W),
-                                           .y = dt_gpu_arg(run, instr, pass, DT_ARG_DY)});
-}
-
-dt_status dt_gpu_linear_wgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  linear_call call;
-  DT_TRY(call_make(run, instr, pass, &call));
-  void *dy = dt_gpu_arg(run, instr, pass, DT_ARG_DY);
-  DT_TRY(compute(
-      &call,
-      &(dt_gpu_operands){.x = dt_gpu_arg(run, instr, pass, DT_ARG_X), .w = dt_gpu_arg(run, instr, pass, DT_ARG_DW), .y = dy}));
-  float *db = dt_gpu_arg(run, instr, pass, DT_ARG_DB);
-  if (db == NULL) return DT_OK;
-  const dt_gpu_product *p = &call.plan->product;
-  return dt_gpu_sum_columns(call.gpu->type, dy, p->samples, p->outputs, call.work, db, call.stream);
 }
 
 /* --- the library's rows --- */
