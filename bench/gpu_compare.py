@@ -410,7 +410,7 @@ class Dtrain:
         self.run(["train", config, "--stop-after", str(AGREEMENT_STEPS), "--set", "log={every: 1 steps}"], seconds)
         run = max((os.path.join(self.folder, "runs", n) for n in os.listdir(self.folder + "/runs") if n == name), key=os.path.getmtime)
         lines = [json.loads(line) for line in open(run + "/metrics.jsonl")]
-        return [line["loss"] for line in lines if line["kind"] == "train"], os.path.join(run, "ckpt", "step-000000000000", "model.safetensors")
+        return [line["loss"] for line in lines if line["kind"] == "train"], os.path.join(run, "ckpt", "step-0000000000-samples-000000000000", "model.safetensors")
 
     def time_engines(self, config, seconds):
         """Adds the case's convolutions and products to the plan table."""

@@ -13,12 +13,23 @@ static const dt_cli_option options[] = {
     {NULL},
 };
 
-static dt_status bench_config(dt_cli *cli, bool layers) {
+/* --- step, layers --- */
+
+static dt_status read_steps(const dt_cli *cli, int64_t *out) {
+  return dt_cli_integer(cli, "steps", 50, 1, 1000000, out);
+}
+
+static dt_status check_steps(const dt_cli *cli) {
+  int64_t steps;
   DT_REQUIRE(cli->word_count >= 2, DT_USAGE, "found no CONFIG, expected: dtrain bench %s CONFIG", cli->word[0]);
   DT_REQUIRE(cli->word_count == 2, DT_USAGE, "found %s after %s, expected one CONFIG", cli->word[2], cli->word[1]);
+  return read_steps(cli, &steps);
+}
+
+static dt_status bench_config(dt_cli *cli, bool layers) {
   int64_t steps;
-  DT_TRY(dt_cli_integer(cli, "steps", 50, 1, 1000000, &steps));
   dt_config *config = NULL;
+  DT_TRY(read_steps(cli, &steps));
   DT_TRY(dt_cli_config(cli, 1, &config));
   dt_status status = dt_bench_steps(config, cli->comm, steps, layers, stdout);
   dt_config_destroy(&config);
@@ -28,23 +39,24 @@ static dt_status bench_config(dt_cli *cli, bool layers) {
 /* --- plans --- */
 
 static dt_status time_plans(const dt_cli *cli, const dt_lowered *lowered) {
-  const dt_device_ops *ops = lowered->device->ops;
+  const dt_library_ops *libraries = lowered->device->ops->libraries;
   const dt_program *program[] = {lowered->train, lowered->eval};
   const char *path = dt_cli_value(cli, "out");
   DT_REQUIRE(
-      ops->time_plans != NULL, DT_USAGE,
+      libraries != NULL, DT_USAGE,
       "bench plans: found the %s device, which leaves nothing to libraries, expected a gpu (--device gpu says what is missing)",
-      ops->name);
-  return ops->time_plans(lowered->device, program, lowered->eval != NULL ? 2 : 1, path != NULL ? path : "plans.txt", stdout);
+      lowered->device->ops->name);
+  return libraries->time_plans(lowered->device, program, lowered->eval != NULL ? 2 : 1, path != NULL ? path : "plans.txt",
+                               stdout);
 }
 
-/* The table that the config names is not heeded: it may be the one that is to be made. */
+/* The table that the config names is not used: it may be the one that is to be made. */
 static dt_status plans_of_config(const dt_cli *cli, int word) {
   dt_config *config = NULL;
   dt_lowered lowered;
   DT_TRY(dt_cli_config(cli, word, &config));
   if (cli->word_count > 2) printf("%s\n", cli->word[word]);
-  dt_status status = dt_lowered_create(config, 1, NULL, false, &lowered);
+  dt_status status = dt_lowered_create(config, cli->comm, 1, NULL, false, &lowered);
   if (status == DT_OK) status = time_plans(cli, &lowered);
   dt_lowered_destroy(&lowered);
   dt_config_destroy(&config);
@@ -58,24 +70,38 @@ static dt_status check_config(const dt_cli *cli, int word) {
   return DT_OK;
 }
 
+static dt_status check_plans(const dt_cli *cli) {
+  DT_REQUIRE(cli->word_count >= 2, DT_USAGE, "found no CONFIG, expected: dtrain bench plans CONFIG...");
+  return DT_OK;
+}
+
 /* Timing takes minutes: a mistake in the last config is told before the first one's. */
 static dt_status bench_plans(dt_cli *cli) {
-  DT_REQUIRE(cli->word_count >= 2, DT_USAGE, "found no CONFIG, expected: dtrain bench plans CONFIG...");
   DT_REQUIRE(cli->comm->size == 1, DT_USAGE, "bench plans: found %d ranks, expected 1: a table is made once", cli->comm->size);
   for (int i = 1; i < cli->word_count; i++) DT_TRY(check_config(cli, i));
   for (int i = 1; i < cli->word_count; i++) DT_TRY(plans_of_config(cli, i));
   return DT_OK;
 }
 
-/* --- the command --- */
+/* --- allreduce --- */
 
-static dt_status bench_allreduce(dt_cli *cli) {
+static dt_status read_most(const dt_cli *cli, int64_t *out) {
+  return dt_cli_integer(cli, "max-bytes", 268435456, 1024, (int64_t)1 << 32, out);
+}
+
+static dt_status check_allreduce(const dt_cli *cli) {
   int64_t bytes;
   DT_REQUIRE(cli->word_count == 1, DT_USAGE, "found %s, expected nothing after bench allreduce", cli->word[1]);
-  DT_TRY(dt_cli_integer(cli, "max-bytes", 268435456, 1024, (int64_t)1 << 32, &bytes));
-  dt_bench_options bench = {.max_bytes = bytes};
+  return read_most(cli, &bytes);
+}
+
+static dt_status bench_allreduce(dt_cli *cli) {
+  dt_bench_options bench = {0};
+  DT_TRY(read_most(cli, &bench.max_bytes));
   return dt_bench_allreduce(cli->comm, &bench, stdout);
 }
+
+/* --- the command --- */
 
 static dt_status bench_step(dt_cli *cli) {
   return bench_config(cli, false);
@@ -85,16 +111,32 @@ static dt_status bench_layers(dt_cli *cli) {
   return bench_config(cli, true);
 }
 
-static const struct {
+static const struct bench {
   const char *name;
+  dt_status (*check)(const dt_cli *cli); /* of the command line */
   dt_status (*run)(dt_cli *cli);
-} benches[] = {{"allreduce", bench_allreduce}, {"step", bench_step}, {"layers", bench_layers}, {"plans", bench_plans}};
+} benches[] = {
+    {"allreduce", check_allreduce, bench_allreduce},
+    {"step", check_steps, bench_step},
+    {"layers", check_steps, bench_layers},
+    {"plans", check_plans, bench_plans},
+};
+
+static const struct bench *find(const dt_cli *cli) {
+  for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
+    if (strcmp(cli->word[0], benches[i].name) == 0) return &benches[i];
+  }
+  return NULL;
+}
+
+static dt_status check(const dt_cli *cli) {
+  const struct bench *bench = find(cli);
+  DT_REQUIRE(bench != NULL, DT_USAGE, "bench: found %s, expected allreduce, step, layers or plans", cli->word[0]);
+  return bench->check(cli);
+}
 
 static dt_status run(dt_cli *cli) {
-  for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
-    if (strcmp(cli->word[0], benches[i].name) == 0) return benches[i].run(cli);
-  }
-  DT_RAISE(DT_USAGE, "bench: found %s, expected allreduce, step, layers or plans", cli->word[0]);
+  return find(cli)->run(cli);
 }
 
 const dt_command dt_command_bench = {
@@ -107,9 +149,10 @@ const dt_command dt_command_bench = {
         "allreduce compares the ordered and the fast reduction with MPI_Allreduce, in GB/s, from 1 KB up.\n"
         "step times whole training steps, data included, and on CPUs prints the arithmetic floor beside them.\n"
         "layers times every instruction of the step.\n"
-        "plans times each engine that cuDNN and cuBLASLt offer on a gpu for the convolutions and products of the configs, and\n"
+        "plans times each engine that cuDNN and cuBLASLt offer on a gpu for the convolutions and products of the configs, and "
         "writes a plan table, which the config key plans then names.",
     .options = options,
     .parallel = true,
+    .check = check,
     .run = run,
 };

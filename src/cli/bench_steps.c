@@ -3,20 +3,19 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "core/hooks.h"
-#include "core/job.h"
-#include "core/layer.h"
+#include "core/clock.h"
+#include "core/layers/layer.h"
 #include "cpu/blas.h"
+#include "train/job.h"
+#include "train/steps.h"
 
 enum { LAPS = 5 };
 
 typedef struct bench {
   dt_job *job;
-  dt_loader *loader;
+  dt_steps steps;
   dt_comm *comm;
-  int64_t samples_seen;
-  int in_flight;                 /* steps started whose outcome was not taken */
-  double data_wait, reduce_wait; /* of the others, in seconds */
+  double data_wait, reduce_wait; /* of the steps taken, in seconds */
 } bench;
 
 /* Multiply-adds count as two; no input gradient is needed where nothing is trained below. */
@@ -34,33 +33,16 @@ static double step_flops(const dt_graph *graph, int64_t batch) {
   return (double)sum * (double)batch;
 }
 
-static dt_status next_batch(void *context, const dt_batch **out) {
-  return dt_loader_next(context, out);
-}
-
-/* Takes outcomes until at most `left` steps are on their way. */
-static dt_status settle(bench *b, int left) {
-  dt_outcome outcome;
-  for (; b->in_flight > left; b->in_flight--) {
-    DT_TRY(dt_executor_outcome(b->job->executor[0], &outcome));
-    b->data_wait += outcome.data_wait;
-    b->reduce_wait += outcome.reduce_wait;
-  }
-  if (b->in_flight == 0) b->comm->diverged = false;
+static dt_status take_step(void *context, const dt_in_flight *step, const dt_step_result *outcome) {
+  bench *b = context;
+  b->data_wait += outcome->data_wait;
+  b->reduce_wait += outcome->reduce_wait;
   return DT_OK;
 }
 
-static dt_status one_step(bench *b) {
-  static const double no_flags[DT_TAIL_COUNT];
-  dt_step *step = dt_executor_run_state(b->job->executor[0])->step;
-  step->samples_seen = b->samples_seen;
-  step->batch_samples = dt_sampler_plan(&b->job->sampler, b->samples_seen).count;
-  step->lr = dt_schedule_value(&b->job->lr, &b->job->clock, b->samples_seen);
-  b->comm->diverged = true; /* until the step has ended on this rank, the others may be waiting for it */
-  DT_TRY(dt_executor_step(b->job->executor[0], next_batch, b->loader, no_flags));
-  b->in_flight++;
-  b->samples_seen += step->batch_samples;
-  return settle(b, dt_executor_lag(b->job->executor[0]));
+static dt_status run_steps(bench *b, int64_t steps) {
+  for (int64_t s = 0; s < steps; s++) DT_TRY(dt_steps_advance(&b->steps));
+  return dt_steps_drain(&b->steps);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -70,24 +52,22 @@ static int by_value(const void *a, const void *b) {
 
 static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
   double lap[LAPS], samples = 0;
-  for (int64_t s = 0; s < steps; s++) DT_TRY(one_step(b));
-  DT_TRY(settle(b, 0));
+  DT_TRY(run_steps(b, steps));
   b->data_wait = b->reduce_wait = 0;
   for (int l = 0; l < LAPS; l++) {
     DT_TRY(b->comm->ops->barrier(b->comm));
-    int64_t before = b->samples_seen;
+    int64_t before = b->steps.samples_seen;
     double start = dt_clock_seconds();
-    for (int64_t s = 0; s < steps; s++) DT_TRY(one_step(b));
-    DT_TRY(settle(b, 0));
+    DT_TRY(run_steps(b, steps));
     lap[l] = (dt_clock_seconds() - start) / (double)steps;
-    samples = (double)(b->samples_seen - before) / (double)steps;
+    samples = (double)(b->steps.samples_seen - before) / (double)steps;
   }
   qsort(lap, LAPS, sizeof *lap, by_value);
   if (b->comm->rank != 0) return DT_OK;
   double seconds = lap[LAPS / 2], flops = step_flops(b->job->graph, 1) * samples;
   fprintf(out, "step %.1f us (median of %d laps, %.1f to %.1f), %.0f samples/s, %.1f GFLOP/s", seconds * 1e6, LAPS,
           lap[0] * 1e6, lap[LAPS - 1] * 1e6, samples / seconds, flops / seconds * 1e-9);
-  if (b->job->device->unit == NULL) {
+  if (b->job->device->id == NULL) {
     double peak;
     DT_TRY(dt_blas_sgemm_gflops(b->job->threads, &peak));
     peak *= b->comm->local_size;
@@ -99,26 +79,26 @@ static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
   return DT_OK;
 }
 
-/* Runs every instruction of the pass on its own, in order, as a step would, and waits for its end. */
+/* Runs every instruction of the micro-batch on its own, in order, as a step would, and waits for its end. */
 static dt_status time_instructions(bench *b, int64_t steps, FILE *out) {
   dt_job *job = b->job;
   const dt_program *program = job->program[0];
   dt_run *run = dt_executor_run_state(job->executor[0]);
   double *seconds = NULL, total = 0;
   const dt_batch *batch;
-  DT_TRY(one_step(b));
-  DT_TRY(settle(b, 0));
-  DT_TRY(dt_loader_next(b->loader, &batch));
+  DT_TRY(run_steps(b, 1));
+  DT_TRY(dt_loader_next(b->steps.loader, &batch));
   DT_TRY(dt_alloc((size_t)program->count, sizeof *seconds, &seconds));
-  dt_pass pass = {
-      .first_shard = job->tree->passes[0].first_shard, .shard_count = job->tree->passes[0].shard_count, .batch = batch};
+  dt_micro_batch micro = {.first_shard = job->tree->micro_batches[0].first_shard,
+                          .shard_count = job->tree->micro_batches[0].shard_count,
+                          .batch = batch};
   dt_status status = DT_OK;
   for (int64_t s = 0; s < 2 * steps && status == DT_OK; s++) {
     for (int i = 0; i < program->count && status == DT_OK; i++) {
       dt_kernel *kernel = job->device->kernel[program->instr[i].op];
       if (kernel == NULL) continue;
       double start = dt_clock_seconds();
-      status = kernel(run, &program->instr[i], &pass);
+      status = kernel(run, &program->instr[i], &micro);
       if (status == DT_OK) status = job->device->ops->sync(job->device);
       if (s >= steps) seconds[i] += (dt_clock_seconds() - start) / (double)steps;
     }
@@ -143,9 +123,10 @@ dt_status dt_bench_steps(const dt_config *config, dt_comm *comm, int64_t steps, 
              "found %d ranks, expected at most the %lld of train.shards: the others have no work", comm->size,
              (long long)shards);
   DT_TRY(dt_job_create(config, comm, DT_JOB_TRAIN, false, &b.job));
-  dt_status status = dt_comm_agree(comm, dt_job_loader(b.job, true, 0, INT64_MAX, &b.loader));
+  b.steps = (dt_steps){.job = b.job, .taken = take_step, .context = &b};
+  dt_status status = dt_comm_agree(comm, dt_steps_begin(&b.steps, INT64_MAX));
   if (status == DT_OK) status = layers ? time_instructions(&b, steps, out) : time_steps(&b, steps, out);
-  dt_loader_destroy(&b.loader);
-  if (!comm->diverged) dt_job_destroy(&b.job);
+  dt_steps_end(&b.steps);
+  dt_job_destroy(&b.job);
   return status;
 }

@@ -3,14 +3,29 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "core/job.h"
+#include "core/config/aliases.h"
+#include "core/config/names.h"
+#include "core/wrap.h"
+#include "train/job.h"
 
-const dt_command *const dt_commands[] = {&dt_command_train,    &dt_command_eval,  &dt_command_predict,
-                                         &dt_command_describe, &dt_command_bench, NULL};
+/* clang-format off */
+const dt_command *const dt_commands[] = {
+    &dt_command_train,
+    &dt_command_eval,
+    &dt_command_predict,
+    &dt_command_describe,
+    &dt_command_bench,
+    NULL,
+};
+/* clang-format on */
 
 const dt_cli_option dt_cli_config_options[] = {
-    {"set", "KEY=VALUE", "overrides one value of the config (model.layers.0.conv.filters=8); may be repeated", .repeats = true},
+    {"set", "KEY=VALUE",
+     "overrides a value of the config (schedule.lr=0.02, model.layers.conv1.filters=8, data.eval=null; docs/config.md has the "
+     "rules); may be repeated",
+     .repeats = true},
     {"device", "NAME", "auto, gpu, cpu or reference", .sets = "device"},
     {"threads", "N", "CPU threads of a rank; never changes a bit of the result", .sets = "threads"},
     {NULL},
@@ -35,26 +50,31 @@ static void visit_options(const dt_command *command, option_visitor *visit, void
   }
 }
 
+enum { DOC_COLUMN = 27, SUMMARY_COLUMN = 13, HINT_BYTES = 256 };
+
 static void print_option(void *context, const dt_cli_option *option) {
   char left[64];
   snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "", option->argument ? option->argument : "");
-  fprintf(context, "  %-24s %s\n", left, option->doc);
+  dt_wrap_printf(DOC_COLUMN, context, "  %-24s %s\n", left, option->doc);
 }
 
 static void print_help(const dt_command *command, FILE *out) {
-  fprintf(out, "usage: dtrain %s [OPTION...] %s\n\n%s\n\noptions:\n", command->name, command->words, command->summary);
+  dt_wrap_printf(4, out, "usage: dtrain %s [OPTION...] %s\n", command->name, command->words);
+  dt_wrap_printf(0, out, "\n%s\n\noptions:\n", command->summary);
   visit_options(command, print_option, out);
-  fprintf(out, "\n%s\n", command->description);
+  dt_wrap_printf(0, out, "\n%s\n", command->description);
 }
 
 static void print_overview(FILE *out) {
-  fputs(
-      "dtrain trains neural networks: one binary, one config, any number of ranks, the same bits.\n\n"
-      "  dtrain CONFIG                     trains on this machine (short for dtrain train CONFIG)\n"
-      "  mpirun -np 4 dtrain CONFIG        the same on four ranks\n\ncommands:\n",
-      out);
-  for (const dt_command *const *c = dt_commands; *c != NULL; c++) fprintf(out, "  %-10s %s\n", (*c)->name, (*c)->summary);
-  fputs("\ndtrain COMMAND --help tells more, dtrain --version the version; docs/config.md lists every key of a config.\n", out);
+  dt_wrap_print("dtrain trains neural networks: one binary, one config, any number of ranks, the same bits.\n\n", 0,
+                DT_LINE_COLUMNS, out);
+  fputs("  dtrain CONFIG                 trains on this machine (dtrain train CONFIG)\n", out);
+  fputs("  mpirun -np 4 dtrain CONFIG    the same on four ranks\n\ncommands:\n", out);
+  for (const dt_command *const *c = dt_commands; *c != NULL; c++)
+    dt_wrap_printf(SUMMARY_COLUMN, out, "  %-10s %s\n", (*c)->name, (*c)->summary);
+  dt_wrap_print(
+      "\ndtrain COMMAND --help tells more, dtrain --version the version; docs/config.md lists every key of a config.\n", 0,
+      DT_LINE_COLUMNS, out);
 }
 
 /* Roff takes a leading dot or quote for a request, and a backslash for an escape. */
@@ -106,12 +126,39 @@ static void find_option(void *context, const dt_cli_option *option) {
   if (strlen(option->name) == find->length && strncmp(option->name, find->name, find->length) == 0) find->found = option;
 }
 
+typedef struct option_names {
+  const char *name[2 * DT_CLI_VALUES];
+  int count;
+} option_names;
+
+static void collect_name(void *context, const dt_cli_option *option) {
+  option_names *names = context;
+  if (names->count < 2 * DT_CLI_VALUES - 1) names->name[names->count++] = option->name;
+}
+
+/* An option that is mistyped, or a key of the config that somebody takes for one. */
+static dt_status unknown_option(const dt_command *command, const char *written, const char *name) {
+  char hint[HINT_BYTES] = "", path[HINT_BYTES];
+  option_names names = {.count = 0};
+  visit_options(command, collect_name, &names);
+  const char *nearest = dt_name_nearest_text(name, names.name),
+             *key = takes_config(command) ? dt_key_path(name, path, sizeof path) : NULL;
+  if (nearest != NULL)
+    snprintf(hint, sizeof hint, " (did you mean \"--%s\"?)", nearest);
+  else if (key != NULL && strchr(key, '[') == NULL)
+    snprintf(hint, sizeof hint, " (did you mean \"--set %s=...\"?)", key);
+  DT_RAISE(DT_USAGE, "unknown option %s%s; dtrain %s --help lists what there is", written, hint, command->name);
+}
+
 static dt_status parse_option(int argc, char **argv, int *i, dt_cli *cli) {
-  const char *text = argv[*i] + 2, *equals = strchr(text, '=');
+  const char *text = strcmp(argv[*i], "-h") == 0 ? "help" : argv[*i] + 2, *equals = strchr(text, '=');
   find_context find = {.name = text, .length = equals ? (size_t)(equals - text) : strlen(text)};
   visit_options(cli->command, find_option, &find);
-  DT_REQUIRE(find.found != NULL, DT_USAGE, "unknown option %s; dtrain %s --help lists what there is", argv[*i],
-             cli->command->name);
+  if (find.found == NULL) {
+    char name[HINT_BYTES];
+    snprintf(name, sizeof name, "%.*s", (int)find.length, find.name);
+    return unknown_option(cli->command, argv[*i], name);
+  }
   const char *value = "";
   if (find.found->argument == NULL) {
     DT_REQUIRE(equals == NULL, DT_USAGE, "--%s takes no value", find.found->name);
@@ -148,6 +195,44 @@ static bool answer_overview(const char *first) {
   return false;
 }
 
+static const char *command_name(const void *context, int index) {
+  return dt_commands[index] != NULL ? dt_commands[index]->name : NULL;
+}
+
+/* A first word that is no file, where a config was to stand: a command is meant, or a file that is not there. */
+static dt_status check_first_word(const dt_cli *cli) {
+  const char *word = cli->word[0], *nearest = dt_name_nearest(word, command_name, NULL);
+  char hint[HINT_BYTES];
+  if (access(word, F_OK) == 0 || (nearest == NULL && cli->word_count < 2)) return DT_OK;
+  DT_RAISE(DT_USAGE, "found %s, which is no file and no command%s; dtrain --help lists the commands", word,
+           dt_did_you_mean(nearest, hint, sizeof hint));
+}
+
+/* A word too many: an override without its --set, or, behind one, most likely the rest of its value. */
+static dt_status check_loose_words(const dt_cli *cli) {
+  for (int i = 0; i < cli->word_count; i++) {
+    DT_REQUIRE(strchr(cli->word[i], '=') == NULL || access(cli->word[i], F_OK) == 0, DT_USAGE,
+               "found the word %s, expected --set %s", cli->word[i], cli->word[i]);
+    if (cli->set_before[i] == NULL) continue;
+    DT_RAISE(DT_USAGE, "found the word %s behind --set %s, expected a value with spaces in quotes: --set '%s %s'", cli->word[i],
+             cli->set_before[i], cli->set_before[i], cli->word[i]);
+  }
+  return DT_OK;
+}
+
+static dt_status check_words(const dt_cli *cli, bool command_named) {
+  const dt_command *command = cli->command;
+  bool fits = cli->word_count >= command->words_min && cli->word_count <= command->words_max;
+  if (!fits) DT_TRY(check_loose_words(cli));
+  if (!command_named && cli->word_count > 0) DT_TRY(check_first_word(cli));
+  DT_REQUIRE(command_named || cli->word_count < 2, DT_USAGE,
+             "found %s and %s, expected: dtrain CONFIG, or a command first (dtrain --help lists them)", cli->word[0],
+             cli->word[1]);
+  DT_REQUIRE(fits, DT_USAGE, "found %d argument%s, expected: dtrain %s %s", cli->word_count, cli->word_count == 1 ? "" : "s",
+             command->name, command->words);
+  return DT_OK;
+}
+
 dt_status dt_cli_parse(int argc, char **argv, dt_cli *cli, bool *done) {
   *done = false;
   DT_REQUIRE(argc > 1, DT_USAGE, "no config given: dtrain CONFIG, or dtrain --help");
@@ -158,15 +243,19 @@ dt_status dt_cli_parse(int argc, char **argv, dt_cli *cli, bool *done) {
   cli->command = find_command(argv[1]);
   int i = cli->command != NULL ? 2 : 1;
   if (cli->command == NULL) cli->command = dt_commands[0];
-  bool command_named = i == 2, options_ended = false;
+  bool command_named = i == 2, options_ended = false, is_set = false;
   for (; i < argc; i++) {
+    bool after_set = is_set;
+    is_set = false;
     if (!options_ended && strcmp(argv[i], "--") == 0) {
       options_ended = true;
-    } else if (!options_ended && strncmp(argv[i], "--", 2) == 0) {
+    } else if (!options_ended && (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0)) {
       DT_TRY(parse_option(argc, argv, &i, cli));
+      is_set = strcmp(cli->value[cli->value_count - 1].option->name, "set") == 0;
     } else {
       DT_REQUIRE(options_ended || argv[i][0] != '-' || argv[i][1] == '\0', DT_USAGE, "unknown option %s", argv[i]);
       DT_REQUIRE(cli->word_count < DT_CLI_WORDS, DT_USAGE, "more than %d arguments", DT_CLI_WORDS);
+      cli->set_before[cli->word_count] = after_set ? cli->value[cli->value_count - 1].value : NULL;
       cli->word[cli->word_count++] = argv[i];
     }
   }
@@ -176,13 +265,8 @@ dt_status dt_cli_parse(int argc, char **argv, dt_cli *cli, bool *done) {
     dt_cli_man(cli->command, stdout);
   *done = dt_cli_value(cli, "help") != NULL || dt_cli_value(cli, "man") != NULL;
   if (*done) return DT_OK;
-  DT_REQUIRE(command_named || cli->word_count < 2, DT_USAGE,
-             "found %s and %s, expected: dtrain CONFIG, or a command first (dtrain --help lists them)", cli->word[0],
-             cli->word[1]);
-  DT_REQUIRE(cli->word_count >= cli->command->words_min && cli->word_count <= cli->command->words_max, DT_USAGE,
-             "found %d argument%s, expected: dtrain %s %s", cli->word_count, cli->word_count == 1 ? "" : "s",
-             cli->command->name, cli->command->words);
-  return DT_OK;
+  DT_TRY(check_words(cli, command_named));
+  return cli->command->check != NULL ? cli->command->check(cli) : DT_OK;
 }
 
 const char *dt_cli_value(const dt_cli *cli, const char *name) {
@@ -192,9 +276,9 @@ const char *dt_cli_value(const dt_cli *cli, const char *name) {
   return NULL;
 }
 
-dt_status dt_cli_integer(const dt_cli *cli, const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out) {
+dt_status dt_cli_integer(const dt_cli *cli, const char *name, int64_t standard, int64_t min, int64_t max, int64_t *out) {
   const char *text = dt_cli_value(cli, name);
-  *out = fallback;
+  *out = standard;
   if (text == NULL) return DT_OK;
   char *end;
   errno = 0;
@@ -205,15 +289,15 @@ dt_status dt_cli_integer(const dt_cli *cli, const char *name, int64_t fallback, 
   return DT_OK;
 }
 
-/* --set as it is; --device X becomes device=X. made[] owns what was built. */
+/* --set as it is; --device X becomes --device=X, or whatever key it sets. made[] owns what was built. */
 static dt_status collect_sets(const dt_cli *cli, const char **set, char **made, int *set_count, int *made_count) {
   for (int i = 0; i < cli->value_count; i++) {
     const dt_cli_option *option = cli->value[i].option;
     if (strcmp(option->name, "set") == 0) {
       set[(*set_count)++] = cli->value[i].value;
     } else if (option->sets != NULL) {
-      DT_REQUIRE(asprintf(&made[*made_count], "%s=%s", option->sets, cli->value[i].value) >= 0, DT_MEMORY, "no memory for --%s",
-                 option->name);
+      DT_REQUIRE(asprintf(&made[*made_count], "--%s=%s", option->sets, cli->value[i].value) >= 0, DT_MEMORY,
+                 "no memory for --%s", option->name);
       set[(*set_count)++] = made[(*made_count)++];
     }
   }

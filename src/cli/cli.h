@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "comm/comm.h"
-#include "core/spec.h"
+#include "core/config/spec.h"
 
 typedef struct dt_cli_option {
   const char *name;     /* without the dashes; NULL ends the table */
@@ -19,7 +19,8 @@ enum { DT_CLI_VALUES = 64, DT_CLI_WORDS = 16 };
 
 typedef struct dt_cli {
   const struct dt_command *command;
-  const char *word[DT_CLI_WORDS]; /* what is no option */
+  const char *word[DT_CLI_WORDS];       /* what is no option */
+  const char *set_before[DT_CLI_WORDS]; /* the value of a --set right before that word; NULL where none is */
   int word_count;
   struct {
     const dt_cli_option *option;
@@ -37,10 +38,17 @@ typedef struct dt_command {
   const char *description; /* paragraphs of the man page */
   const dt_cli_option *options;
   bool parallel; /* several ranks may run it */
+  /* What is wrong with the values of the options, before ranks meet: one rank's command line may be another one. NULL = nothing
+   * can be. DT_USAGE. */
+  dt_status (*check)(const dt_cli *cli);
   dt_status (*run)(dt_cli *cli);
 } dt_command;
 
-extern const dt_command dt_command_train, dt_command_eval, dt_command_predict, dt_command_describe, dt_command_bench;
+extern const dt_command dt_command_train;
+extern const dt_command dt_command_eval;
+extern const dt_command dt_command_predict;
+extern const dt_command dt_command_describe;
+extern const dt_command dt_command_bench;
 extern const dt_command *const dt_commands[];       /* NULL-terminated; the first is the default */
 extern const dt_cli_option dt_cli_config_options[]; /* --set, --device, --threads: rows that commands with a CONFIG share */
 
@@ -48,8 +56,8 @@ extern const dt_cli_option dt_cli_config_options[]; /* --set, --device, --thread
 dt_status dt_cli_parse(int argc, char **argv, dt_cli *cli, bool *done);
 /* The value of an option, the last one given; NULL when absent. */
 const char *dt_cli_value(const dt_cli *cli, const char *name);
-/* An option's value as an integer in [min, max]; fallback when absent. */
-dt_status dt_cli_integer(const dt_cli *cli, const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
+/* An option's value as an integer in [min, max]; `standard` when absent. */
+dt_status dt_cli_integer(const dt_cli *cli, const char *name, int64_t standard, int64_t min, int64_t max, int64_t *out);
 /* Loads word[index] as config with --set and the options that stand for config keys; ranks agree on success and on the
  * resolved text. *out is NULL after a failure. Collective where the command is parallel. */
 dt_status dt_cli_config(const dt_cli *cli, int index, dt_config **out);

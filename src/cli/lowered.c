@@ -1,8 +1,18 @@
 #include "cli/lowered.h"
 
-#include "core/job.h"
+#include "train/devices.h"
+#include "train/job.h"
 
-dt_status dt_lowered_create(const dt_config *config, int ranks, const char *model, bool plans, dt_lowered *out) {
+/* Files that are not there, or are not what they should be, are a run's trouble: then it is planned by what the format
+ * declares. */
+static void take_fields(const dt_spec *spec, const dt_choice *data, dt_graph *graph) {
+  dt_data_info info;
+  if (data->kind == NULL) return;
+  if (dt_dataset_inspect(data, spec->data.dir, false, &info) == DT_OK) dt_graph_take_fields(graph, &info.fields);
+  dt_error_clear();
+}
+
+dt_status dt_lowered_create(const dt_config *config, dt_comm *comm, int ranks, const char *model, bool plans, dt_lowered *out) {
   dt_spec spec = *dt_config_spec(config);
   int threads;
   char missing[DT_MISSING_TEXT];
@@ -11,12 +21,15 @@ dt_status dt_lowered_create(const dt_config *config, int ranks, const char *mode
              "--gpu %s: found another device asked for, expected gpu or auto; leave --device out", model);
   if (model != NULL) spec.device = DT_DEVICE_GPU;
   if (!plans) spec.plans = "off";
-  DT_TRY(dt_device_create(&spec, 0, 1, model, &threads, missing, &out->device));
+  DT_TRY(dt_device_create(&spec, comm, model, &threads, missing, &out->device));
   DT_TRY(dt_graph_create(config, &out->graph));
-  DT_TRY(dt_tree_create((int)spec.train.shards, ranks, 0, dt_job_pass_shards(&spec, out->device), &out->tree));
-  DT_TRY(dt_program_create(out->graph, &spec, out->device, DT_PROGRAM_TRAIN, out->tree->pass_shards, &out->train));
+  take_fields(&spec, &spec.data.train, out->graph);
+  take_fields(&spec, &spec.data.eval, out->graph);
+  DT_TRY(dt_job_check_shards(config, out->graph, NULL, 0));
+  DT_TRY(dt_tree_create((int)spec.train.shards, ranks, 0, dt_job_micro_batch_shards(&spec, out->device), &out->tree));
+  DT_TRY(dt_program_create(out->graph, &spec, out->device, DT_PROGRAM_TRAIN, out->tree->micro_batch_shards, &out->train));
   if (spec.data.eval.kind == NULL) return DT_OK;
-  return dt_program_create(out->graph, &spec, out->device, DT_PROGRAM_EVAL, out->tree->pass_shards, &out->eval);
+  return dt_program_create(out->graph, &spec, out->device, DT_PROGRAM_EVAL, out->tree->micro_batch_shards, &out->eval);
 }
 
 void dt_lowered_destroy(dt_lowered *lowered) {

@@ -33,7 +33,7 @@ static dt_status fold_status(dt_comm *comm, dt_status status, bool name_rank) {
 
 dt_status dt_comm_agree(dt_comm *comm, dt_status status) {
   status = fold_status(comm, status, true);
-  if (status == DT_PEER) comm->stranded = true;
+  if (status == DT_PEER) dt_rank_enter(&comm->state, DT_RANK_STRANDED);
   return status;
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/locale.h"
+
 enum {
   NAP_NS = 200000,
   NAPS = 50, /* after which a thread that finds nothing to do goes to sleep until it is called */
@@ -153,7 +155,7 @@ static const dt_reducer_ops async_ops = {
 static dt_status start_thread(async_reducer *r) {
   pthread_mutex_init(&r->lock, NULL);
   pthread_cond_init(&r->work, NULL);
-  int code = pthread_create(&r->thread, NULL, run_thread, r);
+  int code = dt_thread_create(&r->thread, run_thread, r);
   if (code != 0) {
     pthread_cond_destroy(&r->work);
     pthread_mutex_destroy(&r->lock);
@@ -178,7 +180,6 @@ dt_status dt_async_start(async_reducer *r, mpi_comm *comm, const dt_reducer_opti
     r->bucket[b].request = r->requests + (size_t)b * (size_t)requests;
     r->bucket[b].phase = r->phases;
   }
-  size_t bytes = (size_t)options->tree->nodes_max * (size_t)options->node_elements * dt_dtype_bytes(options->dtype);
-  DT_TRY(dt_block_alloc(bytes, &r->base.gradient));
+  DT_TRY(dt_block_alloc(dt_gradient_bytes(options), &r->base.gradient));
   return start_thread(r);
 }

@@ -45,9 +45,9 @@ struct async_reducer {
 dt_status dt_async_start(async_reducer *r, mpi_comm *comm, const dt_reducer_options *options, int requests);
 void dt_async_destroy(dt_reducer **reducer);
 
-/* Address of an element of a gradient node. */
+/* Address of an element of a partial sum. */
 static inline void *dt_async_element(const async_reducer *r, int node, int64_t element) {
-  return (char *)r->base.gradient + (node * r->options.node_elements + element) * (int64_t)dt_dtype_bytes(r->options.dtype);
+  return (char *)r->base.gradient + (node * r->options.partial_elements + element) * (int64_t)dt_dtype_bytes(r->options.dtype);
 }
 static inline MPI_Datatype dt_async_type(const async_reducer *r) {
   return r->options.dtype == DT_F64 ? MPI_DOUBLE : MPI_FLOAT;

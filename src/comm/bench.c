@@ -119,7 +119,7 @@ static dt_status create_reducers(bench *b) {
                                   .dtype = DT_F32,
                                   .bucket = b->bucket,
                                   .bucket_count = b->bucket_count,
-                                  .node_elements = elements};
+                                  .partial_elements = elements};
     dt_status status = base->ops->reducer_create(&b->comm->base, &options, &b->reducer[m]);
     if (m == METHOD_SHARED && status == DT_ENVIRONMENT) {
       dt_error_clear(); /* no shared memory to be had here, on any rank: the others are measured */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/comm.h"
+#include "comm/internal.h"
 
 /* A launcher that MPI can talk to sets its variable of rank in each process; size promises how many there are. */
 static const struct {
@@ -65,4 +65,12 @@ dt_status dt_comm_create(int *argc, char ***argv, dt_comm **out) {
   }
   *out = comm;
   return DT_OK;
+}
+
+/* As self and mpi choose. */
+size_t dt_reducer_bytes(const dt_reducer_options *options, bool one_host) {
+  size_t own = dt_block_bytes(dt_gradient_bytes(options));
+  if (options->tree->size == 1 || options->mode == DT_REDUCE_FAST) return own;
+  bool shared = options->transport == DT_TRANSPORT_SHARED || (options->transport != DT_TRANSPORT_MESSAGES && one_host);
+  return shared ? dt_shared_window_bytes(options, options->tree->rank) : own + dt_messages_received_bytes(options);
 }

@@ -7,7 +7,8 @@
 
 enum { PIECE = 1 << 17 }; /* elements of one call: MPI's own schedules do not cut long buckets, and crawl through them */
 
-/* Adds this rank's roots, from the youngest to the oldest, which leaves the sum in node 0; a rank without shards gives zeros.
+/* Adds this rank's roots, from the youngest to the oldest, which leaves the sum in partial sum 0; a rank without shards gives
+ * zeros.
  */
 static void sum_own_roots(async_reducer *r, const dt_bucket *b) {
   const dt_tree *tree = r->options.tree;
@@ -15,7 +16,7 @@ static void sum_own_roots(async_reducer *r, const dt_bucket *b) {
   if (tree->root_count == 0) memset(dt_async_element(r, 0, b->first), 0, (size_t)b->count * dt_dtype_bytes(r->options.dtype));
   for (int i = tree->root_count - 1; i > 0; i--) {
     static const dt_merge pair = {.into = 0, .from = 1};
-    void *source[2] = {dt_async_element(r, root[i - 1].node, b->first), dt_async_element(r, root[i].node, b->first)};
+    void *source[2] = {dt_async_element(r, root[i - 1].partial, b->first), dt_async_element(r, root[i].partial, b->first)};
     dt_fold_to_all(r->options.dtype, &pair, 1, source, 2, b->count, source, 1);
   }
 }

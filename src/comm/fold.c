@@ -19,7 +19,8 @@
 #define DT_CLONES
 #endif
 
-enum { BLOCK_BYTES = 4096, STACK = 64 };
+/* Sums that stand at one time: a tree over 65,536 shards, the most there are, is 16 high. */
+enum { BLOCK_BYTES = 4096, STACK = 20 };
 
 /* ivdep: where two of the three are the same memory they are the same elements. */
 #define DEFINE_FOLD(name, suffix, type)                                                                                        \
@@ -74,14 +75,23 @@ void dt_fold_to_all(dt_dtype dtype, const dt_merge *fold, int fold_count, void *
   }
 }
 
+static const size_t huge_page = (size_t)2 << 20;
+
+static size_t block_alignment(size_t bytes) {
+  return bytes >= 2 * huge_page ? huge_page : 64;
+}
+
+size_t dt_block_bytes(size_t bytes) {
+  size_t align = block_alignment(bytes);
+  return bytes > 0 ? (bytes + align - 1) / align * align : align;
+}
+
 dt_status dt_block_alloc(size_t bytes, void **out) {
-  const size_t huge = (size_t)2 << 20;
-  size_t align = bytes >= 2 * huge ? huge : 64;
-  size_t rounded = (bytes + align - 1) / align * align;
-  void *block = aligned_alloc(align, rounded > 0 ? rounded : align);
+  size_t align = block_alignment(bytes), rounded = dt_block_bytes(bytes);
+  void *block = aligned_alloc(align, rounded);
   DT_REQUIRE(block != NULL, DT_MEMORY, "could not allocate %zu bytes for gradients", bytes);
-  if (align == huge) (void)madvise(block, rounded, MADV_HUGEPAGE); /* a hint: without it only slower */
-  memset(block, 0, rounded > 0 ? rounded : align);
+  if (align == huge_page) (void)madvise(block, rounded, MADV_HUGEPAGE); /* a hint: without it only slower */
+  memset(block, 0, rounded);
   *out = block;
   return DT_OK;
 }

@@ -31,5 +31,15 @@ void dt_fold_to_all(dt_dtype dtype, const dt_merge *fold, int fold_count, void *
 
 /* Zeroed memory aligned to 64 bytes (to huge pages where it spans several). DT_MEMORY. Release with free. */
 dt_status dt_block_alloc(size_t bytes, void **out);
+/* What dt_block_alloc takes for so many. */
+size_t dt_block_bytes(size_t bytes);
+
+/* All of a rank's partial sums. */
+static inline size_t dt_gradient_bytes(const dt_reducer_options *options) {
+  return (size_t)options->tree->partials_max * (size_t)options->partial_elements * dt_dtype_bytes(options->dtype);
+}
+/* What the messages reducer takes besides them, and a rank's part of the shared reducer's window, gradients included. */
+size_t dt_messages_received_bytes(const dt_reducer_options *options);
+size_t dt_shared_window_bytes(const dt_reducer_options *options, int rank);
 
 #endif

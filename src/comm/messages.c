@@ -1,11 +1,12 @@
 /* The ordered reducer by messages, for any set of hosts.
  *
  * A bucket is cut into one slice per rank. Phase 0: every rank sends its roots' slices to the slices' ranks. Phase 1: a rank
- * adds its slice of all roots in the tree's order into its node 0 and sends the sum to everyone. Each rank sends (n-1)/n of
- * its roots and (n-1)/n of the bucket: with one root per rank the bytes of a ring.
+ * adds its slice of all roots in the tree's order into its partial sum 0 and sends the sum to everyone. Each rank sends (n-1)/n
+ * of its roots and (n-1)/n of the bucket: with one root per rank the bytes of a ring.
  *
- * Phase 1 writes node 0 where phase 0 read it only after all of phase 0 is complete, sends included. Messages between two ranks
- * with one tag arrive in the order in which they were sent, which keeps apart a rank's roots, and one round from the next. */
+ * Phase 1 writes partial sum 0 where phase 0 read it only after all of phase 0 is complete, sends included. Messages between
+ * two ranks with one tag arrive in the order in which they were sent, which keeps apart a rank's roots, and one round from the
+ * next. */
 #include "comm/async.h"
 
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static void *root_slice(messages_reducer *m, int bucket, int i) {
   const dt_bucket *b = &r->options.bucket[bucket];
   int size = tree->size, rank = tree->rank;
   if (tree->roots[i].rank == rank) {
-    return dt_async_element(r, tree->roots[i].node, b->first + slice_first(b, size, rank));
+    return dt_async_element(r, tree->roots[i].partial, b->first + slice_first(b, size, rank));
   }
   int64_t place = i < tree->root_first ? i : i - tree->root_count;
   return (char *)m->received[bucket] + place * slice_count(b, size, rank) * (int64_t)dt_dtype_bytes(r->options.dtype);
@@ -51,7 +52,7 @@ static dt_status exchange_roots(messages_reducer *m, int bucket, MPI_Request *re
   for (int step = 1; step < size; step++) {
     int peer = (rank + step) % size;
     for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
-      DT_MPI(MPI_Isend(dt_async_element(r, tree->roots[i].node, b->first + slice_first(b, size, peer)),
+      DT_MPI(MPI_Isend(dt_async_element(r, tree->roots[i].partial, b->first + slice_first(b, size, peer)),
                        slice_count(b, size, peer), dt_async_type(r), peer, tag, r->channel, &request[(*count)++]));
     }
   }
@@ -96,12 +97,20 @@ static int64_t received_bytes(const dt_reducer_options *options, int bucket) {
   return (bytes + 63) / 64 * 64;
 }
 
+static size_t all_received_bytes(const dt_reducer_options *options) {
+  size_t bytes = 0;
+  for (int b = 0; b < options->bucket_count; b++) bytes += (size_t)received_bytes(options, b);
+  return bytes;
+}
+
+size_t dt_messages_received_bytes(const dt_reducer_options *options) {
+  return dt_block_bytes(all_received_bytes(options));
+}
+
 static dt_status place_received(messages_reducer *m, const dt_reducer_options *options) {
-  int64_t bytes = 0;
-  for (int b = 0; b < options->bucket_count; b++) bytes += received_bytes(options, b);
   DT_TRY(dt_alloc((size_t)options->bucket_count, sizeof *m->received, &m->received));
   DT_TRY(dt_alloc((size_t)options->tree->root_count_all, sizeof *m->source, &m->source));
-  DT_TRY(dt_block_alloc((size_t)bytes, &m->memory));
+  DT_TRY(dt_block_alloc(all_received_bytes(options), &m->memory));
   int64_t at = 0;
   for (int b = 0; b < options->bucket_count; at += received_bytes(options, b), b++) m->received[b] = (char *)m->memory + at;
   return DT_OK;

@@ -1,10 +1,14 @@
 /* The communicator over MPI: start-up, host collectives, and the choice of a reducer. */
-#include <sched.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/cores.h"
 #include "comm/mpi_comm.h"
+#include "comm/pmix.h"
 
 /* Open MPI's settings with which ranks on one host start fast and quietly and share cores fairly. The user's own environment
  * wins. Across hosts the choice of a network is left to MPI. */
@@ -71,7 +75,7 @@ static dt_status mpi_barrier(dt_comm *comm) {
 static dt_status mpi_reducer_create(dt_comm *base, const dt_reducer_options *options, dt_reducer **out) {
   mpi_comm *comm = (mpi_comm *)base;
   bool one_host = base->local_size == base->size;
-  dt_comm_mark(base, DT_COLLECTIVE_REDUCER_CREATE, options->dtype, (uint64_t)options->node_elements);
+  dt_comm_mark(base, DT_COLLECTIVE_REDUCER_CREATE, options->dtype, (uint64_t)options->partial_elements);
   DT_REQUIRE(options->tree->size == base->size, DT_INTERNAL, "a tree for %d ranks in a world of %d", options->tree->size,
              base->size);
   if (options->mode == DT_REDUCE_FAST) return dt_fast_reducer_create(comm, options, out);
@@ -90,7 +94,7 @@ static dt_status mpi_reducer_create(dt_comm *base, const dt_reducer_options *opt
 
 static void mpi_abort(dt_comm *comm, int exit_code) {
   fflush(NULL);
-  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  if (!dt_pmix_abort(exit_code)) MPI_Abort(MPI_COMM_WORLD, exit_code);
 }
 
 static void mpi_destroy(dt_comm **base) {
@@ -103,6 +107,34 @@ static void mpi_destroy(dt_comm **base) {
   *base = NULL;
 }
 
+/* Waits for the launcher's SIGTERM, which ends this rank; without one for as long as a launcher could need. The signal is taken
+ * from the handler that would make it a wish to stop. */
+static void await_end(void) {
+  static const struct timespec limit = {.tv_sec = 2};
+  sigset_t end;
+  sigemptyset(&end);
+  sigaddset(&end, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &end, NULL);
+  while (sigtimedwait(&end, NULL, &limit) == -1 && errno == EINTR) continue; /* SIGCONT comes first */
+}
+
+/* mpirun ends all ranks as soon as one has failed and ended. In MPI_Finalize Open MPI 4.1 may crash when mpirun goes away, so
+ * that rank 0 waits until the others have come through it, and the others until rank 0 has told the launcher: a rank that ends
+ * before makes mpirun say more than was said. It sends SIGCONT, SIGTERM and SIGKILL, a second apart but for where a rank ends
+ * meanwhile: rank 0 ends after the first, the others after the second. */
+static void mpi_end(dt_comm **base, int exit_code) {
+  bool root = (*base)->rank == 0, several = (*base)->size > 1;
+  mpi_barrier(*base); /* rank 0 has spoken */
+  bool held = dt_pmix_hold();
+  mpi_destroy(base);
+  if (!held || !dt_pmix_fence()) return;
+  if (root) {
+    dt_pmix_abort(exit_code);
+  } else if (several) {
+    await_end();
+  }
+}
+
 static const dt_comm_ops mpi_ops = {
     .name = "mpi",
     .allreduce_i64 = mpi_allreduce_i64,
@@ -111,18 +143,26 @@ static const dt_comm_ops mpi_ops = {
     .barrier = mpi_barrier,
     .reducer_create = mpi_reducer_create,
     .abort = mpi_abort,
+    .end = mpi_end,
     .destroy = mpi_destroy,
 };
 
-/* Whether the cores that the ranks of this host may use are as many as the ranks: a launcher may have bound each rank to a
- * core of its own, or all of them to the same one. */
+/* A launcher may have bound each rank to a core of its own, or all of them to the same one: ranks wait by spinning where there
+ * are as many cores as ranks. */
 static dt_status find_cores(mpi_comm *comm) {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  sched_getaffinity(0, sizeof cores, &cores);
-  DT_MPI(MPI_Allreduce(MPI_IN_PLACE, &cores, (int)sizeof cores, MPI_BYTE, MPI_BOR, comm->host));
-  comm->spin = CPU_COUNT(&cores) >= comm->base.local_size;
-  return DT_OK;
+  const int count = comm->base.local_size;
+  cpu_set_t own, all, *mask;
+  dt_cores_mask(&own);
+  DT_TRY(dt_alloc((size_t)count, sizeof *mask, &mask));
+  dt_status status = DT_OK;
+  DT_MPI_GOTO(done, MPI_Allgather(&own, (int)sizeof own, MPI_BYTE, mask, (int)sizeof own, MPI_BYTE, comm->host));
+  comm->base.cores = dt_cores_share(mask, count, comm->base.local_rank);
+  CPU_ZERO(&all);
+  for (int i = 0; i < count; i++) CPU_OR(&all, &all, &mask[i]);
+  comm->spin = CPU_COUNT(&all) >= count;
+done:
+  free(mask);
+  return status;
 }
 
 static dt_status connect(mpi_comm *comm) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/cores.h"
 #include "comm/internal.h"
 
 typedef struct self_reducer {
@@ -40,7 +41,7 @@ static dt_status reducer_begin(dt_reducer *reducer, int bucket) {
   size_t element = dt_dtype_bytes(o->dtype);
   dt_comm_mark(r->comm, DT_COLLECTIVE_REDUCE_BEGIN, o->dtype, (uint64_t)b->count);
   for (int i = 0; i < o->tree->root_count; i++) {
-    r->source[i] = (char *)r->base.gradient + (size_t)(o->tree->roots[i].node * o->node_elements + b->first) * element;
+    r->source[i] = (char *)r->base.gradient + (size_t)(o->tree->roots[i].partial * o->partial_elements + b->first) * element;
   }
   void *out = (char *)r->base.gradient + (size_t)b->first * element;
   dt_fold_to_all(o->dtype, o->tree->fold, o->tree->fold_count, r->source, o->tree->root_count, b->count, &out, 1);
@@ -73,7 +74,7 @@ static dt_status self_reducer_create(dt_comm *comm, const dt_reducer_options *op
   dt_reducer *base = NULL;
   self_reducer *r = NULL;
   const dt_tree *tree = options->tree;
-  dt_comm_mark(comm, DT_COLLECTIVE_REDUCER_CREATE, options->dtype, (uint64_t)options->node_elements);
+  dt_comm_mark(comm, DT_COLLECTIVE_REDUCER_CREATE, options->dtype, (uint64_t)options->partial_elements);
   DT_REQUIRE(tree->size == 1, DT_INTERNAL, "a tree for %d ranks in a world of one", tree->size);
   DT_TRY(dt_alloc(1, sizeof *r, &r));
   base = &r->base;
@@ -81,8 +82,7 @@ static dt_status self_reducer_create(dt_comm *comm, const dt_reducer_options *op
   r->comm = comm;
   r->options = *options;
   DT_TRY_GOTO(fail, dt_alloc((size_t)tree->root_count, sizeof *r->source, &r->source));
-  size_t bytes = (size_t)tree->nodes_max * (size_t)options->node_elements * dt_dtype_bytes(options->dtype);
-  DT_TRY_GOTO(fail, dt_block_alloc(bytes, &base->gradient));
+  DT_TRY_GOTO(fail, dt_block_alloc(dt_gradient_bytes(options), &base->gradient));
   *out = base;
   return DT_OK;
 fail:
@@ -101,6 +101,10 @@ static void self_destroy(dt_comm **comm) {
   *comm = NULL;
 }
 
+static void self_end(dt_comm **comm, int exit_code) {
+  self_destroy(comm);
+}
+
 static const dt_comm_ops self_ops = {
     .name = "self",
     .allreduce_i64 = self_allreduce_i64,
@@ -109,6 +113,7 @@ static const dt_comm_ops self_ops = {
     .barrier = self_barrier,
     .reducer_create = self_reducer_create,
     .abort = self_abort,
+    .end = self_end,
     .destroy = self_destroy,
 };
 
@@ -117,6 +122,7 @@ dt_status dt_comm_self_create(dt_comm **out) {
   DT_TRY(dt_alloc(1, sizeof *comm, &comm));
   comm->ops = &self_ops;
   comm->size = comm->local_size = 1;
+  comm->cores = dt_cores_available();
   *out = comm;
   return DT_OK;
 }

@@ -1,9 +1,9 @@
 /* The ordered reducer of ranks that share one host's memory.
  *
- * Every rank's gradient nodes stand in one shared-memory window, so a sum needs no messages: whoever has time reads a chunk of
- * all roots, adds it in the tree's order and writes it to node 0 of every rank, while it is in the first cache. Each byte is
- * read once and written once. It does not matter which rank sums a chunk, so chunks are taken from a common counter and no
- * rank waits for one that has lost its core.
+ * Every rank's partial sums stand in one shared-memory window, so a sum needs no messages: whoever has time reads a chunk of
+ * all roots, adds it in the tree's order and writes it to partial sum 0 of every rank, while it is in the first cache. Each
+ * byte is read once and written once. It does not matter which rank sums a chunk, so chunks are taken from a common counter and
+ * no rank waits for one that has lost its core.
  *
  * There is no thread behind this: a rank that is computing has no core to spare for sums, and one that waits in end has.
  *
@@ -13,7 +13,7 @@
  * 2. end: from arrived = n*g on, ranks take tickets. A ticket below c is a chunk to sum, done += 1 after it; any other ends the
  *    search. So a round uses up c + n tickets exactly, and the next round, which cannot start before every rank has left this
  *    one, counts from there.
- * 3. end returns when done = c*g: all chunks stand in every rank's node 0. */
+ * 3. end returns when done = c*g: all chunks stand in every rank's partial sum 0. */
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -56,9 +56,9 @@ typedef struct shared_reducer {
   MPI_Win window;
   shared_bucket *bucket; /* in rank 0's part of the window */
   local_bucket *local;
-  void **node0;         /* [size]: node 0 of every rank */
+  void **partial0;      /* [size]: partial sum 0 of every rank */
   void **root;          /* [root_count_all] */
-  void **source, **out; /* scratch for a chunk: root and node0, moved to it */
+  void **source, **out; /* scratch for a chunk: root and partial0, moved to it */
 } shared_reducer;
 
 static bool reached(const shared_counter *counter, uint32_t target) {
@@ -106,7 +106,7 @@ static void sum_chunk(shared_reducer *r, int bucket, uint32_t chunk) {
   int64_t at = chunk * r->local[bucket].chunk, count = b->count - at;
   if (count > r->local[bucket].chunk) count = r->local[bucket].chunk;
   for (int i = 0; i < o->tree->root_count_all; i++) r->source[i] = moved(r->root[i], b->first + at, o->dtype);
-  for (int i = 0; i < r->comm->base.size; i++) r->out[i] = moved(r->node0[i], b->first + at, o->dtype);
+  for (int i = 0; i < r->comm->base.size; i++) r->out[i] = moved(r->partial0[i], b->first + at, o->dtype);
   dt_fold_to_all(o->dtype, o->tree->fold, o->tree->fold_count, r->source, o->tree->root_count_all, count, r->out,
                  r->comm->base.size);
 }
@@ -162,7 +162,7 @@ static void shared_destroy(dt_reducer **reducer) {
   free(r->out);
   free(r->source);
   free(r->root);
-  free(r->node0);
+  free(r->partial0);
   free(r->local);
   free(r);
   *reducer = NULL;
@@ -210,13 +210,19 @@ static dt_status allocate_window(MPI_Comm host, size_t bytes, void **own, MPI_Wi
   return DT_OK;
 }
 
+static size_t counter_bytes(const dt_reducer_options *options) {
+  return page_up((size_t)options->bucket_count * sizeof(shared_bucket));
+}
+
+size_t dt_shared_window_bytes(const dt_reducer_options *options, int rank) {
+  return page_up(dt_gradient_bytes(options)) + (rank == 0 ? counter_bytes(options) : 0) + PAGE; /* a page to align on */
+}
+
 /* One part for each rank, of its own pages; rank 0's begins with the counters. */
 static dt_status open_window(shared_reducer *r) {
   const dt_reducer_options *o = &r->options;
   int rank = r->comm->base.rank, size = r->comm->base.size;
-  size_t counters = page_up((size_t)o->bucket_count * sizeof(shared_bucket));
-  size_t nodes = page_up((size_t)o->tree->nodes_max * (size_t)o->node_elements * dt_dtype_bytes(o->dtype));
-  size_t bytes = nodes + (rank == 0 ? counters : 0) + PAGE; /* a page to align on */
+  size_t bytes = dt_shared_window_bytes(o, rank);
   void *own = NULL;
   DT_TRY(allocate_window(r->comm->host, bytes, &own, &r->window));
   memset(own, 0, bytes); /* touched by its owner first */
@@ -227,9 +233,9 @@ static dt_status open_window(shared_reducer *r) {
     DT_MPI(MPI_Win_shared_query(r->window, i, &part, &unit, &base));
     base += (PAGE - (uintptr_t)base % PAGE) % PAGE;
     if (i == 0) r->bucket = (shared_bucket *)base;
-    r->node0[i] = base + (i == 0 ? counters : 0);
+    r->partial0[i] = base + (i == 0 ? counter_bytes(o) : 0);
   }
-  r->base.gradient = r->node0[rank];
+  r->base.gradient = r->partial0[rank];
   DT_MPI(MPI_Barrier(r->comm->host));
   return DT_OK;
 }
@@ -249,7 +255,7 @@ static void plan_chunks(shared_reducer *r) {
 static dt_status allocate_tables(shared_reducer *r) {
   size_t size = (size_t)r->comm->base.size, roots = (size_t)r->options.tree->root_count_all;
   DT_TRY(dt_alloc((size_t)r->options.bucket_count, sizeof *r->local, &r->local));
-  DT_TRY(dt_alloc(size, sizeof *r->node0, &r->node0));
+  DT_TRY(dt_alloc(size, sizeof *r->partial0, &r->partial0));
   DT_TRY(dt_alloc(size, sizeof *r->out, &r->out));
   DT_TRY(dt_alloc(roots, sizeof *r->root, &r->root));
   return dt_alloc(roots, sizeof *r->source, &r->source);
@@ -271,7 +277,7 @@ dt_status dt_shared_reducer_create(mpi_comm *comm, const dt_reducer_options *opt
   plan_chunks(r);
   DT_TRY_GOTO(fail, open_window(r));
   for (int i = 0; i < tree->root_count_all; i++) {
-    r->root[i] = moved(r->node0[tree->roots[i].rank], tree->roots[i].node * options->node_elements, options->dtype);
+    r->root[i] = moved(r->partial0[tree->roots[i].rank], tree->roots[i].partial * options->partial_elements, options->dtype);
   }
   *out = base;
   return DT_OK;

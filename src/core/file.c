@@ -1,5 +1,6 @@
 #include "core/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +13,7 @@
 #include <xxhash.h>
 
 /* Linux moves at most 2 GiB in one call anyway; smaller pieces keep the loop under test on ordinary files. */
-enum { PIECE = 64 << 20 };
+enum { PIECE = 64 << 20, HASH_PIECE = 1 << 20 };
 
 static void hash_print(XXH128_hash_t hash, char text[DT_HASH_TEXT]) {
   snprintf(text, DT_HASH_TEXT, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64, (uint64_t)hash.low64);
@@ -123,6 +124,34 @@ dt_status dt_file_read(int dir_fd, const char *name, uint64_t max_bytes, uint8_t
   return DT_OK;
 }
 
+static dt_status hash_pieces(int fd, const char *name, size_t bytes, uint8_t *piece, dt_file_sum *out) {
+  XXH3_state_t *state = XXH3_createState();
+  DT_REQUIRE(state != NULL, DT_MEMORY, "%s: no memory for a hash state", name);
+  XXH3_128bits_reset(state);
+  dt_status status = DT_OK;
+  for (size_t at = 0; status == DT_OK && at < bytes; at += HASH_PIECE) {
+    size_t here = bytes - at < HASH_PIECE ? bytes - at : HASH_PIECE;
+    status = read_exactly(fd, name, piece, here);
+    if (status == DT_OK) XXH3_128bits_update(state, piece, here);
+  }
+  out->bytes = bytes;
+  hash_print(XXH3_128bits_digest(state), out->hash);
+  XXH3_freeState(state);
+  return status;
+}
+
+dt_status dt_file_hash(int dir_fd, const char *name, uint64_t max_bytes, dt_file_sum *out) {
+  int fd = -1;
+  size_t bytes = 0;
+  uint8_t *piece = NULL;
+  DT_TRY(open_plain(dir_fd, name, max_bytes, &fd, &bytes));
+  dt_status status = dt_alloc(HASH_PIECE, 1, &piece);
+  if (status == DT_OK) status = hash_pieces(fd, name, bytes, piece, out);
+  free(piece);
+  close(fd);
+  return status;
+}
+
 dt_status dt_dir_sync(int dir_fd, const char *label) {
   DT_REQUIRE(fsync(dir_fd) == 0, DT_IO, "%s: could not sync the directory: %s", label, strerror(errno));
   return DT_OK;
@@ -145,4 +174,18 @@ dt_status dt_dir_make(const char *path) {
     DT_REQUIRE(there, DT_IO, "%s: could not make the directory: %s", part, strerror(cause));
   }
   return DT_OK;
+}
+
+void dt_dir_remove(int dir_fd, const char *name) {
+  int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+  if (dir == NULL) {
+    if (fd >= 0) close(fd);
+    unlinkat(dir_fd, name, 0);
+    return;
+  }
+  for (struct dirent *item; (item = readdir(dir)) != NULL;)
+    if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0) dt_dir_remove(fd, item->d_name);
+  closedir(dir);
+  unlinkat(dir_fd, name, AT_REMOVEDIR);
 }

@@ -38,8 +38,13 @@ void dt_file_abandon(dt_file_writer *writer);
  * Returns new (free). DT_IO, DT_MEMORY. */
 dt_status dt_file_read(int dir_fd, const char *name, uint64_t max_bytes, uint8_t **out, size_t *out_bytes);
 
+/* Hashes a file of the same kind, piece by piece: in little memory. DT_IO, DT_MEMORY. */
+dt_status dt_file_hash(int dir_fd, const char *name, uint64_t max_bytes, dt_file_sum *out);
+
 /* Syncs a directory's entries. */
 dt_status dt_dir_sync(int dir_fd, const char *label);
+/* Removes a folder and all in it, or whatever else has its name, never through a link; what cannot be removed stays. */
+void dt_dir_remove(int dir_fd, const char *name);
 /* Makes a directory and those above it (mode 0777 less the umask); it may exist. DT_IO. */
 dt_status dt_dir_make(const char *path);
 

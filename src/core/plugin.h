@@ -21,13 +21,21 @@ typedef struct dt_plugin {
   dt_status (*create)(const dt_host *host, const dt_device_options *options, dt_device **out);
 } dt_plugin;
 
-enum { DT_PLUGIN_BYTES = sizeof(dt_device_ops) + sizeof(dt_program) + sizeof(dt_instr) + sizeof(dt_run) };
+enum {
+  DT_PLUGIN_BYTES = sizeof(dt_device_ops) + sizeof(dt_stream_ops) + sizeof(dt_own_memory_ops) + sizeof(dt_library_ops) +
+                    sizeof(dt_device) + sizeof(dt_program) + sizeof(dt_instr) + sizeof(dt_run)
+};
 
 /* Whether there is a plug-in to load: builds without the CUDA Toolkit have none. One that was named counts, so that a name
- * that is wrong is told of when it is loaded. */
+ * that is wrong is an error when it is loaded. */
 bool dt_plugin_exists(void);
 /* Whether the NVIDIA driver is installed, which costs next to nothing to find out; a plug-in that was named needs none. */
 bool dt_plugin_has_driver(void);
+
+/* Whether a folder of devices as Linux keeps it in /sys/bus/pci/devices names a GPU of NVIDIA's: without a driver nothing else
+ * tells that there is one. */
+extern const char dt_pci_devices[];
+bool dt_pci_has_gpu(const char *devices);
 
 /* The one symbol of the plug-in: `const dt_plugin *dt_gpu_plugin(void)`. */
 #define DT_PLUGIN_SYMBOL "dt_gpu_plugin"

@@ -9,11 +9,11 @@
 
 /* What a number is for; part of the key, so that two uses never share a stream. */
 typedef enum dt_rng_purpose {
-  DT_RNG_INIT = 1,  /* a = parameter index, b = element / 4 */
+  DT_RNG_INIT = 1,  /* a = low 48 bits of XXH3-64 of the tensor's name, b = element / 4 */
   DT_RNG_SHUFFLE,   /* a = epoch, b = half of a position, c = round of the Feistel network: see dt_permute */
   DT_RNG_AUGMENT,   /* a = epoch, b = sample index in the data set, c = place in the list of augmentations */
   DT_RNG_DROPOUT,   /* a = samples seen, b = (dropout layer << 32 | sample's place in the global batch), c = element / 4 */
-  DT_RNG_SYNTHETIC, /* a = sample, b = 0: its bytes, c = byte / 16; b = 1: its label */
+  DT_RNG_SYNTHETIC, /* a = sample, b = (what for << 16 | field), c = block of its numbers: see data/synthetic.c */
 } dt_rng_purpose;
 
 typedef struct dt_rng_block {
@@ -42,7 +42,13 @@ static inline double dt_rng_double(uint32_t high, uint32_t low) {
 }
 
 /* The permutation of [0, count) keyed by (seed, epoch), evaluated at one position < count: a Feistel network over the next
- * power of four with cycle walking. No list is kept. count is at least 1 and at most 2^62. */
+ * power of four with cycle walking. No list is kept. count is at least 1 and at most 2^62.
+ *
+ * On all of its 4^k values, k > 1, the network makes even permutations only: a round is an exchange of the halves, (4^k - 2^k)
+ * / 2 transpositions, and an xor into one half, 2^(k-1) transpositions for each value of the other half that changes something;
+ * both counts are even. Shuffles of 4^k samples are therefore all even, and of somewhat fewer mostly of one sign. That is left
+ * so: any count - 2 items go to any count - 2 places by exactly one even and one odd permutation, so that the sign shows in
+ * nothing but the order of the last two samples when all others are known. */
 uint64_t dt_permute(uint64_t seed, uint64_t epoch, uint64_t position, uint64_t count);
 
 #endif

@@ -26,6 +26,16 @@ int64_t dt_shape_count(const dt_shape *shape) {
   return count;
 }
 
+int64_t dt_shape_channels(const dt_shape *shape) {
+  return shape->ndim > 0 ? shape->dim[0] : 1;
+}
+
+int64_t dt_shape_inner(const dt_shape *shape) {
+  int64_t count = 1;
+  for (int i = 1; i < shape->ndim; i++) count = dt_count_multiply(count, shape->dim[i]);
+  return count;
+}
+
 bool dt_shape_equal(const dt_shape *a, const dt_shape *b) {
   if (a->ndim != b->ndim) return false;
   for (int i = 0; i < a->ndim; i++) {

@@ -1,14 +1,15 @@
 /* Shards are leaves; a span of shards that is a node of the tree is known by its ends alone. Reading spans from left to right
  * onto a stack and merging the two topmost while they are siblings is the binary counter's fold, whatever mixture of spans
  * comes in: a node's right child is complete exactly when its last shard has been read, and its left child then lies directly
- * below. One rank's passes, and the roots of all ranks, go through the same stack, so they cannot disagree about the order. */
+ * below. One rank's micro-batches, and the roots of all ranks, go through the same stack, so they cannot disagree about the
+ * order. */
 #include "core/tree.h"
 
 #include <stdlib.h>
 
 typedef struct span {
   int first, count;
-  int id; /* gradient node, or position in the list of roots */
+  int id; /* partial sum, or position in the list of roots */
 } span;
 
 enum { STACK = 64 }; /* a stack of tree nodes holds at most two spans for each bit of the shard count */
@@ -56,32 +57,32 @@ static void stack_push(span_stack *stack, span item) {
 }
 
 /* The largest complete subtree that starts at `first`, ends by `end` and has no more than `limit` shards (0 = no limit). */
-static int pass_length(int first, int end, int limit) {
+static int micro_batch_length(int first, int end, int limit) {
   int count = 1;
   while (first % (2 * count) == 0 && first + 2 * count <= end && (limit == 0 || 2 * count <= limit)) count *= 2;
   return count;
 }
 
-/* What one rank does: its passes, the merges behind each, and what is left on its stack. */
+/* What one rank does: its micro-batches, the merges behind each, and what is left on its stack. */
 typedef struct rank_plan {
-  dt_pass_plan *passes; /* room for one pass per shard */
+  dt_micro_batch_plan *micro_batches; /* room for one micro-batch per shard */
   dt_merge *merges;
-  int pass_count, merge_count, nodes, pass_shards;
+  int micro_batch_count, merge_count, partials, micro_batch_shards;
   span_stack stack;
 } rank_plan;
 
 static void plan_rank(rank_plan *plan, int shards, int first, int count, int limit) {
-  plan->pass_count = plan->merge_count = plan->pass_shards = plan->stack.depth = 0;
-  plan->nodes = 1;
+  plan->micro_batch_count = plan->merge_count = plan->micro_batch_shards = plan->stack.depth = 0;
+  plan->partials = 1;
   for (int at = first, end = first + count; at < end;) {
-    int length = pass_length(at, end, limit), node = plan->stack.depth;
-    stack_push(&plan->stack, (span){.first = at, .count = length, .id = node});
+    int length = micro_batch_length(at, end, limit), partial = plan->stack.depth;
+    stack_push(&plan->stack, (span){.first = at, .count = length, .id = partial});
     int merges = stack_merge(&plan->stack, shards, plan->merges + plan->merge_count);
-    plan->passes[plan->pass_count++] = (dt_pass_plan){
-        .first_shard = at, .shard_count = length, .node = node, .merge_first = plan->merge_count, .merge_count = merges};
+    plan->micro_batches[plan->micro_batch_count++] = (dt_micro_batch_plan){
+        .first_shard = at, .shard_count = length, .partial = partial, .merge_first = plan->merge_count, .merge_count = merges};
     plan->merge_count += merges;
-    if (node + 1 > plan->nodes) plan->nodes = node + 1;
-    if (length > plan->pass_shards) plan->pass_shards = length;
+    if (partial + 1 > plan->partials) plan->partials = partial + 1;
+    if (length > plan->micro_batch_shards) plan->micro_batch_shards = length;
     at += length;
   }
 }
@@ -90,7 +91,7 @@ static void append_roots(dt_tree *tree, int rank, const span_stack *stack) {
   for (int i = 0; i < stack->depth; i++) {
     const span *s = &stack->item[i];
     tree->roots[tree->root_count_all++] =
-        (dt_root){.rank = rank, .node = s->id, .first_shard = s->first, .shard_count = s->count};
+        (dt_root){.rank = rank, .partial = s->id, .first_shard = s->first, .shard_count = s->count};
   }
 }
 
@@ -104,45 +105,46 @@ static void fold_roots(dt_tree *tree) {
 }
 
 static void fill(dt_tree *tree, rank_plan *scratch, int limit) {
-  rank_plan own = {.passes = tree->passes, .merges = tree->merges};
+  rank_plan own = {.micro_batches = tree->micro_batches, .merges = tree->merges};
   for (int r = 0; r < tree->size; r++) {
     rank_plan *plan = r == tree->rank ? &own : scratch;
     int first = dt_tree_first_shard(tree->shards, tree->size, r);
     plan_rank(plan, tree->shards, first, dt_tree_first_shard(tree->shards, tree->size, r + 1) - first, limit);
-    if (plan->nodes > tree->nodes_max) tree->nodes_max = plan->nodes;
-    if (plan->pass_shards > tree->pass_shards) tree->pass_shards = plan->pass_shards;
+    if (plan->partials > tree->partials_max) tree->partials_max = plan->partials;
+    if (plan->micro_batch_shards > tree->micro_batch_shards) tree->micro_batch_shards = plan->micro_batch_shards;
     if (r == tree->rank) tree->root_first = tree->root_count_all;
     append_roots(tree, r, &plan->stack);
     if (r == tree->rank) tree->root_count = tree->root_count_all - tree->root_first;
   }
-  tree->pass_count = own.pass_count;
+  tree->micro_batch_count = own.micro_batch_count;
   tree->merge_count = own.merge_count;
-  tree->nodes = own.nodes;
+  tree->partials = own.partials;
   fold_roots(tree);
 }
 
-dt_status dt_tree_create(int shards, int size, int rank, int pass_shards_limit, dt_tree **out) {
+dt_status dt_tree_create(int shards, int size, int rank, int micro_batch_shards_limit, dt_tree **out) {
   DT_REQUIRE(shards >= 1 && shards <= 1 << 20, DT_USAGE, "%d shards: expected 1 to %d", shards, 1 << 20);
   DT_REQUIRE(size >= 1 && rank >= 0 && rank < size, DT_INTERNAL, "rank %d of %d ranks does not exist", rank, size);
-  DT_REQUIRE(pass_shards_limit >= 0, DT_USAGE, "a limit of %d shards to a pass: expected 0 or more", pass_shards_limit);
+  DT_REQUIRE(micro_batch_shards_limit >= 0, DT_USAGE, "a limit of %d shards to a micro-batch: expected 0 or more",
+             micro_batch_shards_limit);
   dt_status status = DT_OK;
-  rank_plan scratch = {.passes = NULL};
+  rank_plan scratch = {.micro_batches = NULL};
   dt_tree *tree = NULL;
   DT_TRY(dt_alloc(1, sizeof *tree, &tree));
   tree->shards = shards, tree->size = size, tree->rank = rank;
   tree->first_shard = dt_tree_first_shard(shards, size, rank);
   tree->shard_count = dt_tree_first_shard(shards, size, rank + 1) - tree->first_shard;
   size_t most = (size_t)shards / (size_t)size + 1; /* shards of one rank */
-  DT_TRY_GOTO(cleanup, dt_alloc(most, sizeof *tree->passes, &tree->passes));
+  DT_TRY_GOTO(cleanup, dt_alloc(most, sizeof *tree->micro_batches, &tree->micro_batches));
   DT_TRY_GOTO(cleanup, dt_alloc(most, sizeof *tree->merges, &tree->merges));
-  DT_TRY_GOTO(cleanup, dt_alloc(most, sizeof *scratch.passes, &scratch.passes));
+  DT_TRY_GOTO(cleanup, dt_alloc(most, sizeof *scratch.micro_batches, &scratch.micro_batches));
   DT_TRY_GOTO(cleanup, dt_alloc(most, sizeof *scratch.merges, &scratch.merges));
   DT_TRY_GOTO(cleanup, dt_alloc((size_t)shards, sizeof *tree->roots, &tree->roots));
   DT_TRY_GOTO(cleanup, dt_alloc((size_t)shards, sizeof *tree->fold, &tree->fold));
-  fill(tree, &scratch, pass_shards_limit);
+  fill(tree, &scratch, micro_batch_shards_limit);
 cleanup:
   free(scratch.merges);
-  free(scratch.passes);
+  free(scratch.micro_batches);
   if (status != DT_OK) dt_tree_destroy(&tree);
   *out = tree;
   return status;
@@ -153,7 +155,7 @@ void dt_tree_destroy(dt_tree **tree) {
   free((*tree)->fold);
   free((*tree)->roots);
   free((*tree)->merges);
-  free((*tree)->passes);
+  free((*tree)->micro_batches);
   free(*tree);
   *tree = NULL;
 }
@@ -166,6 +168,10 @@ int64_t dt_shard_samples(int64_t count, int shards, int s, int64_t *out_first) {
   int64_t least = count / shards, more = count % shards;
   *out_first = s * least + (s < more ? s : more);
   return least + (s < more ? 1 : 0);
+}
+
+int64_t dt_shard_fewest(int64_t count, int shards) {
+  return count > shards ? count / shards : 1;
 }
 
 /* The binary counter: bit k of the leaves read says whether a subtree of 2^k leaves waits, so each trailing one bit before a

@@ -140,23 +140,23 @@ static void multiply_once(void *context, int index, int thread) {
 dt_status dt_blas_sgemm_gflops(int threads, double *out) {
   yardstick y = {NULL};
   dt_blas *blas = NULL;
-  dt_pool *pool = NULL;
+  dt_threads *pool = NULL;
   dt_status status;
   *out = 0;
   DT_TRY_GOTO(end, dt_blas_open(&blas));
-  DT_TRY_GOTO(end, dt_pool_create(threads, true, &pool));
+  DT_TRY_GOTO(end, dt_threads_create(threads, true, &pool));
   DT_TRY_GOTO(end, dt_alloc((size_t)threads * 3, (size_t)YARD * YARD * sizeof(float), &y.memory));
   for (int64_t i = 0; i < (int64_t)threads * 3 * YARD * YARD; i++) y.memory[i] = (float)(i % 7) * 0.25f;
   y.blas = blas;
   for (int round = 0; round < ROUNDS; round++) {
     double start = dt_clock_seconds();
-    dt_pool_run(pool, threads, multiply_once, &y);
+    dt_threads_run(pool, threads, multiply_once, &y);
     double speed = 2e-9 * YARD * YARD * YARD * threads / (dt_clock_seconds() - start);
     if (speed > *out) *out = speed;
   }
 end:
   free(y.memory);
-  dt_pool_destroy(&pool);
+  dt_threads_destroy(&pool);
   dt_blas_close(&blas);
   return status;
 }

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool fuses_nothing(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
+#include "core/host_memory.h"
+
+static bool fuses_nothing(const dt_device *device, dt_fusion fusion, const dt_instr *folded, const dt_instr *into) {
   return false;
 }
 
@@ -12,14 +14,15 @@ static size_t round_to_line(size_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
-static size_t reference_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_slots,
-                                     int shards) {
+static size_t reference_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape,
+                                     int64_t shard_capacity, int shards) {
   size_t elements = (size_t)shards * (size_t)dt_shape_count(shape);
   switch (kind) {
     case DT_BUF_VALUE:
-      return round_to_line(elements * (size_t)shard_slots * sizeof(double));
+    case DT_BUF_TERMS:
+      return round_to_line(elements * (size_t)shard_capacity * sizeof(double));
     case DT_BUF_INDEX:
-      return round_to_line(elements * (size_t)shard_slots);
+      return round_to_line(elements * (size_t)shard_capacity);
     case DT_BUF_SHARD:
       return round_to_line(elements * sizeof(double));
     default:
@@ -36,12 +39,16 @@ static size_t elements_of(const dt_program *program, const dt_instr *instr, dt_a
 static dt_status reference_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
   size_t row = elements_of(program, instr, DT_ARG_DW) + elements_of(program, instr, DT_ARG_DB) +
                elements_of(program, instr, DT_ARG_STAT);
-  *out = instr->op == DT_OP_BN_UPDATE ? 0 : round_to_line(row * (size_t)program->pass_shards * sizeof(double));
+  *out = instr->op == DT_OP_BN_UPDATE ? 0 : round_to_line(row * (size_t)program->micro_batch_shards * sizeof(double));
   return DT_OK;
 }
 
+static size_t reference_block_bytes(size_t bytes) {
+  return round_to_line(bytes > 0 ? bytes : 1);
+}
+
 static dt_status reference_alloc(dt_device *device, size_t bytes, void **out) {
-  size_t padded = round_to_line(bytes > 0 ? bytes : 1);
+  size_t padded = reference_block_bytes(bytes);
   void *memory = aligned_alloc(64, padded);
   DT_REQUIRE(memory != NULL, DT_MEMORY, "%zu bytes for the reference device", bytes);
   memset(memory, 0, padded);
@@ -65,25 +72,25 @@ static dt_status reference_add_elements(dt_device *device, void *into, const voi
   return DT_OK;
 }
 
-/* The arena's memory of a VALUE buffer, and the bytes that a pass fills of it. */
-static void *value_of(const dt_run *run, int buffer, const dt_pass *pass, size_t *out_bytes) {
+/* The arena's memory of a VALUE buffer, and the bytes that a micro-batch fills of it. */
+static void *value_of(const dt_run *run, int buffer, const dt_micro_batch *micro, size_t *out_bytes) {
   const dt_buffer *b = &run->program->buffer[buffer];
   DT_ASSERT(b->kind == DT_BUF_VALUE);
-  *out_bytes = (size_t)(pass->shard_count * run->program->shard_slots * dt_shape_count(&b->shape)) * sizeof(double);
+  *out_bytes = (size_t)(micro->shard_count * run->program->shard_capacity * dt_shape_count(&b->shape)) * sizeof(double);
   while (b->alias_of >= 0) b = &run->program->buffer[b->alias_of];
   return (char *)run->blocks.arena + b->offset;
 }
 
-static dt_status reference_read_value(dt_run *run, int buffer, const dt_pass *pass, double *out) {
+static dt_status reference_read_value(dt_run *run, int buffer, const dt_micro_batch *micro, double *out) {
   size_t bytes;
-  const void *value = value_of(run, buffer, pass, &bytes);
+  const void *value = value_of(run, buffer, micro, &bytes);
   memcpy(out, value, bytes);
   return DT_OK;
 }
 
-static dt_status reference_write_value(dt_run *run, int buffer, const dt_pass *pass, const double *in) {
+static dt_status reference_write_value(dt_run *run, int buffer, const dt_micro_batch *micro, const double *in) {
   size_t bytes;
-  void *value = value_of(run, buffer, pass, &bytes);
+  void *value = value_of(run, buffer, micro, &bytes);
   memcpy(value, in, bytes);
   return DT_OK;
 }
@@ -106,12 +113,16 @@ static const dt_device_ops reference_ops = {
     .name = "reference",
     .dtype = DT_F64,
     .fuses = fuses_nothing,
+    .updates = dt_updates_every,
     .buffer_bytes = reference_buffer_bytes,
     .work_bytes = reference_work_bytes,
     .alloc = reference_alloc,
+    .block_bytes = reference_block_bytes,
     .free = reference_free,
+    .memory = dt_host_memory_device,
     .upload = reference_copy,
     .download = reference_copy,
+    .field = dt_host_field,
     .read_value = reference_read_value,
     .write_value = reference_write_value,
     .clear = reference_clear,
@@ -123,31 +134,10 @@ static const dt_device reference_device = {
     .ops = &reference_ops,
     .kernel =
         {
-            [DT_OP_LOAD] = dt_reference_load,
-            [DT_OP_CONV_FWD] = dt_reference_conv_fwd,
-            [DT_OP_CONV_DGRAD] = dt_reference_conv_dgrad,
-            [DT_OP_CONV_WGRAD] = dt_reference_conv_wgrad,
-            [DT_OP_LINEAR_FWD] = dt_reference_linear_fwd,
-            [DT_OP_LINEAR_DGRAD] = dt_reference_linear_dgrad,
-            [DT_OP_LINEAR_WGRAD] = dt_reference_linear_wgrad,
-            [DT_OP_POOL_FWD] = dt_reference_pool_fwd,
-            [DT_OP_POOL_BWD] = dt_reference_pool_bwd,
-            [DT_OP_ACT_FWD] = dt_reference_act_fwd,
-            [DT_OP_ACT_BWD] = dt_reference_act_bwd,
-            [DT_OP_BN_FWD] = dt_reference_bn_fwd,
-            [DT_OP_BN_EVAL] = dt_reference_bn_eval,
-            [DT_OP_BN_BWD] = dt_reference_bn_bwd,
-            [DT_OP_DROPOUT_FWD] = dt_reference_dropout_fwd,
-            [DT_OP_DROPOUT_BWD] = dt_reference_dropout_bwd,
-            [DT_OP_ADD] = dt_reference_add,
-            [DT_OP_CONCAT] = dt_reference_concat,
-            [DT_OP_SLICE] = dt_reference_slice,
-            [DT_OP_SOFTMAX] = dt_reference_softmax,
-            [DT_OP_LOSS] = dt_reference_loss,
-            [DT_OP_SCORE] = dt_reference_score,
-            [DT_OP_GRAD_NORM] = dt_reference_grad_norm,
-            [DT_OP_UPDATE] = dt_reference_update,
-            [DT_OP_BN_UPDATE] = dt_reference_bn_update,
+#define DT_OP(OP, name, section, attr, reference, cpu, gpu, reads, writes) \
+  DT_WHERE_##reference([DT_OP_##OP] = dt_reference_##name, )
+#include "core/program/ops.def"
+#undef DT_OP
         },
     .add = reference_add_elements,
     .threads = 1,

@@ -79,18 +79,18 @@ static void sum_dw(const double *x, const double *dy, double *dw, conv_term t) {
 
 static void conv_forward(const dt_reference_sample *at) {
   conv_problem c = problem_of(at, DT_ARG_X, DT_ARG_Y);
-  const double *b = dt_reference_block(at->run, at->instr, at->pass, DT_ARG_B);
+  const double *b = dt_reference_block(at->run, at->instr, at->micro, DT_ARG_B);
   double *y = dt_reference_value(at, DT_ARG_Y);
   int64_t plane = c.y.height * c.y.width;
   for (int64_t i = 0; i < c.y.channels * plane; i++) y[i] = b == NULL ? 0 : b[i / plane];
-  for_each_term(&c, gather_y, dt_reference_value(at, DT_ARG_X), dt_reference_block(at->run, at->instr, at->pass, DT_ARG_W), y);
+  for_each_term(&c, gather_y, dt_reference_value(at, DT_ARG_X), dt_reference_block(at->run, at->instr, at->micro, DT_ARG_W), y);
 }
 
 static void conv_input_gradient(const dt_reference_sample *at) {
   conv_problem c = problem_of(at, DT_ARG_DX, DT_ARG_DY);
   double *dx = dt_reference_value(at, DT_ARG_DX);
   for (int64_t i = 0; i < c.x.channels * c.x.height * c.x.width; i++) dx[i] = 0;
-  for_each_term(&c, scatter_dx, dt_reference_value(at, DT_ARG_DY), dt_reference_block(at->run, at->instr, at->pass, DT_ARG_W),
+  for_each_term(&c, scatter_dx, dt_reference_value(at, DT_ARG_DY), dt_reference_block(at->run, at->instr, at->micro, DT_ARG_W),
                 dx);
 }
 
@@ -103,17 +103,17 @@ static void conv_weight_gradient(const dt_reference_sample *at, double *dw, doub
   for (int64_t i = 0; i < c.y.channels * plane; i++) db[i / plane] += dy[i];
 }
 
-dt_status dt_reference_conv_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_conv_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   dt_reference_require_plain(instr);
-  DT_ASSERT(instr->pool.window.kernel[0] == 0);
-  return dt_reference_map(run, instr, pass, DT_ARG_Y, conv_forward);
+  DT_ASSERT(instr->conv.pool.window.kernel[0] == 0);
+  return dt_reference_map(run, instr, micro, DT_ARG_Y, conv_forward);
 }
 
-dt_status dt_reference_conv_dgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_conv_dgrad(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   dt_reference_require_plain(instr);
-  return dt_reference_map(run, instr, pass, DT_ARG_DX, conv_input_gradient);
+  return dt_reference_map(run, instr, micro, DT_ARG_DX, conv_input_gradient);
 }
 
-dt_status dt_reference_conv_wgrad(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  return dt_reference_sum(run, instr, pass, conv_weight_gradient);
+dt_status dt_reference_conv_wgrad(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return dt_reference_sum(run, instr, micro, conv_weight_gradient);
 }

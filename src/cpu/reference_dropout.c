@@ -5,7 +5,7 @@
 
 static double factor_of(const dt_reference_sample *at, int64_t element) {
   const dt_run *run = at->run;
-  uint64_t place = (uint64_t)(at->pass->batch->place[at->shard] + at->slot);
+  uint64_t place = (uint64_t)(at->micro->batch->position[at->shard] + at->position);
   uint64_t stream = (uint64_t)at->instr->dropout.layer << 32 | place;
   dt_rng_block block = dt_rng(run->seed, DT_RNG_DROPOUT, (uint64_t)run->step->samples_seen, stream, (uint32_t)(element / 4));
   double p = at->instr->dropout.p;
@@ -30,11 +30,11 @@ static void dropout_backward(const dt_reference_sample *at) {
   scale_elements(at, DT_ARG_DY, DT_ARG_DX);
 }
 
-dt_status dt_reference_dropout_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  return dt_reference_map(run, instr, pass, DT_ARG_Y, dropout_forward);
+dt_status dt_reference_dropout_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return dt_reference_map(run, instr, micro, DT_ARG_Y, dropout_forward);
 }
 
-dt_status dt_reference_dropout_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_dropout_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   dt_reference_require_plain(instr);
-  return dt_reference_map(run, instr, pass, DT_ARG_DX, dropout_backward);
+  return dt_reference_map(run, instr, micro, DT_ARG_DX, dropout_backward);
 }

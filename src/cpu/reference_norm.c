@@ -17,15 +17,16 @@ typedef struct norm_channel {
   int64_t channels, channel;
 } norm_channel;
 
-static norm_channel channel_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass, int shard, int64_t channel) {
-  dt_reference_image image = dt_reference_image_of(run, instr, DT_ARG_X);
-  int64_t plane = image.height * image.width;
+static norm_channel channel_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, int shard,
+                               int64_t channel) {
+  const dt_shape *shape = dt_reference_shape(run, instr, DT_ARG_X);
+  const int64_t channels = dt_shape_channels(shape), plane = dt_shape_inner(shape);
   return (norm_channel){
-      .samples = pass->batch->filled[shard],
+      .samples = micro->batch->valid[shard],
       .plane = plane,
-      .stride = image.channels * plane,
-      .first = (shard * run->program->shard_slots * image.channels + channel) * plane,
-      .channels = image.channels,
+      .stride = channels * plane,
+      .first = (shard * run->program->shard_capacity * channels + channel) * plane,
+      .channels = channels,
       .channel = channel,
   };
 }
@@ -60,14 +61,14 @@ static void clear_empty(const norm_channel *c, int64_t slots, double *y) {
 
 /* Statistics and output of one channel of a shard; stat is the shard's [2C] row. A single value has no unbiased variance: its
  * biased one, 0, stands in. */
-static void forward_channel(const dt_run *run, const dt_instr *instr, const dt_pass *pass, const norm_channel *c, double *aux,
-                            double *stat) {
-  const double *x = dt_reference_block(run, instr, pass, DT_ARG_X);
-  const double *w = dt_reference_block(run, instr, pass, DT_ARG_W);
-  const double *b = dt_reference_block(run, instr, pass, DT_ARG_B);
-  double *y = dt_reference_block(run, instr, pass, DT_ARG_Y);
+static void forward_channel(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, const norm_channel *c,
+                            double *aux, double *stat) {
+  const double *x = dt_reference_block(run, instr, micro, DT_ARG_X);
+  const double *w = dt_reference_block(run, instr, micro, DT_ARG_W);
+  const double *b = dt_reference_block(run, instr, micro, DT_ARG_B);
+  double *y = dt_reference_block(run, instr, micro, DT_ARG_Y);
   double mean = mean_of(c, x), variance = variance_of(c, x, mean), m = count_of(c);
-  double inverse = 1 / sqrt(variance + instr->bn.eps);
+  double inverse = 1 / sqrt(variance + instr->norm.eps);
   for (int64_t i = 0; i < c->samples * c->plane; i++) {
     y[element(c, i)] = (x[element(c, i)] - mean) * inverse * w[c->channel] + b[c->channel];
   }
@@ -77,52 +78,71 @@ static void forward_channel(const dt_run *run, const dt_instr *instr, const dt_p
   stat[c->channels + c->channel] = (double)c->samples * (m > 1 ? variance * m / (m - 1) : variance);
 }
 
-dt_status dt_reference_bn_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_bn_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   dt_reference_require_plain(instr);
-  int64_t channels = dt_reference_image_of(run, instr, DT_ARG_X).channels;
-  double *aux = dt_reference_block(run, instr, pass, DT_ARG_AUX);
-  double *stat = dt_reference_block(run, instr, pass, DT_ARG_WORK);
+  int64_t channels = dt_shape_channels(dt_reference_shape(run, instr, DT_ARG_X));
+  double *aux = dt_reference_block(run, instr, micro, DT_ARG_AUX);
+  double *stat = dt_reference_block(run, instr, micro, DT_ARG_WORK);
   size_t row_bytes = (size_t)(2 * channels) * sizeof(double);
-  memset(stat, 0, row_bytes * (size_t)pass->shard_count);
-  for (int shard = 0; shard < pass->shard_count; shard++) {
+  memset(stat, 0, row_bytes * (size_t)micro->shard_count);
+  for (int shard = 0; shard < micro->shard_count; shard++) {
     for (int64_t channel = 0; channel < channels; channel++) {
-      norm_channel c = channel_of(run, instr, pass, shard, channel);
-      if (c.samples > 0) forward_channel(run, instr, pass, &c, aux + shard * 2 * channels, stat + shard * 2 * channels);
-      clear_empty(&c, run->program->shard_slots, dt_reference_block(run, instr, pass, DT_ARG_Y));
+      norm_channel c = channel_of(run, instr, micro, shard, channel);
+      if (c.samples > 0) forward_channel(run, instr, micro, &c, aux + shard * 2 * channels, stat + shard * 2 * channels);
+      clear_empty(&c, run->program->shard_capacity, dt_reference_block(run, instr, micro, DT_ARG_Y));
     }
   }
-  dt_reference_fold(stat, pass->shard_count, 2 * channels);
-  memcpy(dt_reference_block(run, instr, pass, DT_ARG_STAT), stat, row_bytes);
+  dt_reference_fold(stat, micro->shard_count, 2 * channels);
+  memcpy(dt_reference_block(run, instr, micro, DT_ARG_STAT), stat, row_bytes);
   return DT_OK;
 }
 
 static void normalize_sample(const dt_reference_sample *at) {
-  dt_reference_image image = dt_reference_image_of(at->run, at->instr, DT_ARG_X);
+  const dt_shape *shape = dt_reference_shape(at->run, at->instr, DT_ARG_X);
+  const int64_t channels = dt_shape_channels(shape), plane = dt_shape_inner(shape);
   const double *x = dt_reference_value(at, DT_ARG_X);
-  const double *w = dt_reference_block(at->run, at->instr, at->pass, DT_ARG_W);
-  const double *b = dt_reference_block(at->run, at->instr, at->pass, DT_ARG_B);
-  const double *mean = dt_reference_block(at->run, at->instr, at->pass, DT_ARG_STATE);
-  const double *variance = mean + image.channels;
+  const double *w = dt_reference_block(at->run, at->instr, at->micro, DT_ARG_W);
+  const double *b = dt_reference_block(at->run, at->instr, at->micro, DT_ARG_B);
+  const double *mean = dt_reference_block(at->run, at->instr, at->micro, DT_ARG_STATE);
+  const double *variance = mean + channels;
   double *y = dt_reference_value(at, DT_ARG_Y);
-  int64_t plane = image.height * image.width;
-  for (int64_t i = 0; i < image.channels * plane; i++) {
+  for (int64_t i = 0; i < channels * plane; i++) {
     int64_t c = i / plane;
-    y[i] = (x[i] - mean[c]) / sqrt(variance[c] + at->instr->bn.eps) * w[c] + b[c];
+    y[i] = (x[i] - mean[c]) / sqrt(variance[c] + at->instr->norm.eps) * w[c] + b[c];
   }
 }
 
-dt_status dt_reference_bn_eval(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_bn_eval(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   dt_reference_require_plain(instr);
-  return dt_reference_map(run, instr, pass, DT_ARG_Y, normalize_sample);
+  return dt_reference_map(run, instr, micro, DT_ARG_Y, normalize_sample);
+}
+
+static void scale_sample(const dt_reference_sample *at) {
+  const dt_shape *shape = dt_reference_shape(at->run, at->instr, DT_ARG_DX);
+  const int64_t channels = dt_shape_channels(shape), plane = dt_shape_inner(shape);
+  const double *dy = dt_reference_value(at, DT_ARG_DY);
+  const double *w = dt_reference_block(at->run, at->instr, at->micro, DT_ARG_W);
+  const double *variance = dt_reference_block(at->run, at->instr, at->micro, DT_ARG_STATE);
+  double *dx = dt_reference_value(at, DT_ARG_DX);
+  variance += channels;
+  for (int64_t i = 0; i < channels * plane; i++) {
+    int64_t c = i / plane;
+    dx[i] = dy[i] * w[c] / sqrt(variance[c] + at->instr->norm.eps);
+  }
+}
+
+dt_status dt_reference_bn_eval_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  dt_reference_require_plain(instr);
+  return dt_reference_map(run, instr, micro, DT_ARG_DX, scale_sample);
 }
 
 /* Gradients of one channel of a shard: dx, and the shard's dw[channel], db[channel]. */
-static void backward_channel(const dt_run *run, const dt_instr *instr, const dt_pass *pass, const norm_channel *c,
+static void backward_channel(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, const norm_channel *c,
                              const double *aux, double *out_dw, double *out_db) {
-  const double *x = dt_reference_block(run, instr, pass, DT_ARG_X);
-  const double *dy = dt_reference_block(run, instr, pass, DT_ARG_DY);
-  const double *w = dt_reference_block(run, instr, pass, DT_ARG_W);
-  double *dx = dt_reference_block(run, instr, pass, DT_ARG_DX);
+  const double *x = dt_reference_block(run, instr, micro, DT_ARG_X);
+  const double *dy = dt_reference_block(run, instr, micro, DT_ARG_DY);
+  const double *w = dt_reference_block(run, instr, micro, DT_ARG_W);
+  double *dx = dt_reference_block(run, instr, micro, DT_ARG_DX);
   double mean = aux[c->channel], inverse = aux[c->channels + c->channel], m = count_of(c);
   double dw = 0, db = 0;
   for (int64_t i = 0; i < c->samples * c->plane; i++) {
@@ -139,34 +159,34 @@ static void backward_channel(const dt_run *run, const dt_instr *instr, const dt_
   *out_db = db;
 }
 
-dt_status dt_reference_bn_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_bn_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   dt_reference_require_plain(instr);
-  int64_t channels = dt_reference_image_of(run, instr, DT_ARG_X).channels;
-  const double *aux = dt_reference_block(run, instr, pass, DT_ARG_AUX);
-  double *sums = dt_reference_block(run, instr, pass, DT_ARG_WORK); /* [shards][dw [C], db [C]] */
-  double *dx = dt_reference_block(run, instr, pass, DT_ARG_DX);
-  memset(sums, 0, (size_t)(2 * channels * pass->shard_count) * sizeof(double));
-  for (int shard = 0; shard < pass->shard_count; shard++) {
+  int64_t channels = dt_shape_channels(dt_reference_shape(run, instr, DT_ARG_X));
+  const double *aux = dt_reference_block(run, instr, micro, DT_ARG_AUX);
+  double *sums = dt_reference_block(run, instr, micro, DT_ARG_WORK); /* [shards][dw [C], db [C]] */
+  double *dx = dt_reference_block(run, instr, micro, DT_ARG_DX);
+  memset(sums, 0, (size_t)(2 * channels * micro->shard_count) * sizeof(double));
+  for (int shard = 0; shard < micro->shard_count; shard++) {
     double *dw = sums + shard * 2 * channels, *db = dw + channels;
     for (int64_t channel = 0; channel < channels; channel++) {
-      norm_channel c = channel_of(run, instr, pass, shard, channel);
+      norm_channel c = channel_of(run, instr, micro, shard, channel);
       if (c.samples > 0) {
-        backward_channel(run, instr, pass, &c, aux + shard * 2 * channels, &dw[channel], &db[channel]);
+        backward_channel(run, instr, micro, &c, aux + shard * 2 * channels, &dw[channel], &db[channel]);
       }
-      if (dx != NULL) clear_empty(&c, run->program->shard_slots, dx);
+      if (dx != NULL) clear_empty(&c, run->program->shard_capacity, dx);
     }
   }
-  dt_reference_fold(sums, pass->shard_count, 2 * channels);
-  memcpy(dt_reference_block(run, instr, pass, DT_ARG_DW), sums, (size_t)channels * sizeof(double));
-  memcpy(dt_reference_block(run, instr, pass, DT_ARG_DB), sums + channels, (size_t)channels * sizeof(double));
+  dt_reference_fold(sums, micro->shard_count, 2 * channels);
+  memcpy(dt_reference_block(run, instr, micro, DT_ARG_DW), sums, (size_t)channels * sizeof(double));
+  memcpy(dt_reference_block(run, instr, micro, DT_ARG_DB), sums + channels, (size_t)channels * sizeof(double));
   return DT_OK;
 }
 
-dt_status dt_reference_bn_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_bn_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const double *stat = dt_reference_block(run, instr, NULL, DT_ARG_STAT);
   double *running = dt_reference_block(run, instr, NULL, DT_ARG_STATE);
   int64_t count = dt_shape_count(dt_reference_shape(run, instr, DT_ARG_STATE));
-  double samples = (double)run->step->batch_samples, momentum = instr->bn.momentum;
+  double samples = (double)run->step->batch_samples, momentum = instr->norm.momentum;
   for (int64_t i = 0; i < count; i++) running[i] = (1 - momentum) * running[i] + momentum * stat[i] / samples;
   return DT_OK;
 }

@@ -1,7 +1,7 @@
 /* Pooling over a window of KH x KW, channel by channel.
  *
  *   max:  y = the first largest pixel under the window in scan order; its place r*KW + s goes to aux. Padding never wins.
- *         dx receives dy at the winner.
+ *         dx receives dy at the argmax.
  *   mean: y = (sum of the pixels under the window) / (KH*KW), padding counting as zeros; dx receives dy / (KH*KW) at each. */
 #include <math.h>
 
@@ -33,20 +33,20 @@ static int64_t window_places(const pool_problem *c) {
   return (int64_t)c->window.kernel[0] * c->window.kernel[1];
 }
 
-/* The winner's place in the window. A NaN wins, so that it is not lost from sight. */
+/* The first largest of the window. A NaN wins, so that it is not lost from sight. */
 static int64_t find_max(const pool_problem *c, const double *x, int64_t p, int64_t q) {
-  int64_t winner = -1;
+  int64_t argmax = -1;
   double best = 0;
   for (int64_t k = 0; k < window_places(c); k++) {
     int64_t i = pixel_under(c, p, q, k);
     if (i < 0) continue;
-    if (winner < 0 || x[i] > best || isnan(x[i])) {
-      winner = k;
+    if (argmax < 0 || x[i] > best || isnan(x[i])) {
+      argmax = k;
       best = x[i];
     }
   }
-  DT_ASSERT(winner >= 0 && winner < 256);
-  return winner;
+  DT_ASSERT(argmax >= 0 && argmax < 256);
+  return argmax;
 }
 
 static double find_mean(const pool_problem *c, const double *x, int64_t p, int64_t q) {
@@ -71,9 +71,9 @@ static void pool_forward(const dt_reference_sample *at) {
           y[element] = find_mean(&c, x, p, q);
           continue;
         }
-        int64_t winner = find_max(&c, x, p, q);
-        y[element] = x[pixel_under(&c, p, q, winner)];
-        if (aux != NULL) aux[element] = (uint8_t)winner;
+        int64_t argmax = find_max(&c, x, p, q);
+        y[element] = x[pixel_under(&c, p, q, argmax)];
+        if (aux != NULL) aux[element] = (uint8_t)argmax;
       }
     }
   }
@@ -106,11 +106,11 @@ static void pool_backward(const dt_reference_sample *at) {
   }
 }
 
-dt_status dt_reference_pool_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  return dt_reference_map(run, instr, pass, DT_ARG_Y, pool_forward);
+dt_status dt_reference_pool_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return dt_reference_map(run, instr, micro, DT_ARG_Y, pool_forward);
 }
 
-dt_status dt_reference_pool_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_pool_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   dt_reference_require_plain(instr);
-  return dt_reference_map(run, instr, pass, DT_ARG_DX, pool_backward);
+  return dt_reference_map(run, instr, micro, DT_ARG_DX, pool_backward);
 }

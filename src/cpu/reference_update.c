@@ -1,29 +1,57 @@
-/* What happens once a step, on the sums over all shards in gradient node 0. */
+/* What happens once a step, on the sums over all shards in partial sum 0. */
 #include <math.h>
 
-#include "core/optimizer.h"
+#include "core/optim/optimizer.h"
 #include "cpu/reference.h"
 
-dt_status dt_reference_grad_norm(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_reference_grad_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const double *grad = run->blocks.grad;
   double sum = 0;
-  for (int64_t i = 0; i < run->program->param_elements; i++) sum += grad[i] * grad[i];
+  for (int64_t i = 0; i < run->program->trained_elements; i++) sum += grad[i] * grad[i];
   run->step->grad_norm = sqrt(sum) / (double)run->step->batch_samples;
+  run->step->scale = dt_step_clip(run->step) / (double)run->step->batch_samples;
   return DT_OK;
 }
 
-/* The factor of clipping by global norm (Pascanu et al. 2013), with PyTorch's guard against a zero norm. */
-static double clip_factor(const dt_step *step) {
-  if (step->clip_norm == 0) return 1;
-  return fmin(1, step->clip_norm / (step->grad_norm + 1e-6));
+dt_status dt_reference_tensor_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  double *out = dt_reference_buffer(run, instr, micro, DT_ARG_Y);
+  for (int t = 0; t < run->program->trained_count; t++) {
+    const dt_param *param = &run->program->param[t];
+    const double *p = (const double *)run->blocks.param + param->offset, *g = (const double *)run->blocks.grad + param->offset;
+    out[2 * t] = out[2 * t + 1] = 0;
+    for (int64_t i = 0; i < param->count; i++) {
+      out[2 * t] += p[i] * p[i];
+      out[2 * t + 1] += g[i] * g[i];
+    }
+  }
+  return DT_OK;
 }
 
-dt_status dt_reference_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  const dt_bucket *bucket = &run->program->bucket[instr->bucket];
-  double *slot[4];
-  for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (double *)run->blocks.slot[i] + bucket->first;
-  run->optimizer->update_f64(run->optimizer_attr, run->step, clip_factor(run->step) / (double)run->step->batch_samples,
-                             bucket->param_count, (double *)run->blocks.param + bucket->first,
-                             (const double *)run->blocks.grad + bucket->first, slot);
+/* tensors: rows of what the optimizer's own instructions wrote; NULL where it has none. */
+static void update_segment(dt_run *run, const dt_segment *segment, const double *tensors, int64_t columns, int64_t first,
+                           int64_t end) {
+  const dt_update update = {.attr = run->optimizer_attr,
+                            .step = run->step,
+                            .segment = segment,
+                            .tensor = tensors != NULL ? tensors + segment->tensor * columns : NULL};
+  double *slot[DT_SLOTS_MAX] = {NULL};
+  for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (double *)run->blocks.slot[i] + first;
+  run->optimizer->update_f64(&update, end - first, (double *)run->blocks.param + first,
+                             (const double *)run->blocks.grad + first, slot);
+}
+
+dt_status dt_reference_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const dt_program *program = run->program;
+  const dt_bucket *bucket = &program->bucket[instr->bucket];
+  const double *tensors = dt_reference_buffer(run, instr, micro, DT_ARG_X);
+  int64_t columns = tensors != NULL ? dt_shape_count(&program->buffer[instr->arg[DT_ARG_X]].shape) : 0;
+  int64_t bucket_end = bucket->first + bucket->param_count;
+  for (int s = 0; s < program->segment_count; s++) {
+    const dt_segment *segment = &program->segment[s];
+    int64_t first = segment->first, end = segment->first + segment->count;
+    if (first < bucket->first) first = bucket->first;
+    if (end > bucket_end) end = bucket_end;
+    if (first < end) update_segment(run, segment, tensors, columns, first, end);
+  }
   return DT_OK;
 }

@@ -1,10 +1,10 @@
-/* What happens once a step, on the sums over all shards in gradient node 0. Sums run over fixed pieces, so that the number of
+/* What happens once a step, on the sums over all shards in partial sum 0. Sums run over fixed pieces, so that the number of
  * threads cannot change a bit. */
 #include "cpu/update.h"
 
 #include <math.h>
 
-#include "core/optimizer.h"
+#include "core/optim/optimizer.h"
 #include "cpu/simd/kernels.h"
 
 enum {
@@ -12,6 +12,10 @@ enum {
   NORM_PIECES = 1024,  /* at most: longer gradients get longer pieces */
   UPDATE_PIECE = 8192, /* elements: gradient, parameter and a slot fit into L2 */
 };
+
+static int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
 
 typedef struct norm {
   const dt_cpu_kernels *kernels;
@@ -26,58 +30,101 @@ static void square_piece(void *context, int index, int thread) {
   n->sum[index] = n->kernels->squares(n->grad + first, left < n->piece ? left : n->piece);
 }
 
-static dt_pool *pool_of(const dt_run *run) {
-  return ((const dt_cpu *)run->device)->pool;
+static dt_threads *threads_of(const dt_run *run) {
+  return ((const dt_cpu *)run->device)->threads;
 }
 
-dt_status dt_cpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_cpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   norm n = {.kernels = ((const dt_cpu *)run->device)->kernels,
             .grad = run->blocks.grad,
-            .count = run->program->param_elements,
+            .count = run->program->trained_elements,
             .piece = NORM_PIECE};
   while (n.piece * NORM_PIECES < n.count) n.piece *= 2;
   int pieces = (int)((n.count + n.piece - 1) / n.piece);
-  dt_pool_run(pool_of(run), pieces, square_piece, &n);
+  dt_threads_run(threads_of(run), pieces, square_piece, &n);
   double sum = 0;
   for (int i = 0; i < pieces; i++) sum += n.sum[i];
   run->step->grad_norm = sqrt(sum) / (double)run->step->batch_samples;
+  run->step->scale = dt_step_clip(run->step) / (double)run->step->batch_samples;
   return DT_OK;
 }
 
-/* The factor of clipping by global norm (Pascanu et al. 2013), with PyTorch's guard against a zero norm. */
-static double clip_factor(const dt_step *step) {
-  if (step->clip_norm == 0) return 1;
-  return fmin(1, step->clip_norm / (step->grad_norm + 1e-6));
+/* --- tensors --- */
+
+typedef struct tensor_norm {
+  const dt_run *run;
+  const dt_cpu_kernels *kernels;
+  double *out; /* [tensors][2] */
+} tensor_norm;
+
+/* In pieces that depend on the tensor's length alone. */
+static double squares_of(const dt_cpu_kernels *kernels, const float *x, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i += NORM_PIECE) sum += kernels->squares(x + i, smaller(count - i, NORM_PIECE));
+  return sum;
+}
+
+static void norm_tensor(void *context, int index, int thread) {
+  const tensor_norm *n = context;
+  const dt_param *param = &n->run->program->param[index];
+  const float *p = (const float *)n->run->blocks.param + param->offset, *g = (const float *)n->run->blocks.grad + param->offset;
+  n->out[2 * index] = squares_of(n->kernels, p, param->count);
+  n->out[2 * index + 1] = squares_of(n->kernels, g, param->count);
+}
+
+dt_status dt_cpu_tensor_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  tensor_norm n = {
+      .run = run, .kernels = ((const dt_cpu *)run->device)->kernels, .out = (double *)dt_cpu_arg(run, instr, micro, DT_ARG_Y)};
+  dt_threads_run(threads_of(run), run->program->trained_count, norm_tensor, &n);
+  return DT_OK;
 }
 
 typedef struct update {
   const dt_run *run;
   const dt_bucket *bucket;
-  double scale;
+  const double *tensors; /* rows of what the optimizer's own instructions wrote; NULL where it has none */
+  int64_t columns;
 } update;
+
+/* Elements [first, end) of the block, which lie in one segment. */
+static void update_stretch(const update *u, const dt_segment *segment, int64_t first, int64_t end) {
+  const dt_run *run = u->run;
+  const dt_update how = {.attr = run->optimizer_attr,
+                         .step = run->step,
+                         .segment = segment,
+                         .tensor = u->tensors != NULL ? u->tensors + segment->tensor * u->columns : NULL};
+  float *slot[DT_SLOTS_MAX] = {NULL};
+  for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (float *)run->blocks.slot[i] + first;
+  run->optimizer->update_f32(&how, end - first, (float *)run->blocks.param + first, (const float *)run->blocks.grad + first,
+                             slot);
+}
 
 static void update_piece(void *context, int index, int thread) {
   const update *u = context;
-  const dt_run *run = u->run;
-  int64_t piece = (int64_t)index * UPDATE_PIECE, left = u->bucket->param_count - piece, first = u->bucket->first + piece;
-  float *slot[4] = {NULL};
-  for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (float *)run->blocks.slot[i] + first;
-  run->optimizer->update_f32(run->optimizer_attr, run->step, u->scale, left < UPDATE_PIECE ? left : UPDATE_PIECE,
-                             (float *)run->blocks.param + first, (const float *)run->blocks.grad + first, slot);
+  const dt_program *program = u->run->program;
+  int64_t first = u->bucket->first + (int64_t)index * UPDATE_PIECE;
+  int64_t end = smaller(first + UPDATE_PIECE, u->bucket->first + u->bucket->param_count);
+  const dt_segment *segment = &program->segment[dt_segment_find(program, first)];
+  for (; first < end; segment++) {
+    int64_t stop = smaller(end, segment->first + segment->count);
+    update_stretch(u, segment, first, stop);
+    first = stop;
+  }
 }
 
-dt_status dt_cpu_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_cpu_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   update u = {.run = run, .bucket = &run->program->bucket[instr->bucket]};
-  u.scale = clip_factor(run->step) / (double)run->step->batch_samples;
-  dt_pool_run(pool_of(run), (int)((u.bucket->param_count + UPDATE_PIECE - 1) / UPDATE_PIECE), update_piece, &u);
+  u.tensors = (const double *)dt_cpu_arg(run, instr, micro, DT_ARG_X);
+  if (u.tensors != NULL) u.columns = dt_shape_count(&run->program->buffer[instr->arg[DT_ARG_X]].shape);
+  dt_threads_run(threads_of(run), (int)((u.bucket->param_count + UPDATE_PIECE - 1) / UPDATE_PIECE), update_piece, &u);
   return DT_OK;
 }
 
-dt_status dt_cpu_bn_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_cpu_bn_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const float *stat = dt_cpu_arg(run, instr, NULL, DT_ARG_STAT);
   float *running = dt_cpu_arg(run, instr, NULL, DT_ARG_STATE);
   int64_t count = dt_shape_count(&run->program->buffer[instr->arg[DT_ARG_STATE]].shape);
-  double samples = (double)run->step->batch_samples, momentum = instr->bn.momentum;
+  double samples = (double)run->step->batch_samples, momentum = instr->norm.momentum;
   for (int64_t i = 0; i < count; i++) running[i] = (float)((1 - momentum) * running[i] + momentum * stat[i] / samples);
   return DT_OK;
 }

@@ -1,9 +1,17 @@
-/* The kernels of the step section, which know no instruction set. */
+/* The kernels of the STEP section, which know no instruction set: dt_cpu_<name>, for the ops of core/program/ops.def that are 1
+ * for the cpu device. */
 #ifndef DT_CPU_UPDATE_H
 #define DT_CPU_UPDATE_H
 
 #include "cpu/cpu.h"
 
-dt_kernel dt_cpu_grad_norm, dt_cpu_update, dt_cpu_bn_update;
+/* What is said of these ops: DT_ONCE_##section(...). */
+#define DT_ONCE_PASS(...)
+#define DT_ONCE_STEP(...) __VA_ARGS__
+
+#define DT_OP(OP, name, section, attr, reference, cpu, gpu, reads, writes) \
+  DT_WHERE_##cpu(DT_ONCE_##section(dt_kernel dt_cpu_##name;))
+#include "core/program/ops.def"
+#undef DT_OP
 
 #endif

@@ -2,6 +2,7 @@
  */
 #include <string.h>
 
+#include "core/config/rows.h"
 #include "data/data.h"
 
 typedef struct augment_attr {
@@ -14,7 +15,7 @@ static int64_t draw_offset(uint32_t word, int64_t limit) {
 }
 
 /* to[y][x] = from[y + dy][x + dx], 0 outside. */
-static void move_plane(const uint8_t *from, int64_t height, int64_t width, int64_t dy, int64_t dx, uint8_t *to) {
+static void augment_plane(const uint8_t *from, int64_t height, int64_t width, int64_t dy, int64_t dx, uint8_t *to) {
   const int64_t first = dx < 0 ? -dx : 0, end = dx > 0 ? width - dx : width;
   for (int64_t y = 0; y < height; y++) {
     uint8_t *row = to + y * width;
@@ -35,50 +36,43 @@ static void mirror_rows(uint8_t *sample, int64_t rows, int64_t width) {
   }
 }
 
-void dt_move_apply(dt_move move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch) {
+void dt_augmentation_apply(dt_augmentation move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch) {
   const int64_t channels = shape->dim[0], height = shape->dim[1], width = shape->dim[2], plane = height * width;
   if (move.flip) mirror_rows(sample, channels * height, width);
   if (move.dy == 0 && move.dx == 0) return;
   memcpy(scratch, sample, (size_t)(channels * plane));
   for (int64_t c = 0; c < channels; c++) {
-    move_plane(scratch + c * plane, height, width, move.dy, move.dx, sample + c * plane);
+    augment_plane(scratch + c * plane, height, width, move.dy, move.dx, sample + c * plane);
   }
 }
 
 /* Shift, and the random crop of the padded image, which shows the same pixels. */
-static dt_move shift_draw(const void *attr, dt_rng_block random) {
+static dt_augmentation shift_draw(const void *attr, dt_rng_block random) {
   const int64_t limit = ((const augment_attr *)attr)->pixels;
-  return (dt_move){.dy = (int16_t)draw_offset(random.word[0], limit), .dx = (int16_t)draw_offset(random.word[1], limit)};
+  return (dt_augmentation){.dy = (int16_t)draw_offset(random.word[0], limit),
+                           .dx = (int16_t)draw_offset(random.word[1], limit)};
 }
 
-static dt_move flip_draw(const void *attr, dt_rng_block random) {
-  return (dt_move){.flip = (int32_t)(random.word[0] >> 31)};
+static int64_t shift_reach(const void *attr) {
+  return ((const augment_attr *)attr)->pixels;
+}
+
+static dt_augmentation flip_draw(const void *attr, dt_rng_block random) {
+  return (dt_augmentation){.flip = (int32_t)(random.word[0] >> 31)};
 }
 
 static const dt_option shift_options[] = {
-    {.name = "max",
-     .type = DT_OPT_INT,
-     .unit = "pixels",
-     .min = 0,
-     .max = 4096,
-     .offset = offsetof(augment_attr, pixels),
-     .doc = "Largest shift in each direction."},
+    DT_ROW_INT("max", offsetof(augment_attr, pixels), NULL, 0, 4096, "Largest shift in each direction.", .unit = "pixels"),
     {.name = NULL},
 };
 
 static const dt_option crop_options[] = {
-    {.name = "pad",
-     .type = DT_OPT_INT,
-     .unit = "pixels",
-     .fallback = "4",
-     .min = 0,
-     .max = 4096,
-     .offset = offsetof(augment_attr, pixels),
-     .doc = "Zeros put around the image before it is cropped back to its size."},
+    DT_ROW_INT("pad", offsetof(augment_attr, pixels), "4", 0, 4096,
+               "Zeros put around the image before it is cropped back to its size.", .unit = "pixels"),
     {.name = NULL},
 };
 
-static const dt_augment shift = {.draw = shift_draw}, flip = {.draw = flip_draw};
+static const dt_augment shift = {.draw = shift_draw, .reach = shift_reach}, flip = {.draw = flip_draw};
 
 static const dt_kind shift_kind = {
     .name = "shift",
@@ -104,4 +98,11 @@ static const dt_kind crop_kind = {
     .impl = &shift,
 };
 
-const dt_kind *const dt_augment_kinds[] = {&shift_kind, &flip_kind, &crop_kind, NULL};
+/* clang-format off */
+const dt_kind *const dt_augment_kinds[] = {
+    &shift_kind,
+    &flip_kind,
+    &crop_kind,
+    NULL,
+};
+/* clang-format on */

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "core/config/rows.h"
 #include "data/data.h"
 #include "data/formats.h"
-#include "data/path.h"
 #include "data/source.h"
 
 typedef struct cifar10_attr {
@@ -108,30 +108,38 @@ static dt_status join_paths(const batch_file *file, int count, const char **out)
   return DT_OK;
 }
 
-/* Takes the records apart and gives each file's memory back as soon as it is copied. */
-static dt_status gather(batch_file *file, int count, dt_dataset *dataset) {
-  for (int i = 0; i < count; i++) dataset->count += file[i].count / RECORD;
-  DT_TRY(dt_alloc((size_t)dataset->count, PIXELS, &dataset->pixels));
-  DT_TRY(dt_alloc((size_t)dataset->count, sizeof *dataset->labels, &dataset->labels));
-  int64_t sample = 0;
+static void cifar10_declare(const void *attr, dt_fields *out) {
+  *out = (dt_fields){
+      .field = {{.name = "input", .dtype = DT_U8, .shape = {3, {3, 32, 32}}}, {.name = "label", .dtype = DT_I32}}, .count = 2};
+}
+
+/* Takes the records apart and gives each file's memory back as soon as it is copied. Returns new. */
+static dt_status gather(batch_file *file, int count, dt_dataset **out) {
+  int64_t records = 0, sample = 0;
+  dt_fields fields;
+  for (int i = 0; i < count; i++) records += file[i].count / RECORD;
+  cifar10_declare(NULL, &fields);
+  DT_TRY(dt_dataset_create(&fields, records, NULL, out));
+  uint8_t *pixels = (*out)->data[0].values;
+  int32_t *labels = (*out)->data[1].values;
   for (int i = 0; i < count; i++) {
     for (int64_t at = 0; at < file[i].count; at += RECORD, sample++) {
-      dataset->labels[sample] = file[i].bytes[at];
-      memcpy(dataset->pixels + sample * PIXELS, file[i].bytes + at + 1, PIXELS);
+      labels[sample] = file[i].bytes[at];
+      memcpy(pixels + sample * PIXELS, file[i].bytes + at + 1, PIXELS);
     }
     free(file[i].bytes);
     file[i].bytes = NULL;
   }
-  return join_paths(file, count, &dataset->source);
+  return join_paths(file, count, &(*out)->source);
 }
 
-static dt_status load_files(const dt_strings *names, const char *dir, batch_file *file, dt_dataset *dataset) {
+static dt_status load_files(const dt_strings *names, const char *dir, batch_file *file, dt_dataset **out) {
   for (int i = 0; i < names->count; i++) {
-    DT_TRY(dt_path_join(dir, names->value[i], &file[i].path));
+    DT_TRY(dt_source_find(dir, names->value[i], &file[i].path));
     DT_TRY(read_file(&file[i]));
   }
   DT_TRY(check_copies(file, names->count));
-  return gather(file, names->count, dataset);
+  return gather(file, names->count, out);
 }
 
 static dt_status cifar10_load(const void *attr, const char *dir, dt_dataset **out) {
@@ -140,11 +148,7 @@ static dt_status cifar10_load(const void *attr, const char *dir, dt_dataset **ou
   batch_file *file = NULL;
   dt_dataset *dataset = NULL;
   DT_TRY_GOTO(done, dt_alloc((size_t)names->count, sizeof *file, &file));
-  DT_TRY_GOTO(done, dt_alloc(1, sizeof *dataset, &dataset));
-  dataset->shape = (dt_shape){3, {3, 32, 32}};
-  dataset->dtype = DT_U8;
-  dataset->classes = CLASSES;
-  DT_TRY_GOTO(done, load_files(names, dir, file, dataset));
+  DT_TRY_GOTO(done, load_files(names, dir, file, &dataset));
   *out = dataset;
   dataset = NULL;
 done:
@@ -157,20 +161,55 @@ done:
   return status;
 }
 
+/* A packed file says nothing of what it holds: it is unpacked, and forgotten. Without `whole`, -1. */
+static dt_status count_bytes(dt_source *source, bool whole, int64_t *out) {
+  enum { PIECE = 1 << 16 };
+  uint8_t *piece;
+  size_t got = 1;
+  *out = dt_source_packed(source) ? 0 : dt_source_file_bytes(source);
+  if (!dt_source_packed(source)) return DT_OK;
+  if (!whole) {
+    *out = -1;
+    return DT_OK;
+  }
+  DT_TRY(dt_alloc(PIECE, 1, &piece));
+  dt_status status = DT_OK;
+  for (; status == DT_OK && got > 0; *out += (int64_t)got) status = dt_source_read(source, piece, PIECE, &got);
+  free(piece);
+  return status;
+}
+
+static dt_status cifar10_inspect(const void *attr, const char *dir, bool whole, dt_data_info *out) {
+  const dt_strings *names = &((const cifar10_attr *)attr)->files;
+  dt_status status = DT_OK;
+  cifar10_declare(attr, &out->fields);
+  for (int i = 0; status == DT_OK && out->count >= 0 && i < names->count; i++) {
+    char *path = NULL;
+    dt_source *source = NULL;
+    int64_t bytes = 0;
+    status = dt_source_find(dir, names->value[i], &path);
+    if (status == DT_OK) status = dt_source_open(path, &source);
+    if (status == DT_OK) status = count_bytes(source, whole, &bytes);
+    out->count = bytes < 0 ? -1 : out->count + bytes / RECORD;
+    dt_source_close(&source);
+    free(path);
+  }
+  return status;
+}
+
 static dt_status cifar10_check(const void *attr) {
   DT_REQUIRE(((const cifar10_attr *)attr)->files.count > 0, DT_USAGE, "found an empty list of files, expected one or more");
   return DT_OK;
 }
 
 static const dt_option options[] = {
-    {.name = "files",
-     .type = DT_OPT_STRINGS,
-     .offset = offsetof(cifar10_attr, files),
-     .doc = "Files of records (data_batch_1.bin ...), in order; plain or gzip."},
+    DT_ROW_STRINGS("files", offsetof(cifar10_attr, files), NULL,
+                   "Files of records (data_batch_1.bin ...), in order; plain or gzip, found with or without .gz.",
+                   .path = DT_PATH_PLAIN),
     {.name = NULL},
 };
 
-static const dt_format impl = {.dtype = DT_U8, .load = cifar10_load};
+static const dt_format impl = {.declare = cifar10_declare, .inspect = cifar10_inspect, .load = cifar10_load};
 
 const dt_kind dt_format_cifar10 = {
     .name = "cifar10",

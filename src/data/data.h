@@ -1,54 +1,59 @@
 /* Data sets, the sampler, augmentation and the loader.
  *
- * A data set is resident as it was read. The sampler is a pure function from samples seen to sample indices; the loader's
+ * A data set is in memory as it was read. The sampler is a pure function from samples seen to sample indices; the loader's
  * threads decode and augment ahead of the step; the device normalises (LOAD). A new format or augmentation is one file and one
  * row. */
 #ifndef DT_DATA_DATA_H
 #define DT_DATA_DATA_H
 
+#include "core/augment.h"
+#include "core/config/spec.h"
 #include "core/device.h"
+#include "core/format.h"
 #include "core/rng.h"
-#include "core/spec.h"
 
-typedef struct dt_dataset {
+/* One field of all samples. DENSE: values [count][shape]. RAGGED: offset [count + 1] in steps of time, values
+ * [offset[count]][shape without time]. SPARSE: offset [count + 1] in entries, column and values [offset[count]], columns
+ * ascending within a sample. */
+typedef struct dt_column {
+  void *values; /* of the field's dtype */
+  int64_t *offset;
+  int32_t *column;
+} dt_column;
+
+struct dt_dataset {
   int64_t count;
-  dt_shape shape;     /* [C, H, W], or [D] */
-  dt_dtype dtype;     /* DT_U8 or DT_F32 */
-  int classes;        /* largest label + 1, or what the format fixes; 0 without labels */
-  uint8_t *pixels;    /* [count][C*H*W] when DT_U8 */
-  float *values;      /* [count][D] when DT_F32 */
-  int32_t *labels;    /* [count]; NULL when the files hold none */
-  uint64_t hash;      /* XXH3 over shape, samples and labels: ranks must agree on it; recorded in run.json */
-  const char *source; /* files it came from, for messages and the record */
-  void *held;         /* its copy in a device's memory (dt_device_ops.hold), made and released by the job; NULL = none */
-} dt_dataset;
+  dt_fields fields;
+  dt_column data[DT_FIELDS_MAX]; /* of each field */
+  uint64_t hash;                 /* XXH3 over all fields: ranks must agree on it; recorded in run.json */
+  const char *source;            /* files it came from, for messages and the record */
+  void *cached; /* its copy in a device's memory (dt_own_memory_ops.cache_data), made and released by the job; NULL = none */
+};
 
-/* A format: attr is the kind's struct. dir is data.dir with variables expanded, "" when absent; source and samples are filled
- * in, the hash is not. DT_DATA, DT_MEMORY, DT_IO. Returns new. */
-typedef struct dt_format {
-  dt_dtype dtype; /* of the samples: known before they are read */
-  dt_status (*load)(const void *attr, const char *dir, dt_dataset **out);
-} dt_format;
-extern const dt_kind *const dt_format_kinds[]; /* idx, cifar10, synthetic */
-
-/* dir is data.dir as written, "" when absent: a leading $NAME is expanded. Same errors as a format's. Returns new. */
+/* dir is data.dir as written, "" when absent: a leading $NAME is expanded. Same errors as a format's; DT_DATA too where what
+ * the format has read is not what the fields say. Returns new. */
 dt_status dt_dataset_load(const dt_choice *format, const char *dir, dt_dataset **out);
 void dt_dataset_destroy(dt_dataset **dataset);
-/* Whether the samples have the model's input shape and every label is in [0, classes); classes 0: labels do not matter.
- * DT_DATA naming the first that is not. */
-dt_status dt_dataset_check(const dt_dataset *dataset, const dt_shape *input, int classes);
-/* Per-channel mean and standard deviation of pixel / 255 (or of the values), exact integer sums for DT_U8. [C] each, C being
- * shape.dim[0]. A constant channel gets the deviation 1, so that dividing by it is safe. */
-void dt_dataset_statistics(const dt_dataset *dataset, double *mean, double *std);
+/* For formats: an empty data set with room for `count` samples of these fields; total[f] as in dt_data_info, NULL where all are
+ * dense. DT_MEMORY. Returns new. */
+dt_status dt_dataset_create(const dt_fields *fields, int64_t count, const int64_t *total, dt_dataset **out);
+/* Index of a field by its name; -1 when there is none. */
+int dt_dataset_find(const dt_dataset *dataset, const char *name);
+/* What dt_dataset_load would load, of its samples only what the headers say, or with `whole` in any case. Same errors. */
+dt_status dt_dataset_inspect(const dt_choice *format, const char *dir, bool whole, dt_data_info *out);
+/* What a data set takes: of as many samples as the info says. SIZE_MAX where that is beyond all counting. */
+size_t dt_dataset_bytes(const dt_data_info *info);
+/* The info of one that is loaded. */
+void dt_dataset_info(const dt_dataset *dataset, dt_data_info *out);
+/* Whether the data set has what a network needs: fields of these names, types and shapes, of which the first `inputs` are
+ * loaded as numbers, each number below its limit. DT_DATA naming the first that is not. */
+dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, int count, int inputs);
+/* Per-channel mean and standard deviation of a dense field: of pixel / 255 with exact integer sums for DT_U8, else of the
+ * values. [C] each, C being shape.dim[0]. A constant channel gets the deviation 1, so that dividing by it is safe. */
+void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, double *std);
 
-/* An augmentation of DT_U8 images: the move that `random`, the block of a sample for this place in the list of augmentations,
- * stands for. The same moves are made by the loader, or by the device where it holds the data set. */
-typedef struct dt_augment {
-  dt_move (*draw)(const void *attr, dt_rng_block random);
-} dt_augment;
-extern const dt_kind *const dt_augment_kinds[]; /* shift, flip, crop */
 /* Moves an image [C, H, W] in place; scratch holds one. */
-void dt_move_apply(dt_move move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch);
+void dt_augmentation_apply(dt_augmentation move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch);
 
 /* Where a step stands in the stream of samples. */
 typedef struct dt_step_plan {
@@ -70,15 +75,33 @@ int64_t dt_sampler_epoch_samples(const dt_sampler *sampler);
 dt_step_plan dt_sampler_plan(const dt_sampler *sampler, int64_t samples_seen);
 int64_t dt_sampler_index(const dt_sampler *sampler, int64_t epoch, int64_t position); /* index in the data set */
 
-/* The loader: threads prepare the passes of the steps from samples_seen on, in order, `prefetch` passes ahead. */
+/* The loader: threads prepare the micro-batches of the steps from samples_seen on, in order, `prefetch` micro-batches ahead. */
 typedef struct dt_loader dt_loader;
-/* Borrows dataset, augment and tree until destroyed. end_samples: no step starts at or after it. augment may be empty. A rank
- * without shards gets no passes. prefetch and threads are 1 or more; threads change nothing but the time. DT_USAGE when a
- * DT_F32 data set is to be augmented, or no full batch exists and short ones are dropped; DT_ENVIRONMENT. Returns new. */
-dt_status dt_loader_create(const dt_dataset *dataset, const dt_choices *augment, const dt_sampler *sampler, const dt_tree *tree,
-                           int64_t samples_seen, int64_t end_samples, int prefetch, int threads, dt_loader **out);
-/* The next pass's batch: samples, or, where a device holds the data set, which they are and how they are moved (passes of a
- * step in order, then the next step's); valid until the next call. Empty places hold zeros. Blocks. DT_INTERNAL beyond the end.
+/* What the memory of a loader depends on. */
+typedef struct dt_loader_size {
+  const dt_program *program; /* its fields, and which of them it reads */
+  bool cached;               /* a device caches the data set: numbers and augmentations in place of what LOAD reads */
+  int augmentations;
+  const dt_tree *tree;
+  int64_t global_batch;
+  int prefetch, threads;
+} dt_loader_size;
+/* What a loader takes, but for a few bytes a micro-batch. SIZE_MAX where that is beyond all counting. */
+size_t dt_loader_bytes(const dt_loader_size *size);
+/* Micro-batches that are prepared ahead where the config asks for so many batches. */
+int dt_loader_prefetch(const dt_tree *tree, int64_t batches);
+
+/* Borrows dataset, program, augment and tree until destroyed. Batches carry the fields that the program reads, found in the
+ * data set by name; those that it lacks are zeros. end_samples: no step starts at or after it. augment may be empty; it
+ * augmentations the images of bytes among what LOAD reads, all of a sample alike. A rank without shards gets no micro-batches.
+ * prefetch and threads are 1 or more; threads change nothing but the time. DT_USAGE when there is no image to augment, or no
+ * full batch exists and short ones are dropped; DT_ENVIRONMENT. Returns new. */
+dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program, const dt_choices *augment,
+                           const dt_sampler *sampler, const dt_tree *tree, int64_t samples_seen, int64_t end_samples,
+                           int prefetch, int threads, dt_loader **out);
+/* The next micro-batch's batch: samples, or, where a device caches the data set, which they are and how they are moved
+ * (micro-batches of a step in order, then the next step's); valid until the next call. Empty positions hold zeros. Blocks.
+ * DT_INTERNAL beyond the end.
  */
 dt_status dt_loader_next(dt_loader *loader, const dt_batch **out);
 void dt_loader_destroy(dt_loader **loader);

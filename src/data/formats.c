@@ -2,4 +2,11 @@
 
 #include "data/data.h"
 
-const dt_kind *const dt_format_kinds[] = {&dt_format_idx, &dt_format_cifar10, &dt_format_synthetic, NULL};
+/* clang-format off */
+const dt_kind *const dt_format_kinds[] = {
+    &dt_format_idx,
+    &dt_format_cifar10,
+    &dt_format_synthetic,
+    NULL,
+};
+/* clang-format on */

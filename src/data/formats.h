@@ -2,8 +2,10 @@
 #ifndef DT_DATA_FORMATS_H
 #define DT_DATA_FORMATS_H
 
-#include "core/options.h"
+#include "core/config/options.h"
 
-extern const dt_kind dt_format_idx, dt_format_cifar10, dt_format_synthetic;
+extern const dt_kind dt_format_idx;
+extern const dt_kind dt_format_cifar10;
+extern const dt_kind dt_format_synthetic;
 
 #endif

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/config/rows.h"
 #include "data/data.h"
 #include "data/formats.h"
-#include "data/path.h"
 #include "data/source.h"
 
 typedef struct idx_attr {
@@ -157,12 +157,24 @@ static dt_shape sample_shape(const idx_header *header) {
   return (dt_shape){3, {header->dim[1], header->dim[2], header->dim[3]}};
 }
 
+static const dt_field label_field = {.name = "label", .dtype = DT_I32};
+
+static bool has_labels(const idx_attr *idx) {
+  return idx->labels != NULL && idx->labels[0] != '\0';
+}
+
+static void idx_declare(const void *attr, dt_fields *out) {
+  *out = (dt_fields){.field = {{.name = "input", .dtype = DT_U8, .shape.ndim = DT_NDIM_UNKNOWN}}, .count = 1};
+  if (has_labels(attr)) out->field[out->count++] = label_field;
+}
+
 static dt_status load_images(const char *path, dt_dataset *dataset) {
   idx_header header;
-  DT_TRY(read_idx(path, true, &header, &dataset->pixels));
+  uint8_t *body;
+  DT_TRY(read_idx(path, true, &header, &body));
   dataset->count = header.dim[0];
-  dataset->shape = sample_shape(&header);
-  dataset->dtype = DT_U8;
+  dataset->fields.field[0].shape = sample_shape(&header);
+  dataset->data[0].values = body;
   return DT_OK;
 }
 
@@ -170,16 +182,15 @@ static dt_status load_labels(const char *path, const char *images_path, dt_datas
   dt_status status;
   idx_header header;
   uint8_t *body;
+  int32_t *labels;
   DT_TRY(read_idx(path, false, &header, &body));
   if (header.dim[0] != dataset->count) {
     DT_RAISE_GOTO(done, DT_DATA, "%s: found %" PRIu32 " labels, expected %" PRId64 ", one for each image of %s", path,
                   header.dim[0], dataset->count, images_path);
   }
-  DT_TRY_GOTO(done, dt_alloc((size_t)dataset->count, sizeof *dataset->labels, &dataset->labels));
-  for (int64_t i = 0; i < dataset->count; i++) {
-    dataset->labels[i] = body[i];
-    if (body[i] >= dataset->classes) dataset->classes = body[i] + 1;
-  }
+  DT_TRY_GOTO(done, dt_alloc((size_t)dataset->count, sizeof *labels, &labels));
+  dataset->data[1].values = labels;
+  for (int64_t i = 0; i < dataset->count; i++) labels[i] = body[i];
 done:
   free(body);
   return status;
@@ -201,9 +212,10 @@ static dt_status idx_load(const void *attr, const char *dir, dt_dataset **out) {
   dt_status status;
   char *images = NULL, *labels = NULL;
   dt_dataset *dataset = NULL;
-  DT_TRY_GOTO(done, dt_path_join(dir, idx->images, &images));
-  if (idx->labels != NULL && idx->labels[0] != '\0') DT_TRY_GOTO(done, dt_path_join(dir, idx->labels, &labels));
+  DT_TRY_GOTO(done, dt_source_find(dir, idx->images, &images));
+  if (has_labels(idx)) DT_TRY_GOTO(done, dt_source_find(dir, idx->labels, &labels));
   DT_TRY_GOTO(done, dt_alloc(1, sizeof *dataset, &dataset));
+  idx_declare(attr, &dataset->fields);
   DT_TRY_GOTO(done, load_files(images, labels, dataset));
   *out = dataset;
   dataset = NULL;
@@ -214,20 +226,36 @@ done:
   return status;
 }
 
+static dt_status idx_inspect(const void *attr, const char *dir, bool whole, dt_data_info *out) {
+  dt_status status;
+  char *images = NULL;
+  dt_source *source = NULL;
+  idx_header header;
+  idx_declare(attr, &out->fields);
+  DT_TRY(dt_source_find(dir, ((const idx_attr *)attr)->images, &images));
+  DT_TRY_GOTO(done, dt_source_open(images, &source));
+  DT_TRY_GOTO(done, read_header(source, images, true, &header));
+  out->count = header.dim[0];
+  out->fields.field[0].shape = sample_shape(&header);
+done:
+  dt_source_close(&source);
+  free(images);
+  return status;
+}
+
 static const dt_option options[] = {
-    {.name = "images",
-     .type = DT_OPT_STRING,
-     .offset = offsetof(idx_attr, images),
-     .doc = "File of the images, [N, H, W], [N, C, H, W] or [N, D] unsigned bytes; plain or gzip."},
-    {.name = "labels",
-     .type = DT_OPT_STRING,
-     .fallback = "",
-     .offset = offsetof(idx_attr, labels),
-     .doc = "File of the labels, [N] unsigned bytes; plain or gzip. May be absent for prediction."},
+    DT_ROW_STRING(
+        "images", offsetof(idx_attr, images), NULL,
+        "File of the images, [N, H, W], [N, C, H, W] or [N, D] unsigned bytes; plain or gzip, found with or without .gz.",
+        .path = DT_PATH_PLAIN),
+    DT_ROW_STRING(
+        "labels", offsetof(idx_attr, labels), "",
+        "File of the labels, [N] unsigned bytes; plain or gzip, found with or without .gz. May be absent for prediction.",
+        .path = DT_PATH_PLAIN),
     {.name = NULL},
 };
 
-static const dt_format impl = {.dtype = DT_U8, .load = idx_load};
+static const dt_format impl = {.declare = idx_declare, .inspect = idx_inspect, .load = idx_load};
 
 const dt_kind dt_format_idx = {
     .name = "idx",

@@ -1,13 +1,13 @@
-/* The loader: worker threads fill a ring of slots, one pass each, in order; the caller empties it in order.
+/* The loader: worker threads fill a ring of entries, one micro-batch each, in order; the caller empties it in order.
  *
- * Pass j of the stream (counted from the loader's creation) goes into slot j % slot_count. A worker takes the next pass under
- * the lock, fills its slot without it, and says so. What a pass holds is a function of samples seen alone, so that it does not
- * matter which thread fills it or when.
+ * Micro-batch j of the stream (counted from the loader's creation) goes into entry j % entry_count. A worker takes the next
+ * micro-batch under the lock, fills its entry without it, and says so. What a micro-batch holds is a function of samples seen
+ * alone, so that it does not matter which thread fills it or when.
  *
  * Invariants
- * 1. consumed <= taken <= consumed + slot_count: a slot is never refilled while the caller may read it.
- * 2. ready[j % slot_count] == j + 1 says that pass j is filled.
- * 3. A step allocates nothing: slots and scratch are obtained at creation.
+ * 1. consumed <= taken <= consumed + entry_count: an entry is never refilled while the caller may read it.
+ * 2. ready[j % entry_count] == j + 1 says that micro-batch j is filled.
+ * 3. A step allocates nothing: entries and scratch are obtained at creation.
  * Workers sleep unless there is room, and are not woken until half of the ring is empty, so that they seldom interrupt those
  * who compute. */
 #include <pthread.h>
@@ -15,119 +15,177 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/locale.h"
 #include "data/data.h"
 
-typedef struct slot {
+typedef struct entry {
   dt_batch batch;
-  uint8_t *pixels;
-  float *values;
-  int64_t *index; /* with move, in place of pixels or values where a device holds the data set */
-  dt_move *move;
-  int32_t *labels, *filled;
-  int64_t *place;
-  int64_t ready; /* pass number + 1 once filled */
-} slot;
+  void *part[DT_FIELDS_MAX][DT_FIELD_PARTS]; /* of the fields that the batch carries */
+  int64_t *index;                            /* with augmentation, where a device caches the data set */
+  dt_augmentation *augmentation;
+  int32_t *valid;
+  int64_t *position;
+  int64_t ready; /* micro-batch number + 1 once filled */
+} entry;
 
-/* The next pass to be taken. */
+/* The next micro-batch to be taken. */
 typedef struct cursor {
-  int64_t pass_number, samples_seen;
-  int pass; /* within the step */
+  int64_t micro_batch_number, samples_seen;
+  int micro; /* within the step */
 } cursor;
 
 typedef struct worker {
   dt_loader *loader;
-  uint8_t *scratch; /* one sample */
+  uint8_t *scratch; /* one image */
   pthread_t thread;
 } worker;
 
 struct dt_loader {
   const dt_dataset *dataset;
+  const dt_program *program;
+  int from[DT_FIELDS_MAX]; /* the data set's field for each of the program's; -1: it lacks it */
   const dt_choices *augment;
   const dt_tree *tree;
   dt_sampler sampler;
   int64_t end_samples;
-  int64_t elements;    /* of a sample */
-  int64_t shard_slots; /* places of a shard */
-  slot *slots;
-  int slot_count, wake_at;
+  int64_t image_bytes; /* of the largest image that is moved */
+  int64_t shard_capacity;
+  entry *entries;
+  int entry_count, wake_at;
   worker *workers;
   int worker_count; /* started */
-  uint8_t *scratch; /* a sample for each worker */
+  uint8_t *scratch; /* an image for each worker */
 
   pthread_mutex_t lock;
   pthread_cond_t room, filled;
   cursor next;
-  int64_t handed; /* passes given to the caller; the last of them is still being read */
+  int64_t handed; /* micro-batches given to the caller; the last of them is still being read */
   bool stop;
 };
 
 /* The i-th move of a sample. */
-static dt_move draw_move(const dt_loader *loader, int64_t epoch, int64_t index, int i) {
+static dt_augmentation draw_augmentation(const dt_loader *loader, int64_t epoch, int64_t index, int i) {
   const dt_choice *choice = &loader->augment->item[i];
   const dt_augment *augment = choice->kind->impl;
   return augment->draw(choice->attr,
                        dt_rng(loader->sampler.seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i));
 }
 
-/* Copies a sample and augments it, or says how; labels that the data set lacks are 0. */
-static void load_sample(const dt_loader *loader, int64_t epoch, int64_t index, uint8_t *scratch, slot *to, int64_t at) {
-  const dt_dataset *dataset = loader->dataset;
-  const int64_t elements = loader->elements;
-  const int moves = loader->augment->count;
-  to->labels[at] = dataset->labels != NULL ? dataset->labels[index] : 0;
-  if (to->index != NULL) {
-    to->index[at] = index;
-    for (int i = 0; i < moves; i++) to->move[at * moves + i] = draw_move(loader, epoch, index, i);
-    return;
-  }
-  if (to->values != NULL) {
-    memcpy(to->values + at * elements, dataset->values + index * elements, (size_t)elements * sizeof *to->values);
-    return;
-  }
-  uint8_t *sample = to->pixels + at * elements;
-  memcpy(sample, dataset->pixels + index * elements, (size_t)elements);
-  for (int i = 0; i < moves; i++) dt_move_apply(draw_move(loader, epoch, index, i), &dataset->shape, sample, scratch);
+/* Where a sample goes: sample `sample` of shard `shard` of the micro-batch. */
+typedef struct position {
+  int shard;
+  int64_t sample, at; /* at: among all places of the micro-batch */
+} position;
+
+static void copy_dense(const dt_field *field, const dt_column *data, int64_t index, void *const *part, position to) {
+  const size_t bytes = dt_field_part_bytes(field, DT_PART_VALUES, 1);
+  memcpy((char *)part[DT_PART_VALUES] + (size_t)to.at * bytes, (const char *)data->values + (size_t)index * bytes, bytes);
 }
 
-/* Zeros the places [first, end) of a slot; an index of -1 stands for a sample of zeros. */
-static void clear_places(const dt_loader *loader, slot *to, int64_t first, int64_t end) {
-  const size_t elements = (size_t)((end - first) * loader->elements);
-  memset(to->labels + first, 0, (size_t)(end - first) * sizeof *to->labels);
-  for (int64_t i = first; to->index != NULL && i < end; i++) to->index[i] = -1;
-  if (to->pixels != NULL) memset(to->pixels + first * loader->elements, 0, elements);
-  if (to->values != NULL) memset(to->values + first * loader->elements, 0, elements * sizeof *to->values);
+/* The sequence, and zeros up to the longest. */
+static void copy_sequence(const dt_field *field, const dt_column *data, int64_t index, void *const *part, position to) {
+  const size_t bytes = dt_field_part_bytes(field, DT_PART_VALUES, 1), step = bytes / (size_t)field->shape.dim[0];
+  const int64_t length = data->offset[index + 1] - data->offset[index];
+  char *values = (char *)part[DT_PART_VALUES] + (size_t)to.at * bytes;
+  memcpy(values, (const char *)data->values + (size_t)data->offset[index] * step, (size_t)length * step);
+  memset(values + (size_t)length * step, 0, bytes - (size_t)length * step);
+  ((int32_t *)part[DT_PART_LENGTHS])[to.at] = (int32_t)length;
 }
 
-static void fill_slot(const dt_loader *loader, cursor at, uint8_t *scratch, slot *to) {
+/* Behind the entries of the samples before it in its shard. */
+static void copy_row(const dt_field *field, const dt_column *data, int64_t index, int64_t shard_capacity, void *const *part,
+                     position to) {
+  const size_t bytes = dt_dtype_bytes(field->dtype);
+  const int64_t first = data->offset[index], count = data->offset[index + 1] - first;
+  int32_t *offset = (int32_t *)part[DT_PART_OFFSETS] + to.shard * (shard_capacity + 1) + to.sample;
+  const size_t at = (size_t)(to.shard * shard_capacity * field->entries + offset[0]);
+  memcpy((int32_t *)part[DT_PART_COLUMNS] + at, data->column + first, (size_t)count * sizeof *data->column);
+  memcpy((char *)part[DT_PART_VALUES] + at * bytes, (const char *)data->values + (size_t)first * bytes, (size_t)count * bytes);
+  offset[1] = offset[0] + (int32_t)count;
+}
+
+/* Zeros: of an empty position, or of a field that the data set lacks. */
+static void clear_position(const dt_field *field, int64_t shard_capacity, void *const *part, position to) {
+  if (field->layout == DT_FIELD_SPARSE) {
+    int32_t *offset = (int32_t *)part[DT_PART_OFFSETS] + to.shard * (shard_capacity + 1) + to.sample;
+    offset[1] = offset[0];
+    return;
+  }
+  const size_t bytes = dt_field_part_bytes(field, DT_PART_VALUES, 1);
+  memset((char *)part[DT_PART_VALUES] + (size_t)to.at * bytes, 0, bytes);
+  if (field->layout == DT_FIELD_RAGGED) ((int32_t *)part[DT_PART_LENGTHS])[to.at] = 0;
+}
+
+/* index -1 stands for a sample of zeros. */
+static void copy_field(const dt_loader *loader, int f, int64_t index, void *const *part, position to) {
+  const dt_field *field = &loader->program->field[f];
+  const dt_column *data = loader->from[f] >= 0 ? &loader->dataset->data[loader->from[f]] : NULL;
+  if (data == NULL || index < 0) {
+    clear_position(field, loader->shard_capacity, part, to);
+  } else if (field->layout == DT_FIELD_DENSE) {
+    copy_dense(field, data, index, part, to);
+  } else if (field->layout == DT_FIELD_RAGGED) {
+    copy_sequence(field, data, index, part, to);
+  } else {
+    copy_row(field, data, index, loader->shard_capacity, part, to);
+  }
+}
+
+/* All images of a sample are moved alike, so that an image and its mask stay together. */
+static bool is_augmented(const dt_program *program, int f) {
+  return program->field_use[f] != DT_FIELD_UNUSED && dt_field_is_image(&program->field[f]);
+}
+
+static void augment_field(const dt_loader *loader, int f, const dt_augmentation *move, int augmentations, uint8_t *scratch,
+                          void *const *part, position to) {
+  const dt_shape *shape = &loader->program->field[f].shape;
+  uint8_t *image = (uint8_t *)part[DT_PART_VALUES] + to.at * dt_shape_count(shape);
+  for (int i = 0; i < augmentations; i++) dt_augmentation_apply(move[i], shape, image, scratch);
+}
+
+/* Copies a sample and augments it, or says how. index -1: an empty position. */
+static void load_sample(const dt_loader *loader, int64_t epoch, int64_t index, uint8_t *scratch, entry *to, position at) {
+  const int augmentations = index >= 0 ? loader->augment->count : 0;
+  dt_augmentation *move = to->augmentation + at.at * loader->augment->count;
+  for (int i = 0; i < augmentations; i++) move[i] = draw_augmentation(loader, epoch, index, i);
+  if (to->index != NULL) to->index[at.at] = index;
+  for (int f = 0; f < loader->program->field_count; f++) {
+    if (to->part[f][DT_PART_VALUES] == NULL) continue;
+    copy_field(loader, f, index, to->part[f], at);
+    if (augmentations > 0 && is_augmented(loader->program, f))
+      augment_field(loader, f, move, augmentations, scratch, to->part[f], at);
+  }
+}
+
+static void fill_entry(const dt_loader *loader, cursor at, uint8_t *scratch, entry *to) {
   const dt_step_plan plan = dt_sampler_plan(&loader->sampler, at.samples_seen);
-  const dt_pass_plan *pass = &loader->tree->passes[at.pass];
+  const dt_micro_batch_plan *micro = &loader->tree->micro_batches[at.micro];
   to->batch.samples = 0;
-  for (int s = 0; s < pass->shard_count; s++) {
-    const int64_t base = s * loader->shard_slots;
+  for (int s = 0; s < micro->shard_count; s++) {
+    const int64_t base = s * loader->shard_capacity;
     int64_t first;
-    const int64_t count = dt_shard_samples(plan.count, loader->tree->shards, pass->first_shard + s, &first);
-    for (int64_t i = 0; i < count; i++) {
-      const int64_t index = dt_sampler_index(&loader->sampler, plan.epoch, plan.first + first + i);
-      load_sample(loader, plan.epoch, index, scratch, to, base + i);
+    const int64_t count = dt_shard_samples(plan.count, loader->tree->shards, micro->first_shard + s, &first);
+    for (int64_t i = 0; i < loader->shard_capacity; i++) {
+      const int64_t index = i < count ? dt_sampler_index(&loader->sampler, plan.epoch, plan.first + first + i) : -1;
+      load_sample(loader, plan.epoch, index, scratch, to, (position){.shard = s, .sample = i, .at = base + i});
     }
-    clear_places(loader, to, base + count, base + loader->shard_slots);
-    to->filled[s] = (int32_t)count;
-    to->place[s] = first;
+    to->valid[s] = (int32_t)count;
+    to->position[s] = first;
     to->batch.samples += count;
   }
 }
 
 static void cursor_advance(const dt_loader *loader, cursor *next) {
-  next->pass_number++;
-  if (++next->pass < loader->tree->pass_count) return;
-  next->pass = 0;
+  next->micro_batch_number++;
+  if (++next->micro < loader->tree->micro_batch_count) return;
+  next->micro = 0;
   next->samples_seen += dt_sampler_plan(&loader->sampler, next->samples_seen).count;
 }
 
-/* Passes whose slots are not yet the workers' again: those being filled, waiting, or read by the caller. */
+/* Micro-batches whose entries are not yet the workers' again: those being filled, waiting, or read by the caller. */
 static int64_t slots_in_use(const dt_loader *loader) {
   const int64_t consumed = loader->handed > 0 ? loader->handed - 1 : 0;
-  return loader->next.pass_number - consumed;
+  return loader->next.micro_batch_number - consumed;
 }
 
 static bool at_end(const dt_loader *loader) {
@@ -139,18 +197,18 @@ static void *work(void *context) {
   dt_loader *loader = self->loader;
   pthread_mutex_lock(&loader->lock);
   while (!loader->stop && !at_end(loader)) {
-    if (slots_in_use(loader) >= loader->slot_count) {
+    if (slots_in_use(loader) >= loader->entry_count) {
       pthread_cond_wait(&loader->room, &loader->lock);
       continue;
     }
     const cursor mine = loader->next;
     cursor_advance(loader, &loader->next);
-    slot *to = &loader->slots[mine.pass_number % loader->slot_count];
+    entry *to = &loader->entries[mine.micro_batch_number % loader->entry_count];
     pthread_mutex_unlock(&loader->lock);
-    fill_slot(loader, mine, self->scratch, to);
+    fill_entry(loader, mine, self->scratch, to);
     pthread_mutex_lock(&loader->lock);
-    to->ready = mine.pass_number + 1;
-    if (mine.pass_number == loader->handed - 1) pthread_cond_signal(&loader->filled);
+    to->ready = mine.micro_batch_number + 1;
+    if (mine.micro_batch_number == loader->handed - 1) pthread_cond_signal(&loader->filled);
   }
   pthread_mutex_unlock(&loader->lock);
   return NULL;
@@ -158,62 +216,121 @@ static void *work(void *context) {
 
 dt_status dt_loader_next(dt_loader *loader, const dt_batch **out) {
   pthread_mutex_lock(&loader->lock);
-  const bool over = at_end(loader) && loader->handed >= loader->next.pass_number;
-  slot *from = &loader->slots[loader->handed % loader->slot_count];
+  const bool over = at_end(loader) && loader->handed >= loader->next.micro_batch_number;
+  entry *from = &loader->entries[loader->handed % loader->entry_count];
   if (!over) {
     loader->handed++;
-    if (loader->slot_count - slots_in_use(loader) >= loader->wake_at) pthread_cond_broadcast(&loader->room);
+    if (loader->entry_count - slots_in_use(loader) >= loader->wake_at) pthread_cond_broadcast(&loader->room);
     while (from->ready != loader->handed) pthread_cond_wait(&loader->filled, &loader->lock);
   }
   pthread_mutex_unlock(&loader->lock);
-  DT_REQUIRE(!over, DT_INTERNAL, "the loader was asked for a pass beyond its end");
+  DT_REQUIRE(!over, DT_INTERNAL, "the loader was asked for a micro-batch beyond its end");
   *out = &from->batch;
   return DT_OK;
 }
 
-static dt_status check_request(const dt_dataset *dataset, const dt_choices *augment, const dt_sampler *sampler) {
+/* Whether batches carry it. */
+static bool is_carried(const dt_program *program, int f, bool cached) {
+  return program->field_use[f] == DT_FIELD_READ || (program->field_use[f] == DT_FIELD_LOADED && !cached);
+}
+
+/* Of the images that the loader moves. */
+static int64_t largest_image(const dt_program *program, bool cached) {
+  int64_t largest = 0;
+  for (int f = 0; f < program->field_count; f++) {
+    const bool moved = is_augmented(program, f) && is_carried(program, f, cached);
+    const int64_t bytes = moved ? dt_shape_count(&program->field[f].shape) : 0;
+    if (bytes > largest) largest = bytes;
+  }
+  return largest;
+}
+
+static dt_status check_request(const dt_program *program, const dt_choices *augment, const dt_sampler *sampler,
+                               int64_t shard_capacity) {
   DT_REQUIRE(dt_sampler_epoch_samples(sampler) > 0, DT_USAGE,
              "found %lld samples, expected train.global_batch (%lld) or more, as data.last_batch is drop",
              (long long)sampler->dataset_count, (long long)sampler->global_batch);
-  DT_REQUIRE(augment->count == 0 || (dataset->dtype == DT_U8 && dataset->shape.ndim == 3), DT_USAGE,
+  DT_REQUIRE(augment->count == 0 || largest_image(program, false) > 0, DT_USAGE,
              "data.augment: found samples that are no images of bytes, expected [C, H, W]");
-  return DT_OK;
-}
-
-static dt_status create_slot(const dt_loader *loader, slot *to) {
-  const int shards = loader->tree->pass_shards;
-  const size_t places = (size_t)(shards * loader->shard_slots), elements = places * (size_t)loader->elements;
-  if (loader->dataset->held != NULL) {
-    DT_TRY(dt_alloc(places, sizeof *to->index, &to->index));
-    DT_TRY(dt_alloc(places * (size_t)loader->augment->count, sizeof *to->move, &to->move));
-  } else if (loader->dataset->dtype == DT_U8) {
-    DT_TRY(dt_alloc(elements, 1, &to->pixels));
-  } else {
-    DT_TRY(dt_alloc(elements, sizeof *to->values, &to->values));
+  for (int f = 0; f < program->field_count; f++) {
+    const dt_field *field = &program->field[f];
+    const int64_t entries = dt_field_part_count(field, DT_PART_COLUMNS, shard_capacity);
+    DT_REQUIRE(entries <= INT32_MAX, DT_USAGE,
+               "field %s: found %lld entries for a shard of %lld samples, expected at most %d: take more train.shards",
+               field->name, (long long)entries, (long long)shard_capacity, INT32_MAX);
   }
-  DT_TRY(dt_alloc(places, sizeof *to->labels, &to->labels));
-  DT_TRY(dt_alloc((size_t)shards, sizeof *to->filled, &to->filled));
-  DT_TRY(dt_alloc((size_t)shards, sizeof *to->place, &to->place));
-  to->batch = (dt_batch){.pixels = to->pixels,
-                         .values = to->values,
-                         .held = loader->dataset->held,
-                         .index = to->index,
-                         .move = to->move,
-                         .moves = loader->augment->count,
-                         .labels = to->labels,
-                         .filled = to->filled,
-                         .place = to->place};
   return DT_OK;
 }
 
-static void destroy_slot(slot *used) {
-  free(used->pixels);
-  free(used->values);
+static int64_t shard_positions(const dt_tree *tree, int64_t global_batch) {
+  return (global_batch + tree->shards - 1) / tree->shards;
+}
+
+/* Samples of a micro-batch, empty positions included. */
+static int64_t micro_batch_positions(const dt_tree *tree, int64_t global_batch) {
+  return tree->micro_batch_shards * shard_positions(tree, global_batch);
+}
+
+/* Moves are kept in the entry where the device makes them, and while the loader makes them. */
+static size_t entry_bytes(const dt_loader_size *size) {
+  const int64_t entries = shard_positions(size->tree, size->global_batch),
+                places = micro_batch_positions(size->tree, size->global_batch);
+  int64_t bytes = dt_count_multiply(places, (int64_t)((size_t)size->augmentations * sizeof(dt_augmentation)));
+  if (size->cached) bytes = dt_count_add(bytes, dt_count_multiply(places, sizeof(int64_t)));
+  for (int f = 0; f < size->program->field_count; f++) {
+    if (!is_carried(size->program, f, size->cached)) continue;
+    for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) {
+      const size_t part = dt_field_part_bytes(&size->program->field[f], p, entries);
+      const int64_t shard = part < INT64_MAX ? (int64_t)part : INT64_MAX;
+      bytes = dt_count_add(bytes, dt_count_multiply(size->tree->micro_batch_shards, shard));
+    }
+  }
+  return bytes < INT64_MAX ? (size_t)bytes : SIZE_MAX;
+}
+
+size_t dt_loader_bytes(const dt_loader_size *size) {
+  const size_t each = entry_bytes(size);
+  int64_t entries = each < INT64_MAX ? dt_count_multiply((int64_t)size->prefetch + 1, (int64_t)each) : INT64_MAX;
+  int64_t image = size->augmentations > 0 ? largest_image(size->program, size->cached) : 0;
+  int64_t bytes = dt_count_add(entries, dt_count_multiply(size->threads, image));
+  return bytes < INT64_MAX ? (size_t)bytes : SIZE_MAX;
+}
+
+int dt_loader_prefetch(const dt_tree *tree, int64_t batches) {
+  return (int)batches * (tree->micro_batch_count > 0 ? tree->micro_batch_count : 1);
+}
+
+static dt_status create_entry(const dt_loader *loader, entry *to) {
+  const dt_program *program = loader->program;
+  const int shards = loader->tree->micro_batch_shards;
+  const size_t places = (size_t)micro_batch_positions(loader->tree, loader->sampler.global_batch);
+  to->batch = (dt_batch){.cached = loader->dataset->cached, .augmentations = loader->augment->count};
+  if (loader->dataset->cached != NULL) DT_TRY(dt_alloc(places, sizeof *to->index, &to->index));
+  DT_TRY(dt_alloc(places * (size_t)loader->augment->count, sizeof *to->augmentation, &to->augmentation));
+  for (int f = 0; f < program->field_count; f++) {
+    for (dt_field_part p = 0; p < DT_FIELD_PARTS && is_carried(program, f, to->batch.cached != NULL); p++) {
+      const size_t bytes = dt_field_part_bytes(&program->field[f], p, loader->shard_capacity);
+      if (bytes > 0) DT_TRY(dt_alloc((size_t)shards, bytes, &to->part[f][p]));
+      to->batch.field[f].part[p] = to->part[f][p];
+    }
+  }
+  DT_TRY(dt_alloc((size_t)shards, sizeof *to->valid, &to->valid));
+  DT_TRY(dt_alloc((size_t)shards, sizeof *to->position, &to->position));
+  to->batch.index = to->index;
+  to->batch.augmentation = to->augmentation;
+  to->batch.valid = to->valid;
+  to->batch.position = to->position;
+  return DT_OK;
+}
+
+static void destroy_entry(entry *used) {
+  for (int f = 0; f < DT_FIELDS_MAX; f++) {
+    for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) free(used->part[f][p]);
+  }
   free(used->index);
-  free(used->move);
-  free(used->labels);
-  free(used->filled);
-  free(used->place);
+  free(used->augmentation);
+  free(used->valid);
+  free(used->position);
 }
 
 /* Workers take no signals: those are for the thread that trains. */
@@ -223,7 +340,7 @@ static dt_status start_workers(dt_loader *loader, int threads) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int code = 0;
   for (int i = 0; i < threads && code == 0; i++) {
-    code = pthread_create(&loader->workers[i].thread, NULL, work, &loader->workers[i]);
+    code = dt_thread_create(&loader->workers[i].thread, work, &loader->workers[i]);
     if (code == 0) loader->worker_count++;
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -232,34 +349,37 @@ static dt_status start_workers(dt_loader *loader, int threads) {
 }
 
 static dt_status create_parts(dt_loader *loader, int threads) {
-  DT_TRY(dt_alloc((size_t)loader->slot_count, sizeof *loader->slots, &loader->slots));
-  for (int i = 0; i < loader->slot_count; i++) DT_TRY(create_slot(loader, &loader->slots[i]));
+  DT_TRY(dt_alloc((size_t)loader->entry_count, sizeof *loader->entries, &loader->entries));
+  for (int i = 0; i < loader->entry_count; i++) DT_TRY(create_entry(loader, &loader->entries[i]));
   DT_TRY(dt_alloc((size_t)threads, sizeof *loader->workers, &loader->workers));
-  DT_TRY(dt_alloc((size_t)threads, (size_t)loader->elements, &loader->scratch));
+  DT_TRY(dt_alloc((size_t)threads, (size_t)loader->image_bytes, &loader->scratch));
   for (int i = 0; i < threads; i++) {
-    loader->workers[i] = (worker){.loader = loader, .scratch = loader->scratch + i * loader->elements};
+    loader->workers[i] = (worker){.loader = loader, .scratch = loader->scratch + i * loader->image_bytes};
   }
   return start_workers(loader, threads);
 }
 
-dt_status dt_loader_create(const dt_dataset *dataset, const dt_choices *augment, const dt_sampler *sampler, const dt_tree *tree,
-                           int64_t samples_seen, int64_t end_samples, int prefetch, int threads, dt_loader **out) {
+dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program, const dt_choices *augment,
+                           const dt_sampler *sampler, const dt_tree *tree, int64_t samples_seen, int64_t end_samples,
+                           int prefetch, int threads, dt_loader **out) {
   DT_ASSERT(prefetch >= 1 && threads >= 1);
-  DT_TRY(check_request(dataset, augment, sampler));
+  DT_TRY(check_request(program, augment, sampler, shard_positions(tree, sampler->global_batch)));
   dt_loader *loader;
   DT_TRY(dt_alloc(1, sizeof *loader, &loader));
   *loader = (dt_loader){
       .dataset = dataset,
+      .program = program,
       .augment = augment,
       .tree = tree,
       .sampler = *sampler,
-      .end_samples = tree->pass_count > 0 ? end_samples : samples_seen,
-      .elements = dt_shape_count(&dataset->shape),
-      .shard_slots = (sampler->global_batch + tree->shards - 1) / tree->shards,
-      .slot_count = prefetch + 1,
+      .end_samples = tree->micro_batch_count > 0 ? end_samples : samples_seen,
+      .image_bytes = augment->count > 0 ? largest_image(program, dataset->cached != NULL) : 0,
+      .shard_capacity = shard_positions(tree, sampler->global_batch),
+      .entry_count = prefetch + 1,
       .wake_at = (prefetch + 1) / 2,
       .next.samples_seen = samples_seen,
   };
+  for (int f = 0; f < program->field_count; f++) loader->from[f] = dt_dataset_find(dataset, program->field[f].name);
   pthread_mutex_init(&loader->lock, NULL);
   pthread_cond_init(&loader->room, NULL);
   pthread_cond_init(&loader->filled, NULL);
@@ -283,8 +403,8 @@ void dt_loader_destroy(dt_loader **loader) {
   pthread_cond_destroy(&self->filled);
   pthread_cond_destroy(&self->room);
   pthread_mutex_destroy(&self->lock);
-  for (int i = 0; self->slots != NULL && i < self->slot_count; i++) destroy_slot(&self->slots[i]);
-  free(self->slots);
+  for (int i = 0; self->entries != NULL && i < self->entry_count; i++) destroy_entry(&self->entries[i]);
+  free(self->entries);
   free(self->scratch);
   free(self->workers);
   free(self);

@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "data/path.h"
+
 enum { BUFFER_BYTES = 1 << 16, GZIP_WINDOW_BITS = 15 + 16 };
 
 struct dt_source {
@@ -17,9 +19,45 @@ struct dt_source {
   int64_t file_bytes;
   bool packed;
   bool between_members; /* a gzip member has ended and no other has begun */
+  bool padded;          /* zeros have followed it */
   z_stream inflater;
   uint8_t *buffer; /* packed bytes as read; inflater.next_in points into it */
 };
+
+static bool is_there(const char *path) {
+  struct stat about;
+  return stat(path, &about) == 0 || errno != ENOENT;
+}
+
+/* With .gz where path has none, without where it has. */
+static dt_status other_form(const char *path, char **out) {
+  static const char suffix[] = ".gz";
+  const size_t length = strlen(path), cut = sizeof suffix - 1;
+  const bool has_suffix = length > cut && strcmp(path + length - cut, suffix) == 0;
+  DT_TRY(dt_alloc(length + sizeof suffix, 1, out));
+  memcpy(*out, path, has_suffix ? length - cut : length);
+  if (!has_suffix) memcpy(*out + length, suffix, sizeof suffix);
+  return DT_OK;
+}
+
+dt_status dt_source_find(const char *dir, const char *name, char **out_path) {
+  char *path, *other = NULL;
+  DT_TRY(dt_path_join(dir, name, &path));
+  *out_path = path;
+  if (is_there(path)) return DT_OK;
+  dt_status status;
+  DT_TRY_GOTO(failed, other_form(path, &other));
+  if (!is_there(other))
+    DT_RAISE_GOTO(failed, DT_DATA, "%s: could not be opened: %s; nor is there %s", path, strerror(ENOENT), other);
+  free(path);
+  *out_path = other;
+  return DT_OK;
+failed:
+  free(other);
+  free(path);
+  *out_path = NULL;
+  return status;
+}
 
 /* read(2) until `bytes` bytes are there or the file ends. */
 static dt_status read_file(const dt_source *source, void *to, size_t bytes, size_t *out_count) {
@@ -105,12 +143,20 @@ static dt_status refill(dt_source *source, bool *out_end) {
   return DT_OK;
 }
 
+/* gzip(1) takes zeros behind the last member for padding: what a block device or an archive filled up. */
+static void skip_padding(dt_source *source) {
+  z_stream *inflater = &source->inflater;
+  for (; inflater->avail_in > 0 && *inflater->next_in == 0; inflater->next_in++, inflater->avail_in--) source->padded = true;
+}
+
 /* One call of inflate, across the seam between two members of a file made by appending one gzip file to another. */
 static dt_status inflate_some(dt_source *source) {
   z_stream *inflater = &source->inflater;
   if (source->between_members) {
-    DT_REQUIRE(*inflater->next_in == 0x1f, DT_DATA, "%s: found other bytes after the gzip data, expected the end of the file",
-               source->path);
+    skip_padding(source);
+    if (inflater->avail_in == 0) return DT_OK;
+    DT_REQUIRE(*inflater->next_in == 0x1f && !source->padded, DT_DATA,
+               "%s: found other bytes after the gzip data, expected the end of the file", source->path);
     inflateReset(inflater);
     source->between_members = false;
   }

@@ -22,7 +22,7 @@ dt_status dt_gpu_timeout_read(double *out) {
 /* What is asked for comes before the clock: a process that was itself stopped for long finds its work done. */
 static dt_status check_deadline(dt_gpu *gpu, double waited_seconds, const char *what) {
   if (waited_seconds <= gpu->timeout) return DT_OK;
-  gpu->base.hung = true;
+  dt_rank_enter(gpu->base.rank, DT_RANK_HUNG);
   DT_RAISE(DT_PEER, "GPU %d has not finished %s for %g s: it hangs (" DT_GPU_TIMEOUT_VARIABLE " sets the limit in seconds)",
            gpu->index, what, gpu->timeout);
 }

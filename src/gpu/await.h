@@ -11,7 +11,7 @@
 dt_status dt_gpu_timeout_read(double *out);
 
 /* Waits until all that is on the stream has ended. `what` names it in the error: "the copy of 12 bytes". DT_PEER at the
- * deadline; then gpu->base.hung is set. */
+ * deadline; then the rank is DT_RANK_HUNG. */
 dt_status dt_gpu_await_stream(dt_gpu *gpu, cudaStream_t stream, const char *what);
 /* Waits for an event. A reducer that has a poll (NULL: none has) is asked meanwhile and has the deadline, since it knows more
  * of the other ranks. */

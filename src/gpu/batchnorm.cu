@@ -36,12 +36,12 @@ struct sums {
 /* A batchnorm as its kernels see it. */
 struct norm {
   int64_t rows, channels, plane; /* rows = places * plane */
-  const int32_t *filled;
+  const int32_t *valid;
   const float *w, *b;
   float eps;
   dt_act act;
   __device__ int64_t counted() const {
-    return filled[0] * plane;
+    return valid[0] * plane;
   }
   /* Of a lane's rows, which come first. */
   __device__ int counted_of(const dt_lane &lane) const {
@@ -53,14 +53,9 @@ struct norm {
  * DT_COLUMNS_ROUND. */
 enum { FORWARD_ROWS = 4, BACKWARD_ROWS = 2 };
 
-/* Blocks that a multiprocessor should hold, three of which have enough on their way: this keeps a thread to 80 registers, for
- * which bn_spread would have to spill on sm_100. */
-enum { RESIDENT = 3 };
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-enum { SPREAD_RESIDENT = 2 };
-#else
-enum { SPREAD_RESIDENT = RESIDENT };
-#endif
+/* Blocks that a multiprocessor should hold, which have enough on their way; this keeps a thread to 128 registers. To hold
+ * three, at 80, the kernels would have to spill around the calls of activations. */
+enum { RESIDENT = 2 };
 
 /* --- forward --- */
 
@@ -71,7 +66,7 @@ struct moments_end {
   float *aux, *stat;
   __device__ void operator()(int64_t c, const moments &sum) const {
     bool any = sum.count > 0;
-    float samples = (float)n.filled[0], mean = any ? dt_to_float(x[c]) + sum.mean : 0, var = any ? sum.m2 / sum.count : 0;
+    float samples = (float)n.valid[0], mean = any ? dt_to_float(x[c]) + sum.mean : 0, var = any ? sum.m2 / sum.count : 0;
     aux[c] = mean;
     aux[n.channels + c] = any ? 1 / sqrtf(var + n.eps) : 0;
     stat[c] = samples * mean;
@@ -300,7 +295,7 @@ __global__ void __launch_bounds__(DT_BLOCK, RESIDENT) bn_sums(norm n, int64_t pi
 }
 
 template <class T, int V>
-__global__ void __launch_bounds__(DT_BLOCK, SPREAD_RESIDENT) bn_spread(norm n, int64_t piece, gradients<T> in) {
+__global__ void __launch_bounds__(DT_BLOCK, RESIDENT) bn_spread(norm n, int64_t piece, gradients<T> in) {
   spread_gradients<T, V>(n, in, dt_lane_of<V>(n.rows, piece, n.channels));
 }
 
@@ -331,46 +326,46 @@ int64_t channels_of(const dt_program *program, const dt_instr *instr) {
 }
 
 int64_t rows_of(const dt_program *program, const dt_instr *instr) {
-  return program->shard_slots * dt_gpu_count(program, instr, DT_ARG_X) / channels_of(program, instr);
+  return program->shard_capacity * dt_gpu_count(program, instr, DT_ARG_X) / channels_of(program, instr);
 }
 
-norm norm_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+norm norm_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   norm n = {};
   n.rows = rows_of(run->program, instr);
   n.channels = channels_of(run->program, instr);
-  n.plane = n.rows / run->program->shard_slots;
-  n.filled = dt_gpu_input_of(run, pass).filled;
-  n.w = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_W);
-  n.b = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_B);
-  n.eps = (float)instr->bn.eps;
+  n.plane = n.rows / run->program->shard_capacity;
+  n.valid = dt_gpu_input_of(run, micro).valid;
+  n.w = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_W);
+  n.b = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_B);
+  n.eps = (float)instr->norm.eps;
   n.act = instr->act;
   return n;
 }
 
 template <class T>
-output<T> output_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg center) {
+output<T> output_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg center) {
   output<T> out = {};
-  out.x = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_X);
-  out.addend = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_ADDEND);
-  out.y = (T *)dt_gpu_arg(run, instr, pass, DT_ARG_Y);
-  out.center = (const float *)dt_gpu_arg(run, instr, pass, center);
+  out.x = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_X);
+  out.addend = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_ADDEND);
+  out.y = (T *)dt_gpu_arg(run, instr, micro, DT_ARG_Y);
+  out.center = (const float *)dt_gpu_arg(run, instr, micro, center);
   out.running = center == DT_ARG_STATE;
   return out;
 }
 
 template <class T, int V>
-dt_status forward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  norm n = norm_of(run, instr, pass);
-  output<T> out = output_of<T>(run, instr, pass, DT_ARG_AUX);
-  moments_end<T> end = {n, out.x, (float *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX),
-                        (float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT)};
+dt_status forward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  norm n = norm_of(run, instr, micro);
+  output<T> out = output_of<T>(run, instr, micro, DT_ARG_AUX);
+  moments_end<T> end = {n, out.x, (float *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX),
+                        (float *)dt_gpu_arg(run, instr, micro, DT_ARG_STAT)};
   cudaStream_t stream = dt_gpu_stream(run, instr);
   dt_columns cut = dt_columns_of(n.rows, n.channels, V), spread = dt_columns_spread(n.rows, n.channels, V);
   if (cut.pieces == 1) {
     DT_LAUNCH((bn_forward_whole<T, V>), cut.grid, cut.block, stream, n, cut.piece, out, end);
     return DT_OK;
   }
-  moments *partial = (moments *)dt_gpu_arg(run, instr, pass, DT_ARG_WORK);
+  moments *partial = (moments *)dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
   DT_LAUNCH((bn_moments<T, V>), cut.grid, cut.block, stream, n, cut.piece, out.x, partial, end);
   DT_TRY(dt_columns_finish_launch<moments>(&cut, partial, end, stream));
   DT_LAUNCH((bn_normalize<T, V>), spread.grid, spread.block, stream, n, spread.piece, out);
@@ -378,39 +373,62 @@ dt_status forward(const dt_run *run, const dt_instr *instr, const dt_pass *pass)
 }
 
 template <class T, int V>
-dt_status evaluate(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  norm n = norm_of(run, instr, pass);
+dt_status evaluate(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  norm n = norm_of(run, instr, micro);
   dt_columns spread = dt_columns_spread(n.rows, n.channels, V);
   DT_LAUNCH((bn_normalize<T, V>), spread.grid, spread.block, dt_gpu_stream(run, instr), n, spread.piece,
-            output_of<T>(run, instr, pass, DT_ARG_STATE));
+            output_of<T>(run, instr, micro, DT_ARG_STATE));
+  return DT_OK;
+}
+
+/* dx = dy * w / sqrt(running var + eps); channels are next to each other. */
+template <class T>
+__global__ void bn_scale(norm n, const T *dy, const float *state, T *dx, int64_t count) {
+  for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
+    const int64_t c = i % n.channels;
+    float value[1] = {dt_to_float(dy[i]) * (n.w[c] / sqrtf(state[n.channels + c] + n.eps))};
+    dt_write(dx + i, value);
+  }
+}
+
+template <class T>
+dt_status evaluate_backward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  norm n = {};
+  n.channels = channels_of(run->program, instr);
+  n.w = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_W);
+  n.eps = (float)instr->norm.eps;
+  const int64_t count = run->program->shard_capacity * dt_gpu_count(run->program, instr, DT_ARG_DX);
+  DT_LAUNCH(bn_scale<T>, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), n,
+            (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_DY), (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_STATE),
+            (T *)dt_gpu_arg(run, instr, micro, DT_ARG_DX), count);
   return DT_OK;
 }
 
 template <class T>
-gradients<T> gradients_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+gradients<T> gradients_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   gradients<T> in = {};
-  in.dy = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_DY);
-  in.mask = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_MASK);
-  in.x = (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_X);
-  in.aux = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX);
-  in.dx = (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DX);
-  in.dadd = (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DADD);
-  in.dw = (float *)dt_gpu_arg(run, instr, pass, DT_ARG_DW);
-  in.db = (float *)dt_gpu_arg(run, instr, pass, DT_ARG_DB);
+  in.dy = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_DY);
+  in.mask = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_MASK);
+  in.x = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_X);
+  in.aux = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX);
+  in.dx = (T *)dt_gpu_arg(run, instr, micro, DT_ARG_DX);
+  in.dadd = (T *)dt_gpu_arg(run, instr, micro, DT_ARG_DADD);
+  in.dw = (float *)dt_gpu_arg(run, instr, micro, DT_ARG_DW);
+  in.db = (float *)dt_gpu_arg(run, instr, micro, DT_ARG_DB);
   return in;
 }
 
 template <class T, int V>
-dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  norm n = norm_of(run, instr, pass);
-  gradients<T> in = gradients_of<T>(run, instr, pass);
+dt_status backward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  norm n = norm_of(run, instr, micro);
+  gradients<T> in = gradients_of<T>(run, instr, micro);
   cudaStream_t stream = dt_gpu_stream(run, instr);
   dt_columns cut = dt_columns_of(n.rows, n.channels, V), spread = dt_columns_spread(n.rows, n.channels, V);
   if (cut.pieces == 1) {
     DT_LAUNCH((bn_backward_whole<T, V>), cut.grid, cut.block, stream, n, cut.piece, in);
     return DT_OK;
   }
-  sums *partial = (sums *)dt_gpu_arg(run, instr, pass, DT_ARG_WORK);
+  sums *partial = (sums *)dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
   DT_LAUNCH((bn_sums<T, V>), cut.grid, cut.block, stream, n, cut.piece, in, partial);
   DT_TRY(dt_columns_finish_launch<sums>(&cut, partial, end_of(n, in), stream));
   if (in.dx == NULL) return DT_OK;
@@ -422,9 +440,9 @@ dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass
 #define WITH_WIDTH(function)                                        \
   DT_WITH_TYPE(dt_gpu_of(run)->type, {                              \
     if (dt_columns_width<T>(channels_of(run->program, instr)) == 1) \
-      DT_TRY((function<T, 1>(run, instr, pass)));                   \
+      DT_TRY((function<T, 1>(run, instr, micro)));                  \
     else                                                            \
-      DT_TRY((function<T, dt_pack_width<T>>(run, instr, pass)));    \
+      DT_TRY((function<T, dt_pack_width<T>>(run, instr, micro)));   \
   })
 
 }  // namespace
@@ -437,41 +455,46 @@ dt_status dt_gpu_bn_work(const dt_gpu *gpu, const dt_program *program, const dt_
   return DT_OK;
 }
 
-dt_status dt_gpu_bn_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_gpu_bn_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   WITH_WIDTH(forward);
   return DT_OK;
 }
 
-dt_status dt_gpu_bn_eval(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_gpu_bn_eval(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   WITH_WIDTH(evaluate);
   return DT_OK;
 }
 
-dt_status dt_gpu_bn_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_gpu_bn_eval_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, return evaluate_backward<T>(run, instr, micro));
+  return DT_OK;
+}
+
+dt_status dt_gpu_bn_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   WITH_WIDTH(backward);
   return DT_OK;
 }
 
 /* Whether the instruction behind this one is a BN_UPDATE too, and goes on where this one ends in both blocks. */
-static bool is_continued(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+static bool is_continued(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_instr *next = instr + 1;
   if (next == run->program->instr + run->program->count || next->op != DT_OP_BN_UPDATE) return false;
   const int64_t count = dt_gpu_count(run->program, instr, DT_ARG_STATE);
-  const float *state = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STATE),
-              *stat = (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT);
-  return next->bn.momentum == instr->bn.momentum && dt_gpu_arg(run, next, pass, DT_ARG_STATE) == state + count &&
-         dt_gpu_arg(run, next, pass, DT_ARG_STAT) == stat + count;
+  const float *state = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_STATE),
+              *stat = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_STAT);
+  return next->norm.momentum == instr->norm.momentum && dt_gpu_arg(run, next, micro, DT_ARG_STATE) == state + count &&
+         dt_gpu_arg(run, next, micro, DT_ARG_STAT) == stat + count;
 }
 
 /* The first of a row of BN_UPDATEs that continue each other does the work of all in one launch. All statistics ride on the last
  * bucket, so that what one of them has to wait for has been waited for by the first. */
-dt_status dt_gpu_bn_update(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_gpu_bn_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_instr *before = instr - 1, *last = instr;
-  if (instr > run->program->instr && before->op == DT_OP_BN_UPDATE && is_continued(run, before, pass)) return DT_OK;
+  if (instr > run->program->instr && before->op == DT_OP_BN_UPDATE && is_continued(run, before, micro)) return DT_OK;
   int64_t count = dt_gpu_count(run->program, instr, DT_ARG_STATE);
-  for (; is_continued(run, last, pass); last++) count += dt_gpu_count(run->program, last + 1, DT_ARG_STATE);
-  DT_LAUNCH(bn_running, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), dt_gpu_input_of(run, pass).step,
-            dt_gpu_loss_scale(run), (const float *)dt_gpu_arg(run, instr, pass, DT_ARG_STAT),
-            (float *)dt_gpu_arg(run, instr, pass, DT_ARG_STATE), instr->bn.momentum, count);
+  for (; is_continued(run, last, micro); last++) count += dt_gpu_count(run->program, last + 1, DT_ARG_STATE);
+  DT_LAUNCH(bn_running, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), dt_gpu_input_of(run, micro).step,
+            dt_gpu_loss_scale(run), (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_STAT),
+            (float *)dt_gpu_arg(run, instr, micro, DT_ARG_STATE), instr->norm.momentum, count);
   return DT_OK;
 }

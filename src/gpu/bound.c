@@ -40,7 +40,7 @@ static float *find_loss_scale(const dt_run *run) {
   const dt_program *program = run->program;
   for (int i = 0; i < program->state_count; i++) {
     const dt_param *state = &program->state[i];
-    if (strcmp(program->graph->node[state->node].state[state->role].role, DT_LOSS_SCALE_ROLE) != 0) continue;
+    if (strcmp(state->decl->role, DT_LOSS_SCALE_ROLE) != 0) continue;
     return (float *)run->blocks.state + state->offset;
   }
   return NULL;
@@ -70,10 +70,16 @@ static dt_status make_events(dt_run *run) {
   return DT_OK;
 }
 
-static dt_status make_host_memory(dt_gpu_bound *bound) {
-  DT_CUDA(cudaMallocHost((void **)&bound->result, 2 * sizeof *bound->result));
-  memset(bound->result, 0, 2 * sizeof *bound->result);
-  DT_CUDA(cudaMallocHost((void **)&bound->score_host, sizeof *bound->score_host));
+static size_t score_bytes(const dt_program *program) {
+  return program->mode == DT_PROGRAM_EVAL ? (size_t)program->score_words * sizeof(int64_t) : 0;
+}
+
+static dt_status make_host_memory(dt_gpu_bound *bound, const dt_program *program) {
+  const size_t statistics = (size_t)program->statistics_count * sizeof(float);
+  DT_CUDA(cudaMallocHost((void **)&bound->result, 2 * (sizeof *bound->result + statistics)));
+  memset(bound->result, 0, 2 * (sizeof *bound->result + statistics));
+  for (int i = 0; i < 2; i++) bound->result[i].statistics = (float *)(bound->result + 2) + i * program->statistics_count;
+  if (score_bytes(program) > 0) DT_CUDA(cudaMallocHost((void **)&bound->score_host, score_bytes(program)));
   return DT_OK;
 }
 
@@ -84,21 +90,23 @@ static dt_status make_hash(dt_run *run, const dt_run *owner) {
   return run->device->ops->alloc(run->device, DT_GPU_HASH_BYTES, (void **)&gpu->hash);
 }
 
-static dt_status make_parts(dt_run *run, const dt_run *owner, int passes) {
+static dt_status make_parts(dt_run *run, const dt_run *owner, int micro_batches) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   dt_device *device = run->device;
   size_t row = (size_t)bound->channels * sizeof(float);
-  DT_TRY(dt_gpu_inputs_create(passes, &bound->inputs));
+  DT_TRY(dt_gpu_inputs_create(micro_batches, &bound->inputs));
   DT_TRY(make_low(run, owner));
   DT_TRY(make_hash(run, owner));
+  DT_TRY(dt_gpu_pieces_make(run, &bound->pieces));
+  DT_TRY(dt_gpu_tensors_make(run, &bound->tensors));
   DT_TRY(device->ops->alloc(device, row, (void **)&bound->scale));
   DT_TRY(device->ops->alloc(device, row, (void **)&bound->shift));
-  DT_TRY(device->ops->alloc(device, sizeof *bound->score, (void **)&bound->score));
+  if (score_bytes(run->program) > 0) DT_TRY(device->ops->alloc(device, score_bytes(run->program), (void **)&bound->score));
   if (bound->reducer != NULL) {
     DT_TRY(device->ops->alloc(device, sizeof *bound->reduction, (void **)&bound->reduction));
   }
   DT_TRY(make_events(run));
-  return make_host_memory(bound);
+  return make_host_memory(bound, run->program);
 }
 
 /* Whether reductions on the communication stream wait for other ranks: such a reducer must be polled. */
@@ -106,17 +114,17 @@ static bool reduces_with_others(const dt_reducer *reducer) {
   return reducer != NULL && reducer->records && reducer->ops->poll != NULL;
 }
 
-dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes) {
+dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int micro_batches) {
   dt_gpu_bound *bound = NULL;
   DT_TRY(dt_alloc(1, sizeof *bound, &bound));
   bound->reducer = reducer;
   bound->stamps = reduces_with_others(reducer);
   bound->alone = reducer != NULL && dt_gpu_reducer_is_idle(reducer);
   bound->records = dt_gpu_records() && (reducer == NULL || reducer->records);
-  bound->channels = (int)run->program->graph->node[0].shape.dim[0];
+  bound->channels = run->program->input_channels;
   run->bound = bound;
   bound->loss_scale = find_loss_scale(run);
-  return make_parts(run, owner, passes);
+  return make_parts(run, owner, micro_batches);
 }
 
 /* A step that failed half-way leaves its recording open. */
@@ -131,8 +139,11 @@ void dt_gpu_unbind(dt_run *run) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   if (bound == NULL) return;
   drop_recording(run);
-  for (int s = 0; s < 3; s++) cudaStreamSynchronize(dt_gpu_of(run)->stream[s]);
-  if (bound->graph != NULL) cudaGraphExecDestroy(bound->graph);
+  run->device->ops->sync(run->device); /* whatever it raises: an earlier failure may be its cause */
+  if (dt_device_is_stuck(run->device)) return;
+  for (int i = 0; i < 2; i++) {
+    if (bound->graph[i] != NULL) cudaGraphExecDestroy(bound->graph[i]);
+  }
   cudaFreeHost(bound->score_host);
   cudaFreeHost(bound->result);
   for (int i = 0; i < 2; i++) {
@@ -146,6 +157,8 @@ void dt_gpu_unbind(dt_run *run) {
   cudaFree(bound->shift);
   cudaFree(bound->scale);
   if (bound->owns_low) cudaFree(bound->low);
+  dt_gpu_pieces_release(&bound->pieces);
+  cudaFree(bound->tensors);
   dt_gpu_inputs_release(&bound->inputs);
   free(bound);
   run->bound = NULL;
@@ -166,10 +179,11 @@ dt_status dt_gpu_refresh(dt_run *run) {
 
 size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, const dt_bound_plan *plan) {
   const dt_gpu_type type = ((const dt_gpu *)device)->type;
-  const size_t channels = (size_t)program->graph->node[0].shape.dim[0];
-  size_t bytes = dt_gpu_inputs_bytes(program, plan) + 2 * channels * sizeof(float) + sizeof(dt_score);
+  const size_t channels = (size_t)program->input_channels;
+  size_t bytes = dt_gpu_inputs_bytes(program, plan) + 2 * channels * sizeof(float) + score_bytes(program);
   if (plan->owns) bytes += DT_GPU_HASH_BYTES;
   if (program->mode == DT_PROGRAM_TRAIN) bytes += sizeof(dt_gpu_span);
+  bytes += dt_gpu_pieces_bytes(program) + dt_gpu_tensors_bytes(program);
   if (plan->owns && type != DT_GPU_F32) bytes += (size_t)program->param_elements * dt_gpu_type_bytes(type);
   return bytes;
 }
@@ -180,21 +194,22 @@ dt_status dt_gpu_ask(dt_run *run) {
   return dt_gpu_inputs_ask(&dt_gpu_bound_of(run)->inputs, run);
 }
 
-dt_status dt_gpu_stage(dt_run *run, const dt_pass *pass) {
-  return dt_gpu_inputs_stage(&dt_gpu_bound_of(run)->inputs, run, pass);
+dt_status dt_gpu_stage(dt_run *run, const dt_micro_batch *micro) {
+  return dt_gpu_inputs_stage(&dt_gpu_bound_of(run)->inputs, run, micro);
 }
 
 /* Only this thread's calls are held to what a recording allows: the communicator's threads go on as they like. */
 dt_status dt_gpu_begin(dt_run *run, bool *out_replayed) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   DT_TRY(dt_gpu_inputs_send(&bound->inputs, run));
-  *out_replayed = bound->graph != NULL;
-  if (bound->graph == NULL && bound->records && bound->begun > 0) {
+  bound->form = run->step->partial ? 1 : 0;
+  *out_replayed = bound->graph[bound->form] != NULL;
+  if (!*out_replayed && bound->records && bound->begun[bound->form] > 0) {
     DT_CUDA(cudaStreamBeginCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal));
     bound->recording = true;
     dt_gpu_note_recording(true);
   }
-  bound->begun++;
+  bound->begun[bound->form]++;
   bound->comm_waits_before = bound->comm_waits;
   bound->comm_waits = 0;
   return DT_OK;
@@ -205,7 +220,8 @@ static dt_status end_recording(dt_run *run) {
   cudaGraph_t graph = NULL;
   bound->recording = false;
   DT_CUDA(cudaStreamEndCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], &graph));
-  dt_status status = dt_gpu_check(cudaGraphInstantiate(&bound->graph, graph, 0), "cudaGraphInstantiate", __FILE__, __LINE__);
+  dt_status status =
+      dt_gpu_check(cudaGraphInstantiate(&bound->graph[bound->form], graph, 0), "cudaGraphInstantiate", __FILE__, __LINE__);
   dt_gpu_note_recording(false);
   cudaGraphDestroy(graph);
   return status;
@@ -216,11 +232,12 @@ static dt_status send_result(dt_run *run) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   cudaStream_t compute = dt_gpu_of(run)->stream[DT_STREAM_COMPUTE];
   int turn = (int)(bound->started % 2);
-  dt_gpu_result *result = &bound->result[turn];
-  const float *tail = (const float *)run->blocks.grad + run->program->tail;
+  dt_gpu_step_result *result = &bound->result[turn];
+  const float *statistics = (const float *)run->blocks.grad + run->program->statistics;
   const dt_step *step = (const dt_step *)bound->inputs.current;
   DT_ASSERT(bound->started - bound->taken < 2);
-  DT_CUDA(cudaMemcpyAsync(result->tail, tail, sizeof result->tail, cudaMemcpyDeviceToHost, compute));
+  DT_CUDA(cudaMemcpyAsync(result->statistics, statistics, (size_t)run->program->statistics_count * sizeof *statistics,
+                          cudaMemcpyDeviceToHost, compute));
   DT_CUDA(cudaMemcpyAsync(&result->grad_norm, &step->grad_norm, sizeof result->grad_norm, cudaMemcpyDeviceToHost, compute));
   if (bound->stamps) {
     DT_CUDA(cudaMemcpyAsync(&result->reduction, bound->reduction, sizeof result->reduction, cudaMemcpyDeviceToHost, compute));
@@ -233,7 +250,8 @@ static dt_status send_result(dt_run *run) {
 dt_status dt_gpu_end(dt_run *run) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   if (bound->recording) DT_TRY(end_recording(run));
-  if (bound->graph != NULL) DT_CUDA(cudaGraphLaunch(bound->graph, dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]));
+  cudaGraphExec_t graph = bound->graph[bound->form];
+  if (graph != NULL) DT_CUDA(cudaGraphLaunch(graph, dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]));
   return run->program->mode == DT_PROGRAM_TRAIN ? send_result(run) : DT_OK;
 }
 
@@ -270,13 +288,13 @@ static dt_status await_result(dt_run *run, int turn) {
   return dt_gpu_await_event(dt_gpu_of(run), bound->over[turn], bound->reducer, what);
 }
 
-dt_status dt_gpu_outcome(dt_run *run, dt_outcome *out) {
+dt_status dt_gpu_result(dt_run *run, double *statistics, dt_step_result *out) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   DT_ASSERT(bound->taken < bound->started);
   int turn = (int)(bound->taken % 2);
   DT_TRY(await_result(run, turn));
-  const dt_gpu_result *result = &bound->result[turn];
-  for (int i = 0; i < DT_TAIL_COUNT; i++) out->tail[i] = (double)result->tail[i];
+  const dt_gpu_step_result *result = &bound->result[turn];
+  for (int64_t i = 0; i < run->program->statistics_count; i++) statistics[i] = (double)result->statistics[i];
   out->grad_norm = result->grad_norm;
   DT_TRY(dt_gpu_inputs_waited(&bound->inputs, turn, &out->data_wait));
   out->reduce_wait = 1e-9 * (double)(result->reduction.end - result->reduction.begin);
@@ -284,12 +302,14 @@ dt_status dt_gpu_outcome(dt_run *run, dt_outcome *out) {
   return DT_OK;
 }
 
-dt_status dt_gpu_take_score(dt_run *run, dt_score *out) {
+/* Word 0 is the host's. */
+dt_status dt_gpu_take_score(dt_run *run, int64_t *out) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   cudaStream_t compute = dt_gpu_of(run)->stream[DT_STREAM_COMPUTE];
-  DT_CUDA(cudaMemcpyAsync(bound->score_host, bound->score, sizeof *bound->score, cudaMemcpyDeviceToHost, compute));
-  DT_CUDA(cudaMemsetAsync(bound->score, 0, sizeof *bound->score, compute));
+  const size_t bytes = score_bytes(run->program);
+  DT_CUDA(cudaMemcpyAsync(bound->score_host, bound->score, bytes, cudaMemcpyDeviceToHost, compute));
+  DT_CUDA(cudaMemsetAsync(bound->score, 0, bytes, compute));
   DT_TRY(dt_gpu_await_stream(dt_gpu_of(run), compute, "an evaluation"));
-  *out = *bound->score_host;
+  memcpy(out + 1, bound->score_host + 1, bytes - sizeof *out);
   return DT_OK;
 }

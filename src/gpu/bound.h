@@ -5,28 +5,27 @@
 #include "comm/comm.h"
 #include "gpu/gpu.h"
 
-/* A data set in device memory: dt_device_ops.hold's handle. */
-typedef struct dt_gpu_held {
-  void *memory;
-  bool values; /* floats, not bytes */
-} dt_gpu_held;
+/* A data set in device memory: dt_own_memory_ops.cache_data's handle. */
+typedef struct dt_gpu_cached {
+  void *memory[DT_FIELDS_MAX]; /* by the field's index; NULL: not cached */
+} dt_gpu_cached;
 
 /* How a run's samples come, found in its first batch: every later one comes the same way. */
 typedef struct dt_gpu_form {
-  const dt_gpu_held *held; /* NULL: the samples travel with the batch */
-  bool values;             /* travelling samples are floats, not bytes */
-  int moves;
+  const dt_gpu_cached *cached; /* NULL: all fields travel with the batch */
+  int augmentations;
 } dt_gpu_form;
 
-/* Where the parts of one pass's input lie, in bytes from its beginning. */
+/* Where the parts of one micro-batch's input lie, in bytes from its beginning. */
 typedef struct dt_gpu_layout {
-  size_t filled, place, labels, index, move, samples;
-  size_t pass_bytes;
+  size_t valid, position, index, augmentation;
+  size_t field[DT_FIELDS_MAX][DT_FIELD_PARTS];
+  size_t micro_batch_bytes;
 } dt_gpu_layout;
 
-/* The inputs of a step are one block, [dt_step][pass 0][pass 1]...: inputs.c. */
+/* The inputs of a step are one block, [dt_step][micro-batch 0][micro-batch 1]...: inputs.c. */
 typedef struct dt_gpu_inputs {
-  int passes;
+  int micro_batches;
   bool ready; /* form and layout are known, memory is there */
   dt_gpu_form form;
   dt_gpu_layout layout;
@@ -40,22 +39,22 @@ typedef struct dt_gpu_inputs {
   bool open; /* host[turn] is free and being filled */
 } dt_gpu_inputs;
 
-dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out);
+dt_status dt_gpu_inputs_create(int micro_batches, dt_gpu_inputs *out);
 void dt_gpu_inputs_release(dt_gpu_inputs *inputs);
 /* The next step's input is about to be asked for. */
 dt_status dt_gpu_inputs_ask(const dt_gpu_inputs *inputs, const dt_run *run);
-/* Copies a pass's batch. Waits only for the step before the last one. DT_MEMORY in the first step. */
-dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_pass *pass);
+/* Copies a micro-batch's batch. Waits only for the step before the last one. DT_MEMORY in the first step. */
+dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_micro_batch *micro);
 /* Sends what was staged and *run->step on their way: behind it the compute stream finds them in `current`. Asynchronous. */
 dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run);
 /* Seconds between asked[turn] and taken[turn], which have ended: for so long the compute stream waited for a step's input, the
  * copy to `current` included. */
 dt_status dt_gpu_inputs_waited(const dt_gpu_inputs *inputs, int turn, double *out);
-/* Where a pass's input begins. */
-static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int pass) {
-  return DT_GPU_ALIGN + (size_t)pass * inputs->layout.pass_bytes;
+/* Where a micro-batch's input begins. */
+static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int micro) {
+  return DT_GPU_ALIGN + (size_t)micro * inputs->layout.micro_batch_bytes;
 }
-/* The bytes of device memory that the inputs of a program take; where the data set may be held, the most that they can. */
+/* The bytes of device memory that the inputs of a program take; where the data set may be cached, the most that they can. */
 size_t dt_gpu_inputs_bytes(const dt_program *program, const dt_bound_plan *plan);
 
 /* A span of a step, by the GPU's clock: nanoseconds. */
@@ -64,11 +63,11 @@ typedef struct dt_gpu_span {
 } dt_gpu_span;
 
 /* What the host reads of a step, one step late. */
-typedef struct dt_gpu_result {
+typedef struct dt_gpu_step_result {
   double grad_norm;
-  float tail[DT_TAIL_COUNT];
   dt_gpu_span reduction;
-} dt_gpu_result;
+  float *statistics; /* [program->statistics_count] */
+} dt_gpu_step_result;
 
 typedef struct dt_gpu_bound {
   dt_gpu_inputs inputs;
@@ -78,9 +77,11 @@ typedef struct dt_gpu_bound {
   float *scale, *shift; /* [channels] */
   void *low;            /* parameters in the value type; NULL in fp32 */
   bool owns_low;
+  dt_segment *tensors;  /* device memory: the program's segments, where it has TENSOR_NORM; else NULL */
+  dt_gpu_pieces pieces; /* none where all parameters are updated alike */
   float *loss_scale;    /* in the state block; NULL but in fp16 */
-  dt_score *score;      /* device memory */
-  dt_score *score_host; /* pinned */
+  int64_t *score;       /* [program->score_words], device memory; NULL but in EVAL */
+  int64_t *score_host;  /* likewise, pinned */
   cudaEvent_t *event;   /* of the program's order */
   bool *from_comm;      /* [event_count]: recorded on the communication stream */
   int event_count;
@@ -91,11 +92,13 @@ typedef struct dt_gpu_bound {
   int comm_waits, comm_waits_before; /* in this step and in the one before; of steps that are launched as a graph, none */
   bool records;                      /* steps are recorded */
   bool recording;
-  int64_t begun;          /* steps or passes */
-  cudaGraphExec_t graph;  /* NULL until one is recorded */
-  dt_gpu_result *result;  /* [2], pinned: steps take turns */
-  cudaEvent_t over[2];    /* result[i] is there */
-  int64_t started, taken; /* outcomes */
+  /* Of a step's last (or only) batch and of a partial one, which have other instructions: */
+  int64_t begun[2];           /* how many; in EVAL and PREDICT micro-batches */
+  cudaGraphExec_t graph[2];   /* NULL until one is recorded */
+  int form;                   /* which of the two is being made */
+  dt_gpu_step_result *result; /* [2], pinned: steps take turns */
+  cudaEvent_t over[2];        /* result[i] is there */
+  int64_t started, taken;     /* outcomes */
 } dt_gpu_bound;
 
 static inline dt_gpu_bound *dt_gpu_bound_of(const dt_run *run) {
@@ -107,18 +110,18 @@ static inline dt_gpu_bound *dt_gpu_bound_of(const dt_run *run) {
 bool dt_gpu_records(void);
 dt_status dt_gpu_records_check(void); /* DT_ENVIRONMENT where the variable is neither 0 nor 1 */
 
-/* The slots of dt_device_ops. */
-dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int passes);
+/* The functions of dt_stream_ops. */
+dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int micro_batches);
 void dt_gpu_unbind(dt_run *run);
 dt_status dt_gpu_refresh(dt_run *run);
 dt_status dt_gpu_ask(dt_run *run);
-dt_status dt_gpu_stage(dt_run *run, const dt_pass *pass);
+dt_status dt_gpu_stage(dt_run *run, const dt_micro_batch *micro);
 dt_status dt_gpu_begin(dt_run *run, bool *out_replayed);
 dt_status dt_gpu_end(dt_run *run);
 dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event);
 dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event);
-dt_status dt_gpu_outcome(dt_run *run, dt_outcome *out);
-dt_status dt_gpu_take_score(dt_run *run, dt_score *out);
+dt_status dt_gpu_result(dt_run *run, double *statistics, dt_step_result *out);
+dt_status dt_gpu_take_score(dt_run *run, int64_t *out);
 size_t dt_gpu_bound_bytes(const dt_device *device, const dt_program *program, const dt_bound_plan *plan);
 
 #endif

@@ -11,7 +11,7 @@
 static dt_gpu_image image_of(const dt_program *program, const dt_instr *instr, dt_arg arg) {
   const dt_shape *shape = &program->buffer[instr->arg[arg]].shape;
   return (dt_gpu_image){
-      .samples = program->shard_slots, .height = shape->dim[1], .width = shape->dim[2], .channels = shape->dim[0]};
+      .samples = program->shard_capacity, .height = shape->dim[1], .width = shape->dim[2], .channels = shape->dim[0]};
 }
 
 static dt_gpu_conv conv_of(const dt_program *program, const dt_instr *instr) {
@@ -72,8 +72,8 @@ static dt_status finish_forward(const conv_call *call, const float *bias, void *
   const dt_gpu_conv *conv = &call->plan->conv;
   const dt_gpu_type type = call->gpu->type;
   const bool bias_done = call->plan->base.fused || !conv->bias;
-  const bool act_done = conv->act == DT_ACT_NONE || (call->plan->base.fused && conv->act == DT_ACT_RELU);
-  if (!bias_done) return dt_gpu_add_bias(type, conv->act, bias, positions_of(conv), conv->y.channels, y, call->stream);
+  const bool act_done = conv->act.kind == DT_ACT_NONE || (call->plan->base.fused && conv->act.kind == DT_ACT_RELU);
+  if (!bias_done) return dt_gpu_apply_bias(type, conv->act, bias, positions_of(conv), conv->y.channels, y, call->stream);
   if (!act_done) return dt_gpu_apply_act(type, conv->act, y, dt_gpu_image_count(&conv->y), call->stream);
   return DT_OK;
 }

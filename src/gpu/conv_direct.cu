@@ -57,7 +57,7 @@ static __global__ void forward_kernel(dt_gpu_conv c, const T *x, const T *w, con
         for (int64_t i = 0; i < inputs; i++) sum = fmaf(dt_to_float(weight[i]), dt_to_float(pixel[i]), sum);
       }
     }
-    y[e] = dt_from_float<T>(dt_act_value(c.act, bias != NULL ? sum + bias[at.c] : sum));
+    y[e] = dt_from_float<T>(number_act_value(&c.act, bias != NULL ? sum + bias[at.c] : sum));
   }
 }
 
@@ -136,7 +136,7 @@ static __global__ void wgrad_kernel(dt_gpu_conv c, const T *x, const T *dy, floa
 template <class T>
 static __global__ void bias_kernel(dt_act act, const float *bias, int64_t columns, T *y, int64_t count) {
   for (int64_t e = dt_thread_index(); e < count; e += dt_thread_count()) {
-    y[e] = dt_from_float<T>(dt_act_value(act, dt_to_float(y[e]) + bias[e % columns]));
+    y[e] = dt_from_float<T>(number_act_value(&act, dt_to_float(y[e]) + bias[e % columns]));
   }
 }
 
@@ -165,8 +165,8 @@ dt_status dt_gpu_conv_direct_wgrad(dt_gpu_type type, const dt_gpu_conv *conv, co
   return DT_OK;
 }
 
-dt_status dt_gpu_add_bias(dt_gpu_type type, dt_act act, const float *bias, int64_t rows, int64_t columns, void *y,
-                          cudaStream_t stream) {
+dt_status dt_gpu_apply_bias(dt_gpu_type type, dt_act act, const float *bias, int64_t rows, int64_t columns, void *y,
+                            cudaStream_t stream) {
   const int64_t count = rows * columns;
   DT_WITH_TYPE(type, DT_LAUNCH(bias_kernel<T>, dt_grid(count), dim3(DT_BLOCK), stream, act, bias, columns, (T *)y, count));
   return DT_OK;

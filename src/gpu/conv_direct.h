@@ -29,8 +29,8 @@ dt_status dt_gpu_conv_direct_dgrad(dt_gpu_type type, const dt_gpu_conv *conv, co
 dt_status dt_gpu_conv_direct_wgrad(dt_gpu_type type, const dt_gpu_conv *conv, const void *x, const void *dy, float *dw,
                                    cudaStream_t stream);
 /* y[row][c] = act(y[row][c] + bias[c]) in place, where a library did not add the bias itself. */
-dt_status dt_gpu_add_bias(dt_gpu_type type, dt_act act, const float *bias, int64_t rows, int64_t columns, void *y,
-                          cudaStream_t stream);
+dt_status dt_gpu_apply_bias(dt_gpu_type type, dt_act act, const float *bias, int64_t rows, int64_t columns, void *y,
+                            cudaStream_t stream);
 
 #ifdef __cplusplus
 }

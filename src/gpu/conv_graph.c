@@ -1,6 +1,6 @@
 #include "gpu/conv_graph.h"
 
-#include "core/spec.h"
+#include "core/config/spec.h"
 
 #define TRY DT_CUDNN_TRY
 typedef cudnnBackendDescriptor_t descriptor;
@@ -200,7 +200,7 @@ cudnnStatus_t dt_gpu_conv_graph(const dt_gpu *gpu, dt_gpu_conv_plan *plan, descr
   const bool fused = plan->base.fused;
   operations ops = {.count = 0};
   if (conv->op == DT_OP_CONV_FWD) {
-    TRY(add_fused(plan, type_of(gpu->type), fused && conv->bias, fused && conv->act == DT_ACT_RELU, &ops));
+    TRY(add_fused(plan, type_of(gpu->type), fused && conv->bias, fused && conv->act.kind == DT_ACT_RELU, &ops));
   } else {
     TRY(add_backward(plan, type_of(gpu->type), &ops));
   }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/spec.h"
+#include "core/config/spec.h"
 #include "gpu/conv_graph.h"
 
 #define TRY DT_CUDNN_TRY
@@ -272,7 +272,7 @@ static dt_status visit_convolution(const dt_gpu *gpu, bool fused, dt_gpu_conv_pl
 
 /* With bias and relu in the graph first. */
 static dt_status visit_all(const dt_gpu *gpu, dt_gpu_conv_plan *plan, visitor *visit, dt_gpu_offers *offers) {
-  if (plan->conv.bias || plan->conv.act == DT_ACT_RELU) DT_TRY(visit_convolution(gpu, true, plan, visit, offers));
+  if (plan->conv.bias || plan->conv.act.kind == DT_ACT_RELU) DT_TRY(visit_convolution(gpu, true, plan, visit, offers));
   if (plan->base.found) return DT_OK;
   return visit_convolution(gpu, false, plan, visit, offers);
 }
@@ -373,7 +373,7 @@ void dt_gpu_conv_plan_what(const dt_gpu *gpu, const dt_gpu_conv *c, char *text) 
            " kernel %dx%d stride %dx%d pad %dx%d dilation %dx%d groups %d%s%s",
            dt_gpu_op_name(c->op), dt_gpu_precision_name(gpu->precision), c->x.samples, c->x.height, c->x.width, c->x.channels,
            c->y.height, c->y.width, c->y.channels, w->kernel[0], w->kernel[1], w->stride[0], w->stride[1], w->pad[0], w->pad[1],
-           w->dilation[0], w->dilation[1], c->groups, c->bias ? " bias" : "", c->act == DT_ACT_RELU ? " relu" : "");
+           w->dilation[0], w->dilation[1], c->groups, c->bias ? " bias" : "", c->act.kind == DT_ACT_RELU ? " relu" : "");
 }
 
 /* --- the list --- */

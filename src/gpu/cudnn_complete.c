@@ -59,7 +59,7 @@ dt_status dt_gpu_cudnn_check_plans(const dt_gpu *gpu) {
   const dt_gpu_conv conv = {.op = DT_OP_CONV_FWD,
                             .x = image,
                             .y = image,
-                            .window = {.kernel = {3, 3}, .stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1}},
+                            .window = {.ndim = 2, .kernel = {3, 3}, .stride = {1, 1}, .pad = {1, 1}, .dilation = {1, 1}},
                             .groups = 1};
   dt_gpu_plan *plan;
   DT_TRY(dt_gpu_conv_plan_make(gpu, &conv, NULL, &plan));

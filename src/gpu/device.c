@@ -1,42 +1,19 @@
-/* The gpu device: its kernels, what it fuses, and its memory. Every operation is a row of the tables below. */
+/* The gpu device: its kernels, what it fuses, and its memory. */
 #include "gpu/device.h"
 
 #include <stdlib.h>
 
 #include "gpu/await.h"
 #include "gpu/bound.h"
+#include "gpu/staging.h"
 #include "gpu/value.h"
 
 /* --- tables --- */
 
 static dt_kernel *const kernels[DT_OP_COUNT] = {
-    [DT_OP_LOAD] = dt_gpu_load,
-    [DT_OP_CONV_FWD] = dt_gpu_by_library,
-    [DT_OP_CONV_DGRAD] = dt_gpu_by_library,
-    [DT_OP_CONV_WGRAD] = dt_gpu_by_library,
-    [DT_OP_LINEAR_FWD] = dt_gpu_by_library,
-    [DT_OP_LINEAR_DGRAD] = dt_gpu_by_library,
-    [DT_OP_LINEAR_WGRAD] = dt_gpu_by_library,
-    [DT_OP_POOL_FWD] = dt_gpu_pool_fwd,
-    [DT_OP_POOL_BWD] = dt_gpu_pool_bwd,
-    [DT_OP_ACT_FWD] = dt_gpu_act_fwd,
-    [DT_OP_ACT_BWD] = dt_gpu_act_bwd,
-    [DT_OP_BN_FWD] = dt_gpu_bn_fwd,
-    [DT_OP_BN_EVAL] = dt_gpu_bn_eval,
-    [DT_OP_BN_BWD] = dt_gpu_bn_bwd,
-    [DT_OP_DROPOUT_FWD] = dt_gpu_dropout_fwd,
-    [DT_OP_DROPOUT_BWD] = dt_gpu_dropout_bwd,
-    [DT_OP_ADD] = dt_gpu_add,
-    [DT_OP_CONCAT] = dt_gpu_concat,
-    [DT_OP_SLICE] = dt_gpu_slice,
-    [DT_OP_FLATTEN] = dt_gpu_flatten,
-    [DT_OP_UNFLATTEN] = dt_gpu_unflatten,
-    [DT_OP_SOFTMAX] = dt_gpu_softmax,
-    [DT_OP_LOSS] = dt_gpu_loss,
-    [DT_OP_SCORE] = dt_gpu_score,
-    [DT_OP_GRAD_NORM] = dt_gpu_grad_norm,
-    [DT_OP_UPDATE] = dt_gpu_update,
-    [DT_OP_BN_UPDATE] = dt_gpu_bn_update,
+#define DT_OP(OP, name, section, attr, reference, cpu, gpu, reads, writes) DT_WHERE_##gpu([DT_OP_##OP] = dt_gpu_##name, )
+#include "core/program/ops.def"
+#undef DT_OP
 };
 
 static dt_gpu_work *const work[DT_OP_COUNT] = {
@@ -46,9 +23,10 @@ static dt_gpu_work *const work[DT_OP_COUNT] = {
     [DT_OP_LINEAR_FWD] = dt_gpu_library_work,
     [DT_OP_LINEAR_DGRAD] = dt_gpu_library_work,
     [DT_OP_LINEAR_WGRAD] = dt_gpu_library_work,
+    [DT_OP_BIAS_WGRAD] = dt_gpu_bias_wgrad_work,
     [DT_OP_BN_FWD] = dt_gpu_bn_work,
     [DT_OP_BN_BWD] = dt_gpu_bn_work,
-    [DT_OP_LOSS] = dt_gpu_loss_work,
+    [DT_OP_LN_BWD] = dt_gpu_ln_work,
     [DT_OP_GRAD_NORM] = dt_gpu_grad_norm_work,
 };
 
@@ -56,6 +34,7 @@ static dt_gpu_work *const work[DT_OP_COUNT] = {
 static const unsigned fusions[DT_OP_COUNT] = {
     [DT_OP_CONV_FWD] = FUSES(FORWARD_ACT),
     [DT_OP_LINEAR_FWD] = FUSES(FORWARD_ACT),
+    [DT_OP_ADD_BIAS] = FUSES(FORWARD_ACT),
     [DT_OP_POOL_BWD] = FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
     [DT_OP_ACT_BWD] = FUSES(BACKWARD_ADD),
     [DT_OP_BN_FWD] = FUSES(FORWARD_ACT) | FUSES(FORWARD_ADD),
@@ -66,20 +45,22 @@ static const unsigned fusions[DT_OP_COUNT] = {
     [DT_OP_SLICE] = FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
 };
 
-static bool gpu_fuses(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
+static bool gpu_fuses(const dt_device *device, dt_fusion fusion, const dt_instr *folded, const dt_instr *into) {
   return fusions[into->op] >> fusion & 1;
 }
 
 /* --- sizes --- */
 
-static size_t gpu_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_slots,
+static size_t gpu_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity,
                                int shards) {
   size_t count = (size_t)dt_shape_count(shape) * (size_t)shards;
   switch (kind) {
     case DT_BUF_VALUE:
-      return dt_gpu_round_up(count * (size_t)shard_slots * dt_gpu_type_bytes(((const dt_gpu *)device)->type));
+      return dt_gpu_round_up(count * (size_t)shard_capacity * dt_gpu_type_bytes(((const dt_gpu *)device)->type));
+    case DT_BUF_TERMS:
+      return dt_gpu_round_up(count * (size_t)shard_capacity * sizeof(float));
     case DT_BUF_INDEX:
-      return dt_gpu_round_up(count * (size_t)shard_slots);
+      return dt_gpu_round_up(count * (size_t)shard_capacity);
     default:
       return dt_gpu_round_up(count * sizeof(float));
   }
@@ -133,25 +114,24 @@ static dt_status gpu_alloc(dt_device *device, size_t bytes, void **out) {
   return dt_gpu_await_stream(gpu_of(device), compute_of(device), "clearing memory");
 }
 
-/* cudaFree waits for the device. */
-static void gpu_free(dt_device *device, void *memory) {
-  if (!device->hung) cudaFree(memory);
+static size_t gpu_block_bytes(size_t bytes) {
+  return bytes;
 }
 
-static dt_status copy(dt_device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind) {
-  if (bytes == 0) return DT_OK;
-  /* A copy from or to pageable memory may itself wait for what is before it. */
-  DT_TRY(dt_gpu_await_stream(gpu_of(device), compute_of(device), "what comes before a copy"));
-  DT_CUDA(cudaMemcpyAsync(to, from, bytes, kind, compute_of(device)));
-  return dt_gpu_await_stream(gpu_of(device), compute_of(device), "a copy");
+/* cudaFree waits for the device. */
+static void gpu_free(dt_device *device, void *memory) {
+  if (!dt_device_is_stuck(device)) cudaFree(memory);
 }
 
 static dt_status gpu_upload(dt_device *device, void *to, const void *from, size_t bytes) {
-  return copy(device, to, from, bytes, cudaMemcpyHostToDevice);
+  DT_TRY(dt_gpu_await_stream(gpu_of(device), compute_of(device), "what comes before a copy"));
+  DT_TRY(dt_gpu_send(gpu_of(device), compute_of(device), to, from, bytes, "a copy"));
+  return dt_gpu_await_stream(gpu_of(device), compute_of(device), "a copy");
 }
 
 static dt_status gpu_download(dt_device *device, void *to, const void *from, size_t bytes) {
-  return copy(device, to, from, bytes, cudaMemcpyDeviceToHost);
+  DT_TRY(dt_gpu_await_stream(gpu_of(device), compute_of(device), "what comes before a copy"));
+  return dt_gpu_fetch(gpu_of(device), compute_of(device), to, from, bytes, "a copy");
 }
 
 static dt_status gpu_clear(dt_device *device, void *memory, size_t bytes) {
@@ -183,66 +163,67 @@ static size_t spare_bytes(size_t total) {
   return total / 32;
 }
 
-static void gpu_release(dt_device *device, void *held) {
-  dt_gpu_held *h = held;
+static void gpu_release(dt_device *device, void *cached) {
+  dt_gpu_cached *h = cached;
   if (h == NULL) return;
-  gpu_free(device, h->memory);
+  for (int f = 0; f < DT_FIELDS_MAX; f++) gpu_free(device, h->memory[f]);
   free(h);
 }
 
-static dt_status gpu_hold(dt_device *device, const dt_samples *samples, size_t reserve, void **out) {
-  const void *from = samples->values != NULL ? (const void *)samples->values : (const void *)samples->pixels;
-  size_t bytes = (size_t)samples->count * (size_t)samples->elements * (samples->values != NULL ? sizeof(float) : 1);
-  size_t room, all;
-  dt_gpu_held *held = NULL;
+static size_t field_bytes(const dt_samples *samples, int field) {
+  return samples->values[field] != NULL ? (size_t)samples->count * samples->sample_bytes[field] : 0;
+}
+
+/* *out_fits is false where there is no memory for one of the fields. */
+static dt_status copy_fields(dt_device *device, const dt_samples *samples, dt_gpu_cached *cached, bool *out_fits) {
+  *out_fits = true;
+  for (int f = 0; f < DT_FIELDS_MAX && *out_fits; f++) {
+    if (samples->values[f] == NULL) continue;
+    DT_TRY(try_alloc(field_bytes(samples, f), &cached->memory[f]));
+    *out_fits = cached->memory[f] != NULL;
+    if (*out_fits) DT_TRY(gpu_upload(device, cached->memory[f], samples->values[f], field_bytes(samples, f)));
+  }
+  return DT_OK;
+}
+
+static dt_status gpu_cache(dt_device *device, const dt_samples *samples, size_t reserve, void **out) {
+  size_t room, all, bytes = 0;
+  bool fits;
+  dt_gpu_cached *cached = NULL;
   *out = NULL;
   DT_TRY(gpu_memory(device, &room, &all));
-  if (bytes + reserve + spare_bytes(all) > room) return DT_OK;
-  DT_TRY(dt_alloc(1, sizeof *held, &held));
-  held->values = samples->values != NULL;
-  dt_status status = try_alloc(bytes, &held->memory);
-  if (status == DT_OK && held->memory != NULL) status = gpu_upload(device, held->memory, from, bytes);
-  if (status == DT_OK && held->memory != NULL) {
-    *out = held;
+  for (int f = 0; f < DT_FIELDS_MAX; f++) bytes += field_bytes(samples, f);
+  if (bytes == 0 || bytes + reserve + spare_bytes(all) > room) return DT_OK;
+  DT_TRY(dt_alloc(1, sizeof *cached, &cached));
+  dt_status status = copy_fields(device, samples, cached, &fits);
+  if (status == DT_OK && fits) {
+    *out = cached;
     return DT_OK;
   }
-  gpu_release(device, held);
+  gpu_release(device, cached);
   return status;
 }
 
 /* --- the device --- */
 
+/* Libraries too may wait for the device when they are closed. */
 static void gpu_destroy(dt_device **device) {
   dt_gpu *gpu = gpu_of(*device);
-  if (gpu == NULL) return;
+  *device = NULL;
+  if (gpu == NULL || dt_device_is_stuck(&gpu->base)) return;
   dt_gpu_libraries_close(gpu);
+  dt_gpu_staging_close(gpu);
   cudaFree(gpu->hash);
   for (int s = 0; s < 3; s++) {
     if (gpu->stream[s] != NULL) cudaStreamDestroy(gpu->stream[s]);
   }
   free(gpu);
-  *device = NULL;
 }
 
-static const dt_device_ops gpu_ops = {
-    .name = "gpu",
-    .dtype = DT_F32,
-    .channels_last = true,
-    .pass_shards = 1,
-    .fuses = gpu_fuses,
-    .buffer_bytes = gpu_buffer_bytes,
-    .work_bytes = gpu_work_bytes,
-    .alloc = gpu_alloc,
-    .free = gpu_free,
-    .upload = gpu_upload,
-    .download = gpu_download,
-    .read_value = dt_gpu_read_value,
-    .write_value = dt_gpu_write_value,
-    .clear = gpu_clear,
-    .sync = gpu_sync,
-    .destroy = gpu_destroy,
+static const dt_stream_ops stream_ops = {
     .bind = dt_gpu_bind,
     .unbind = dt_gpu_unbind,
+    .bound_bytes = dt_gpu_bound_bytes,
     .refresh = dt_gpu_refresh,
     .ask = dt_gpu_ask,
     .stage = dt_gpu_stage,
@@ -250,30 +231,61 @@ static const dt_device_ops gpu_ops = {
     .end = dt_gpu_end,
     .wait = dt_gpu_wait,
     .record = dt_gpu_record,
-    .outcome = dt_gpu_outcome,
+    .outcome = dt_gpu_result,
     .take_score = dt_gpu_take_score,
-    .hash = gpu_hash,
-    .hold = gpu_hold,
-    .release = gpu_release,
+};
+
+static const dt_own_memory_ops own_memory_ops = {
     .reducer_create = dt_gpu_reducer_create,
-    .memory = gpu_memory,
-    .bound_bytes = dt_gpu_bound_bytes,
     .reducer_bytes = dt_gpu_reducer_bytes,
-    .library_bytes = dt_gpu_library_bytes,
+    .cache_data = gpu_cache,
+    .release_data = gpu_release,
+    .hash = gpu_hash,
+};
+
+static const dt_library_ops library_ops = {
     .print_plans = dt_gpu_print_plans,
     .print_plan_table = dt_gpu_print_plan_table,
     .time_plans = dt_gpu_time_plans,
-    .remark = dt_gpu_remark,
+    .warning = dt_gpu_warning,
+    .library_bytes = dt_gpu_library_bytes,
 };
 
-void dt_gpu_init(dt_gpu *gpu) {
+static const dt_device_ops gpu_ops = {
+    .name = "gpu",
+    .dtype = DT_F32,
+    .channels_last = true,
+    .micro_batch_shards = 1,
+    .streams = &stream_ops,
+    .own_memory = &own_memory_ops,
+    .libraries = &library_ops,
+    .fuses = gpu_fuses,
+    .updates = dt_gpu_updates,
+    .buffer_bytes = gpu_buffer_bytes,
+    .work_bytes = gpu_work_bytes,
+    .alloc = gpu_alloc,
+    .block_bytes = gpu_block_bytes,
+    .free = gpu_free,
+    .memory = gpu_memory,
+    .upload = gpu_upload,
+    .download = gpu_download,
+    .field = dt_gpu_field,
+    .read_value = dt_gpu_read_value,
+    .write_value = dt_gpu_write_value,
+    .clear = gpu_clear,
+    .sync = gpu_sync,
+    .destroy = gpu_destroy,
+};
+
+void dt_gpu_init(dt_gpu *gpu, dt_rank_state *rank) {
   gpu->base = (dt_device){.ops = &gpu_ops,
                           .add = dt_gpu_add_elements,
+                          .rank = rank != NULL ? rank : &gpu->no_rank,
                           .threads = 1,
                           .kernels = gpu->kernels,
                           .library = gpu->library,
                           .steps = dt_gpu_records() ? "recorded as a graph" : "issued one by one (DTRAIN_GPU_GRAPH=0)",
-                          .unit = gpu->unit,
+                          .id = gpu->id,
                           .title = gpu->title};
   for (int op = 0; op < DT_OP_COUNT; op++) gpu->base.kernel[op] = kernels[op];
 }

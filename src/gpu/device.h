@@ -4,8 +4,8 @@
 
 #include "gpu/gpu.h"
 
-/* Fills in gpu->base. */
-void dt_gpu_init(dt_gpu *gpu);
+/* Fills in gpu->base. rank: dt_device_options.rank. */
+void dt_gpu_init(dt_gpu *gpu, dt_rank_state *rank);
 /* Chooses a GPU for this rank, makes it the thread's, and opens its streams; says in one line what is missing or too old.
  * DT_ENVIRONMENT. */
 dt_status dt_gpu_open(dt_gpu *gpu, int local_rank);

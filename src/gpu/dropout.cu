@@ -13,7 +13,7 @@ enum { QUAD = 4 };
 
 typedef struct dropout_job {
   const dt_step *step;
-  const int64_t *place;
+  const int64_t *position;
   uint32_t key[2], layer;
   float factor, limit; /* 1 / (1 - p); the smallest float that keeps */
   int64_t samples, channels, plane;
@@ -23,7 +23,7 @@ typedef struct dropout_job {
 static __device__ dt_rng_block draw(const dropout_job &job, int64_t sample, uint32_t quad) {
   const uint64_t seen = (uint64_t)job.step->samples_seen;
   uint32_t k0 = job.key[0], k1 = job.key[1];
-  uint32_t x0 = quad, x1 = (uint32_t)(job.place[0] + sample), x2 = (uint32_t)seen,
+  uint32_t x0 = quad, x1 = (uint32_t)(job.position[0] + sample), x2 = (uint32_t)seen,
            x3 = (uint32_t)(seen >> 32) | job.layer << 16;
   for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
     const uint64_t a = (uint64_t)0xD2511F53u * x0, b = (uint64_t)0xCD9E8D57u * x2;
@@ -98,21 +98,21 @@ static float limit_of(double p) {
   return (double)limit < p ? nextafterf(limit, 1.0f) : limit;
 }
 
-static dropout_job job_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg to) {
-  const dt_gpu_input input = dt_gpu_input_of(run, pass);
-  const dt_gpu_image image = dt_gpu_image_of(run, instr, to);
+static dropout_job job_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg to) {
+  const dt_gpu_input input = dt_gpu_input_of(run, micro);
+  const dt_gpu_values values = dt_gpu_values_of(run, instr, to);
   const uint64_t key = dt_rng_key(run->seed, DT_RNG_DROPOUT);
   dropout_job job = {};
   job.step = input.step;
-  job.place = input.place;
+  job.position = input.position;
   job.key[0] = (uint32_t)key;
   job.key[1] = (uint32_t)(key >> 32);
   job.layer = (uint32_t)instr->dropout.layer;
   job.factor = (float)(1 / (1 - instr->dropout.p));
   job.limit = limit_of(instr->dropout.p);
-  job.samples = image.samples;
-  job.channels = image.channels;
-  job.plane = image.height * image.width;
+  job.samples = values.samples;
+  job.channels = values.channels;
+  job.plane = values.inner;
   return job;
 }
 
@@ -134,18 +134,18 @@ static dt_status drop(const T *in, dt_fused<T> fused, T *out, const dropout_job 
 }
 
 template <class T>
-static dt_status run_dropout(dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg from, dt_arg to) {
-  const dropout_job job = job_of(run, instr, pass, to);
-  return drop(static_cast<const T *>(dt_gpu_arg(run, instr, pass, from)), dt_fused_of<T>(run, instr, pass),
-              static_cast<T *>(dt_gpu_arg(run, instr, pass, to)), &job, dt_gpu_stream(run, instr));
+static dt_status run_dropout(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg from, dt_arg to) {
+  const dropout_job job = job_of(run, instr, micro, to);
+  return drop(static_cast<const T *>(dt_gpu_arg(run, instr, micro, from)), dt_fused_of<T>(run, instr, micro),
+              static_cast<T *>(dt_gpu_arg(run, instr, micro, to)), &job, dt_gpu_stream(run, instr));
 }
 
-dt_status dt_gpu_dropout_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  DT_WITH_TYPE(dt_gpu_of(run)->type, return run_dropout<T>(run, instr, pass, DT_ARG_X, DT_ARG_Y));
+dt_status dt_gpu_dropout_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, return run_dropout<T>(run, instr, micro, DT_ARG_X, DT_ARG_Y));
   return DT_OK;
 }
 
-dt_status dt_gpu_dropout_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  DT_WITH_TYPE(dt_gpu_of(run)->type, return run_dropout<T>(run, instr, pass, DT_ARG_DY, DT_ARG_DX));
+dt_status dt_gpu_dropout_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, return run_dropout<T>(run, instr, micro, DT_ARG_DY, DT_ARG_DX));
   return DT_OK;
 }

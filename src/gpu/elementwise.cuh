@@ -57,9 +57,9 @@ static inline __device__ void dt_finish(const dt_fused<T> &fused, int64_t at, fl
 
 /* ADDEND, MASK and act of an instruction. */
 template <class T>
-static dt_fused<T> dt_fused_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  return {static_cast<const T *>(dt_gpu_arg(run, instr, pass, DT_ARG_ADDEND)),
-          static_cast<const T *>(dt_gpu_arg(run, instr, pass, DT_ARG_MASK)), instr->act};
+static dt_fused<T> dt_fused_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return {static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_ADDEND)),
+          static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_MASK)), instr->act};
 }
 
 #endif

@@ -21,24 +21,23 @@ static __global__ void transpose(const T *from, T *to, int rows, int columns) {
   }
 }
 
-static dt_status turn(dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg from, dt_arg to) {
+static dt_status turn(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg from, dt_arg to) {
   const bool forward = instr->op == DT_OP_FLATTEN;
-  const dt_gpu_image image = dt_gpu_image_of(run, instr, forward ? from : to);
-  const int64_t positions = image.height * image.width;
-  const int rows = (int)(forward ? positions : image.channels), columns = (int)(forward ? image.channels : positions);
-  const int64_t tiles = image.samples * ((rows + TILE - 1) / TILE) * ((columns + TILE - 1) / TILE);
-  const void *in = dt_gpu_arg(run, instr, pass, from);
-  void *out = dt_gpu_arg(run, instr, pass, to);
+  const dt_gpu_values v = dt_gpu_values_of(run, instr, forward ? from : to);
+  const int rows = (int)(forward ? v.inner : v.channels), columns = (int)(forward ? v.channels : v.inner);
+  const int64_t tiles = v.samples * ((rows + TILE - 1) / TILE) * ((columns + TILE - 1) / TILE);
+  const void *in = dt_gpu_arg(run, instr, micro, from);
+  void *out = dt_gpu_arg(run, instr, micro, to);
   DT_WITH_TYPE(dt_gpu_of(run)->type,
                DT_LAUNCH(transpose<T>, dim3((unsigned)tiles), dim3(TILE * TILE_ROWS), dt_gpu_stream(run, instr),
                          static_cast<const T *>(in), static_cast<T *>(out), rows, columns));
   return DT_OK;
 }
 
-dt_status dt_gpu_flatten(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  return turn(run, instr, pass, DT_ARG_X, DT_ARG_Y);
+dt_status dt_gpu_flatten(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return turn(run, instr, micro, DT_ARG_X, DT_ARG_Y);
 }
 
-dt_status dt_gpu_unflatten(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  return turn(run, instr, pass, DT_ARG_DY, DT_ARG_DX);
+dt_status dt_gpu_unflatten(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return turn(run, instr, micro, DT_ARG_DY, DT_ARG_DX);
 }

@@ -1,14 +1,14 @@
-/* Inside the gpu device. Every operation is one file with its kernels and one row in device.c's table.
+/* Inside the gpu device. Every operation is one file with its kernels, which core/program/ops.def names.
  *
  * Rules of the room
- * 1. A pass is one shard: pass->shard_count is 1, a VALUE buffer holds shard_slots samples, [samples][H][W][C] (images) or
- *    [samples][D], in the run's value type; the first filled[0] of them count.
+ * 1. A micro-batch is one shard: micro->shard_count is 1, a VALUE buffer holds shard_capacity samples, [samples][H][W][C]
+ * (images) or [samples][D], in the run's value type; the first valid[0] of them count.
  * 2. A kernel function enqueues on the instruction's stream and returns. It neither waits nor allocates nor reads what changes
  *    from step to step on the host: that is in device memory (dt_gpu_input). So a step can be recorded as a graph.
  * 3. Sums are taken in an order that depends on shapes alone, never on the model of GPU: fixed pieces, fixed trees, no float
  *    atomics.
  * 4. Only what lies in device memory is handed to a kernel; scalars and small structs go by value.
- * 5. What stands in empty places (at filled[0] and beyond) is finite, and gradients there are zero. */
+ * 5. What stands in empty positions (at valid[0] and beyond) is finite, and gradients there are zero. */
 #ifndef DT_GPU_GPU_H
 #define DT_GPU_GPU_H
 
@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 #include "core/device.h"
-#include "core/optimizer.h"
+#include "core/optim/optimizer.h"
 #include "core/plugin.h"
 
 #ifdef __cplusplus
@@ -37,17 +37,20 @@ extern "C" {
 typedef enum dt_gpu_type { DT_GPU_F32, DT_GPU_BF16, DT_GPU_F16 } dt_gpu_type;
 
 typedef struct dt_gpu_libraries dt_gpu_libraries; /* handles and plans; libraries.h */
+typedef struct dt_gpu_staging dt_gpu_staging;     /* pinned memory for copies; staging.h */
 
 typedef struct dt_gpu {
   dt_device base;
-  int precision; /* dt_precision */
+  dt_rank_state no_rank; /* base.rank of a device that works for none */
+  int precision;         /* dt_precision */
   dt_gpu_type type;
   int index;           /* of the CUDA device; -1 for a model without a device */
   size_t model_memory; /* bytes; of a model without a device */
   double timeout;      /* seconds: await.h */
-  char unit[96], title[160], kernels[96], library[160];
+  char id[96], title[160], kernels[96], library[160];
   cudaStream_t stream[3]; /* by dt_stream */
   dt_gpu_libraries *libraries;
+  dt_gpu_staging *staging;  /* NULL for a model without a device */
   unsigned long long *hash; /* device memory for a hash's sum; NULL before parameters are bound */
 } dt_gpu;
 
@@ -68,27 +71,29 @@ static inline size_t dt_gpu_round_up(size_t bytes) {
 
 /* A batch and the step as kernels see them: device memory, at the same place in every step. */
 typedef struct dt_gpu_input {
-  dt_step *step;         /* GRAD_NORM writes grad_norm in it */
-  const int32_t *filled; /* [1] */
-  const int64_t *place;  /* [1] place of the first sample in the global batch */
-  const int32_t *labels; /* [shard_slots] */
-  const uint8_t *pixels; /* [shard_slots][C][H][W]; NULL unless the samples travel with the batch */
-  const float *values;   /* likewise */
-  const void *held;      /* the data set in device memory, uint8 or float as the batch says; NULL when samples travel */
-  bool held_values;      /* held is float */
-  const int64_t *index;  /* [shard_slots], with held */
-  const dt_move *move;   /* [shard_slots][moves], with held */
-  int moves;
+  dt_step *step;           /* GRAD_NORM writes grad_norm in it */
+  const int32_t *valid;    /* [1] */
+  const int64_t *position; /* [1] place of the first sample in the global batch */
+  const int64_t *index;    /* [shard_capacity]: sample in the data set that the device holds; NULL when samples travel */
+  const dt_augmentation *augmentation; /* [shard_capacity][augmentations], with index */
+  int augmentations;
 } dt_gpu_input;
-dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_pass *pass);
+dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_micro_batch *micro);
 
-/* Device memory of an argument; NULL when absent. PARAM: the fp32 master. GRAD: of the node that the pass writes. */
-void *dt_gpu_arg(const dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg arg);
+/* Device memory of a field's part: [shard_capacity] places of the micro-batch, or the whole data set where the device holds the
+ * field. */
+const void *dt_gpu_field(const dt_run *run, const dt_micro_batch *micro, int field, dt_field_part part);
+/* Whether it does: the batch's sample at place s is number input.index[s] of it then. */
+bool dt_gpu_caches(const dt_run *run, int field);
+/* Device memory of an argument, of no field; NULL when absent. PARAM: the fp32 master. GRAD: of the partial sum that the
+ * micro-batch writes.
+ */
+void *dt_gpu_arg(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg);
 /* A parameter in the value type: the master itself in fp32, else its copy. */
 const void *dt_gpu_param(const dt_run *run, const dt_instr *instr, dt_arg arg);
 /* Copy of the parameter block in the value type, NULL in fp32; the optimizer's kernel writes it beside the master. */
 void *dt_gpu_low_params(const dt_run *run);
-/* [C] each, in device memory. */
+/* LOAD's normalisation, [input_channels] each, in device memory. */
 const float *dt_gpu_scale(const dt_run *run);
 const float *dt_gpu_shift(const dt_run *run);
 /* The stretch of the parameter block that an UPDATE takes: its bucket's. Where no bucket is waited for, the last one takes the
@@ -97,16 +102,42 @@ typedef struct dt_gpu_stretch {
   int64_t first, count; /* multiples of DT_ALIGN_ELEMENTS */
 } dt_gpu_stretch;
 dt_gpu_stretch dt_gpu_stretch_of(const dt_run *run, const dt_instr *instr);
-/* The state of loss scaling, [DT_LOSS_SCALE_COUNT] as core/graph.h names it, fp16 only, else NULL. LOSS multiplies gradients
- * with NEXT; GRAD_NORM, before the first UPDATE, hands that on as USED, by which UPDATE divides, and writes the other three. */
+/* What an UPDATE works on where not all parameters are updated alike (pieces.c): each for a block of threads. */
+typedef struct dt_gpu_pieces {
+  dt_segment *host, *piece; /* the same in host and in device memory */
+  int count;
+} dt_gpu_pieces;
+/* Writes the pieces of a program, if piece is not NULL; returns their number. */
+int dt_gpu_pieces_fill(const dt_program *program, dt_segment *piece);
+size_t dt_gpu_pieces_bytes(const dt_program *program); /* of device memory */
+dt_status dt_gpu_pieces_make(const dt_run *run, dt_gpu_pieces *out);
+void dt_gpu_pieces_release(dt_gpu_pieces *pieces);
+/* Those of a stretch that begins and ends where buckets do. */
+dt_gpu_pieces dt_gpu_pieces_within(const dt_gpu_pieces *all, const dt_gpu_stretch *stretch);
+dt_gpu_pieces dt_gpu_pieces_of(const dt_run *run, const dt_gpu_stretch *stretch);
+size_t dt_gpu_tensors_bytes(const dt_program *program); /* of device memory, for TENSOR_NORM */
+dt_status dt_gpu_tensors_make(const dt_run *run, dt_segment **out);
+/* For TENSOR_NORM: the segments of a program that has it, each a tensor. */
+const dt_segment *dt_gpu_tensors_of(const dt_run *run);
+/* dt_device_ops.updates. */
+bool dt_gpu_updates(const dt_device *device, const dt_optimizer *optimizer);
+/* The state of loss scaling, [DT_LOSS_SCALE_COUNT] as core/program/graph.h names it, fp16 only, else NULL. Losses multiply
+ * gradients with NEXT; GRAD_NORM, before the first UPDATE, hands that on as USED, takes it out again by dt_step.scale, and
+ * writes the other three. */
 float *dt_gpu_loss_scale(const dt_run *run);
-/* EVAL: what SCORE adds to, by integer atomics. Device memory. */
-dt_score *dt_gpu_scores(const dt_run *run);
+/* EVAL: [program->score_words], what SCORE adds to, by integer atomics. Device memory. */
+int64_t *dt_gpu_scores(const dt_run *run);
 
-/* Dimensions of an argument's values: [samples][height][width][channels]; a vector is 1 x 1 with D channels. The shape is that
- * of the memory's own buffer, not of a view, so that the order of elements is known. */
+/* Dimensions of an argument's values, [samples][inner][channels], whatever their shape. It is that of the memory's own buffer,
+ * not of a view, so that the order of elements is known. */
+typedef struct dt_gpu_values {
+  int64_t samples, inner, channels; /* shard_capacity, and the two of the shape */
+} dt_gpu_values;
+dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, dt_arg arg);
+
+/* The same of an image: [samples][height][width][channels]; a vector that is seen as one has one pixel. */
 typedef struct dt_gpu_image {
-  int64_t samples; /* shard_slots */
+  int64_t samples; /* shard_capacity */
   int64_t height, width, channels;
 } dt_gpu_image;
 dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, dt_arg arg);
@@ -119,8 +150,8 @@ static inline cudaStream_t dt_gpu_stream(const dt_run *run, const dt_instr *inst
   return dt_gpu_of(run)->stream[instr->stream];
 }
 
-/* Bytes of scratch an instruction needs; a row in device.c beside its kernel's. Makes the plan of an instruction that a library
- * computes: DT_ENVIRONMENT and DT_MEMORY are the library's. */
+/* Bytes of scratch an instruction needs; a row in device.c for an op that needs any. Makes the plan of an instruction that a
+ * library computes: DT_ENVIRONMENT and DT_MEMORY are the library's. */
 typedef dt_status dt_gpu_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out);
 
 /* Raises what a call of the CUDA runtime returned: out of memory is DT_MEMORY, all else DT_ENVIRONMENT with the call's name,
@@ -156,15 +187,12 @@ size_t dt_gpu_column_work(int64_t rows, int64_t columns);
 dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int64_t columns, void *work, float *db,
                              cudaStream_t stream);
 
-/* The kernels, as in device.c's table. */
-dt_kernel dt_gpu_load, dt_gpu_by_library, dt_gpu_pool_fwd, dt_gpu_pool_bwd, dt_gpu_act_fwd, dt_gpu_act_bwd, dt_gpu_bn_fwd,
-    dt_gpu_bn_eval, dt_gpu_bn_bwd, dt_gpu_dropout_fwd, dt_gpu_dropout_bwd, dt_gpu_add, dt_gpu_concat, dt_gpu_slice,
-    dt_gpu_flatten, dt_gpu_unflatten, dt_gpu_softmax, dt_gpu_loss, dt_gpu_score, dt_gpu_grad_norm, dt_gpu_update,
-    dt_gpu_bn_update;
-/* UPDATE for one bucket, each in a row of optimizers.c. */
-dt_kernel dt_gpu_update_sgd;
+/* The kernels, dt_gpu_<name>: those of the ops of core/program/ops.def that are 1 for the gpu device. */
+#define DT_OP(OP, name, section, attr, reference, cpu, gpu, reads, writes) DT_WHERE_##gpu(dt_kernel dt_gpu_##name;)
+#include "core/program/ops.def"
+#undef DT_OP
 
-dt_gpu_work dt_gpu_library_work, dt_gpu_bn_work, dt_gpu_loss_work, dt_gpu_grad_norm_work;
+dt_gpu_work dt_gpu_library_work, dt_gpu_bn_work, dt_gpu_ln_work, dt_gpu_bias_wgrad_work, dt_gpu_grad_norm_work;
 
 /* libraries.c: opens cuDNN and cuBLASLt (handles only with a device) and the plan table, and closes them. */
 dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options);
@@ -174,7 +202,7 @@ dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *con
 /* tune.c */
 dt_status dt_gpu_time_plans(dt_device *device, const dt_program *const *program, int program_count, const char *path,
                             FILE *out);
-dt_status dt_gpu_remark(const dt_device *device, dt_program *const program[2], char *text);
+dt_status dt_gpu_warning(const dt_device *device, dt_program *const program[2], char *text);
 /* Models of GPU that plans can be made for without one: memory in bytes, and the properties as cuDNN reads them. */
 typedef struct dt_gpu_model {
   const char *name, *title;
@@ -192,7 +220,7 @@ size_t dt_gpu_reducer_bytes(const dt_device *device, const dt_reducer_options *o
 /* Whether it is NCCL that brings the ranks' gradients together. */
 bool dt_gpu_reduces_over_nccl(const dt_reducer_options *options);
 
-/* allowance.c: dt_device_ops.library_bytes. */
+/* allowance.c: dt_library_ops.library_bytes. */
 size_t dt_gpu_library_bytes(const dt_device *device, const dt_reducer_options *options);
 
 #ifdef __cplusplus

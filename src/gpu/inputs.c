@@ -19,36 +19,44 @@ static size_t add_part(size_t *end, size_t bytes) {
   return at;
 }
 
+/* Of a part that travels with the batch; else 0. */
+static size_t part_bytes(const dt_program *program, const dt_gpu_form *form, int field, dt_field_part part) {
+  dt_field_use use = program->field_use[field];
+  if (use == DT_FIELD_UNUSED || (use == DT_FIELD_LOADED && form->cached != NULL)) return 0;
+  return dt_field_part_bytes(&program->field[field], part, program->shard_capacity);
+}
+
 static dt_gpu_layout make_layout(const dt_program *program, const dt_gpu_form *form) {
-  size_t slots = (size_t)program->shard_slots, elements = (size_t)dt_shape_count(&program->graph->node[0].shape);
-  size_t sample_bytes = form->held != NULL ? 0 : elements * (form->values ? sizeof(float) : 1);
+  size_t slots = (size_t)program->shard_capacity;
   dt_gpu_layout layout = {0};
-  size_t *end = &layout.pass_bytes;
-  layout.filled = add_part(end, sizeof(int32_t));
-  layout.place = add_part(end, sizeof(int64_t));
-  layout.labels = add_part(end, slots * sizeof(int32_t));
-  layout.index = add_part(end, form->held != NULL ? slots * sizeof(int64_t) : 0);
-  layout.move = add_part(end, slots * (size_t)form->moves * sizeof(dt_move));
-  layout.samples = add_part(end, slots * sample_bytes);
+  size_t *end = &layout.micro_batch_bytes;
+  layout.valid = add_part(end, sizeof(int32_t));
+  layout.position = add_part(end, sizeof(int64_t));
+  layout.index = add_part(end, form->cached != NULL ? slots * sizeof(int64_t) : 0);
+  layout.augmentation = add_part(end, slots * (size_t)form->augmentations * sizeof(dt_augmentation));
+  for (int f = 0; f < program->field_count; f++) {
+    for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) layout.field[f][p] = add_part(end, part_bytes(program, form, f, p));
+  }
   return layout;
 }
 
 /* Both copies of a step's input in device memory. */
-static size_t bytes_of(const dt_gpu_layout *layout, int passes) {
-  return 2 * (DT_GPU_ALIGN + (size_t)passes * layout->pass_bytes);
+static size_t bytes_of(const dt_gpu_layout *layout, int micro_batches) {
+  return 2 * (DT_GPU_ALIGN + (size_t)micro_batches * layout->micro_batch_bytes);
 }
 
-/* Samples that travel are the most as a rule; small ones with many moves are less than their numbers and moves. */
+/* Samples that travel are the most as a rule; small ones with many augmentations are less than their numbers and augmentations.
+ */
 size_t dt_gpu_inputs_bytes(const dt_program *program, const dt_bound_plan *plan) {
-  static const dt_gpu_held any_set;
-  const dt_gpu_form travelling = {.values = plan->samples == DT_F32}, held = {.held = &any_set, .moves = plan->moves};
-  const dt_gpu_layout samples = make_layout(program, &travelling), numbers = make_layout(program, &held);
-  const size_t bytes = bytes_of(&samples, plan->passes), other = bytes_of(&numbers, plan->passes);
-  return plan->may_hold && other > bytes ? other : bytes;
+  static const dt_gpu_cached any_set;
+  const dt_gpu_form travelling = {0}, cached = {.cached = &any_set, .augmentations = plan->augmentations};
+  const dt_gpu_layout samples = make_layout(program, &travelling), numbers = make_layout(program, &cached);
+  const size_t bytes = bytes_of(&samples, plan->micro_batches), other = bytes_of(&numbers, plan->micro_batches);
+  return plan->may_cache && other > bytes ? other : bytes;
 }
 
-dt_status dt_gpu_inputs_create(int passes, dt_gpu_inputs *out) {
-  *out = (dt_gpu_inputs){.passes = passes};
+dt_status dt_gpu_inputs_create(int micro_batches, dt_gpu_inputs *out) {
+  *out = (dt_gpu_inputs){.micro_batches = micro_batches};
   for (int i = 0; i < 2; i++) {
     DT_CUDA(cudaEventCreateWithFlags(&out->arrived[i], cudaEventDisableTiming));
     DT_CUDA(cudaEventCreate(&out->asked[i]));
@@ -72,16 +80,15 @@ void dt_gpu_inputs_release(dt_gpu_inputs *inputs) {
 /* A rank without shards has no batch, and sends the step alone. */
 static dt_gpu_form form_of(const dt_batch *batch) {
   if (batch == NULL) return (dt_gpu_form){0};
-  if (batch->pixels != NULL || batch->values != NULL) return (dt_gpu_form){.values = batch->values != NULL};
-  return (dt_gpu_form){.held = batch->held, .moves = batch->moves};
+  return (dt_gpu_form){.cached = batch->cached, .augmentations = batch->cached != NULL ? batch->augmentations : 0};
 }
 
 static dt_status make_ready(dt_gpu_inputs *inputs, const dt_run *run, const dt_batch *batch) {
   dt_device *device = run->device;
-  _Static_assert(sizeof(dt_step) <= DT_GPU_ALIGN, "the step comes before the first pass");
+  _Static_assert(sizeof(dt_step) <= DT_GPU_ALIGN, "the step comes before the first micro-batch");
   inputs->form = form_of(batch);
   inputs->layout = make_layout(run->program, &inputs->form);
-  inputs->bytes = dt_gpu_inputs_at(inputs, inputs->passes);
+  inputs->bytes = dt_gpu_inputs_at(inputs, inputs->micro_batches);
   for (int i = 0; i < 2; i++) {
     DT_CUDA(cudaMallocHost((void **)&inputs->host[i], inputs->bytes));
     memset(inputs->host[i], 0, inputs->bytes);
@@ -116,25 +123,27 @@ static void write_part(char *to, const void *from, size_t bytes) {
   if (from != NULL) memcpy(to, from, bytes);
 }
 
-dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_pass *pass) {
-  const dt_batch *batch = pass->batch;
-  DT_ASSERT(pass->shard_count == 1 && pass->index < inputs->passes);
+dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_micro_batch *micro) {
+  const dt_batch *batch = micro->batch;
+  DT_ASSERT(micro->shard_count == 1 && micro->index < inputs->micro_batches);
   DT_TRY(open_turn(inputs, run, batch));
   const dt_gpu_form form = form_of(batch), *first = &inputs->form;
-  DT_ASSERT(form.held == first->held && form.values == first->values && form.moves == first->moves);
+  DT_ASSERT(form.cached == first->cached && form.augmentations == first->augmentations);
   const dt_gpu_layout *layout = &inputs->layout;
-  size_t slots = (size_t)run->program->shard_slots, elements = (size_t)dt_shape_count(&run->program->graph->node[0].shape);
-  char *to = inputs->host[inputs->turn] + dt_gpu_inputs_at(inputs, pass->index);
-  write_part(to + layout->filled, batch->filled, sizeof *batch->filled);
-  write_part(to + layout->place, batch->place, sizeof *batch->place);
-  write_part(to + layout->labels, batch->labels, slots * sizeof *batch->labels);
-  if (form.held != NULL) {
+  size_t slots = (size_t)run->program->shard_capacity;
+  char *to = inputs->host[inputs->turn] + dt_gpu_inputs_at(inputs, micro->index);
+  write_part(to + layout->valid, batch->valid, sizeof *batch->valid);
+  write_part(to + layout->position, batch->position, sizeof *batch->position);
+  if (form.cached != NULL) {
     write_part(to + layout->index, batch->index, slots * sizeof *batch->index);
-    write_part(to + layout->move, batch->move, slots * (size_t)form.moves * sizeof *batch->move);
-    return DT_OK;
+    write_part(to + layout->augmentation, batch->augmentation,
+               slots * (size_t)form.augmentations * sizeof *batch->augmentation);
   }
-  write_part(to + layout->samples, batch->pixels, slots * elements);
-  write_part(to + layout->samples, batch->values, slots * elements * sizeof(float));
+  for (int f = 0; f < run->program->field_count; f++) {
+    for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) {
+      write_part(to + layout->field[f][p], batch->field[f].part[p], part_bytes(run->program, &form, f, p));
+    }
+  }
   return DT_OK;
 }
 

@@ -35,25 +35,24 @@ static dt_status copy(const T *in, dt_fused<T> fused, T *out, const run_copy *sh
 
 /* Positions are those of the joined side: a part's memory may be another view of the same elements. */
 template <class T>
-static dt_status join(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+static dt_status join(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const bool forward = instr->op == DT_OP_CONCAT;
   const dt_arg from = forward ? DT_ARG_X : DT_ARG_DY, to = forward ? DT_ARG_Y : DT_ARG_DX;
-  const dt_gpu_image joined = dt_gpu_image_of(run, instr, forward ? to : from);
-  const int64_t positions = joined.height * joined.width;
-  const int64_t width = dt_gpu_count(run->program, instr, forward ? from : to) / positions;
-  const run_copy shape = {joined.samples * positions, width, forward ? width : joined.channels,
+  const dt_gpu_values joined = dt_gpu_values_of(run, instr, forward ? to : from);
+  const int64_t width = dt_gpu_count(run->program, instr, forward ? from : to) / joined.inner;
+  const run_copy shape = {joined.samples * joined.inner, width, forward ? width : joined.channels,
                           forward ? joined.channels : width};
-  const T *in = static_cast<const T *>(dt_gpu_arg(run, instr, pass, from)) + (forward ? 0 : instr->channel);
-  T *out = static_cast<T *>(dt_gpu_arg(run, instr, pass, to)) + (forward ? instr->channel : 0);
-  return copy(in, dt_fused_of<T>(run, instr, pass), out, &shape, instr->channel, dt_gpu_stream(run, instr));
+  const T *in = static_cast<const T *>(dt_gpu_arg(run, instr, micro, from)) + (forward ? 0 : instr->channel);
+  T *out = static_cast<T *>(dt_gpu_arg(run, instr, micro, to)) + (forward ? instr->channel : 0);
+  return copy(in, dt_fused_of<T>(run, instr, micro), out, &shape, instr->channel, dt_gpu_stream(run, instr));
 }
 
-dt_status dt_gpu_concat(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  DT_WITH_TYPE(dt_gpu_of(run)->type, return join<T>(run, instr, pass));
+dt_status dt_gpu_concat(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, return join<T>(run, instr, micro));
   return DT_OK;
 }
 
-dt_status dt_gpu_slice(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  DT_WITH_TYPE(dt_gpu_of(run)->type, return join<T>(run, instr, pass));
+dt_status dt_gpu_slice(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, return join<T>(run, instr, micro));
   return DT_OK;
 }

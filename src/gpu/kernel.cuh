@@ -32,31 +32,13 @@ inline __device__ __half dt_from_float<__half>(float x) {
   return __float2half(x);
 }
 
-/* act(x), and its derivative in terms of the output y. A NaN stays one. */
-static inline __device__ float dt_act_value(dt_act act, float x) {
-  switch (act) {
-    case DT_ACT_RELU:
-      return x < 0 ? 0 : x;
-    case DT_ACT_SIGMOID:
-      return 1 / (1 + expf(-x));
-    case DT_ACT_TANH:
-      return tanhf(x);
-    default:
-      return x;
-  }
-}
-static inline __device__ float dt_act_slope(dt_act act, float y) {
-  switch (act) {
-    case DT_ACT_RELU:
-      return y > 0 ? 1 : 0;
-    case DT_ACT_SIGMOID:
-      return y * (1 - y);
-    case DT_ACT_TANH:
-      return 1 - y * y;
-    default:
-      return 1;
-  }
-}
+/* The primitives of core/functions, and the functions. */
+typedef float number;
+#define FUNCTION static inline __device__
+#define NUMBER_MATH(name) name##f
+#include "core/functions/scalar.h"
+/* The primitives come first. */
+#include "core/functions/arithmetic.h"
 
 enum { DT_BLOCK = 256, DT_WARP = 32 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/graph.h"
+#include "core/program/graph.h"
 
 dt_status dt_gpu_check_cudnn(cudnnStatus_t code, const char *call, const char *file, int line) {
   if (code == CUDNN_STATUS_SUCCESS) return DT_OK;
@@ -118,19 +118,30 @@ void dt_gpu_libraries_close(dt_gpu *gpu) {
 
 /* --- plans --- */
 
+/* The ops that a library computes, and which. */
+#define BY_LIBRARY(X)                                  \
+  X(CONV_FWD, conv_fwd, dt_gpu_conv_library)           \
+  X(CONV_DGRAD, conv_dgrad, dt_gpu_conv_library)       \
+  X(CONV_WGRAD, conv_wgrad, dt_gpu_conv_library)       \
+  X(LINEAR_FWD, linear_fwd, dt_gpu_linear_library)     \
+  X(LINEAR_DGRAD, linear_dgrad, dt_gpu_linear_library) \
+  X(LINEAR_WGRAD, linear_wgrad, dt_gpu_linear_library)
+
 const dt_gpu_library *dt_gpu_library_of(dt_op op) {
   static const dt_gpu_library *const libraries[DT_OP_COUNT] = {
-      [DT_OP_CONV_FWD] = &dt_gpu_conv_library,       [DT_OP_CONV_DGRAD] = &dt_gpu_conv_library,
-      [DT_OP_CONV_WGRAD] = &dt_gpu_conv_library,     [DT_OP_LINEAR_FWD] = &dt_gpu_linear_library,
-      [DT_OP_LINEAR_DGRAD] = &dt_gpu_linear_library, [DT_OP_LINEAR_WGRAD] = &dt_gpu_linear_library,
+#define X(OP, name, library) [DT_OP_##OP] = &library,
+      BY_LIBRARY(X)
+#undef X
   };
   return libraries[op];
 }
 
 const char *dt_gpu_op_name(dt_op op) {
   static const char *const names[DT_OP_COUNT] = {
-      [DT_OP_CONV_FWD] = "conv_fwd",     [DT_OP_CONV_DGRAD] = "conv_dgrad",     [DT_OP_CONV_WGRAD] = "conv_wgrad",
-      [DT_OP_LINEAR_FWD] = "linear_fwd", [DT_OP_LINEAR_DGRAD] = "linear_dgrad", [DT_OP_LINEAR_WGRAD] = "linear_wgrad"};
+#define X(OP, name, library) [DT_OP_##OP] = #name,
+      BY_LIBRARY(X)
+#undef X
+  };
   return names[op];
 }
 
@@ -140,13 +151,13 @@ static bool is_present(const dt_instr *instr, dt_arg arg) {
   return instr->arg[arg] >= 0;
 }
 
-static dt_gpu_operands operands_of(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+static dt_gpu_operands operands_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   return (dt_gpu_operands){
-      .x = dt_gpu_arg(run, instr, pass, is_present(instr, DT_ARG_X) ? DT_ARG_X : DT_ARG_DX),
-      .w = is_present(instr, DT_ARG_DW) ? dt_gpu_arg(run, instr, pass, DT_ARG_DW) : (void *)dt_gpu_param(run, instr, DT_ARG_W),
-      .y = dt_gpu_arg(run, instr, pass, is_present(instr, DT_ARG_Y) ? DT_ARG_Y : DT_ARG_DY),
+      .x = dt_gpu_arg(run, instr, micro, is_present(instr, DT_ARG_X) ? DT_ARG_X : DT_ARG_DX),
+      .w = is_present(instr, DT_ARG_DW) ? dt_gpu_arg(run, instr, micro, DT_ARG_DW) : (void *)dt_gpu_param(run, instr, DT_ARG_W),
+      .y = dt_gpu_arg(run, instr, micro, is_present(instr, DT_ARG_Y) ? DT_ARG_Y : DT_ARG_DY),
       .low = dt_gpu_param(run, instr, DT_ARG_B),
-      .bias = dt_gpu_arg(run, instr, pass, DT_ARG_B),
+      .bias = dt_gpu_arg(run, instr, micro, DT_ARG_B),
   };
 }
 
@@ -162,20 +173,28 @@ dt_status dt_gpu_library_work(const dt_gpu *gpu, const dt_program *program, cons
 }
 
 /* WORK serves the plan and then, in the same place, the sums for DB. */
-dt_status dt_gpu_by_library(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+static dt_status compute(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_gpu *gpu = dt_gpu_of(run);
   const dt_gpu_library *library = dt_gpu_library_of(instr->op);
-  const dt_gpu_operands operands = operands_of(run, instr, pass);
-  void *work = dt_gpu_arg(run, instr, pass, DT_ARG_WORK);
+  const dt_gpu_operands operands = operands_of(run, instr, micro);
+  void *work = dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
   cudaStream_t stream = dt_gpu_stream(run, instr);
   const dt_gpu_plan *plan;
   DT_TRY(library->get(gpu, run->program, instr, &plan));
   DT_TRY(library->compute(gpu, plan, &operands, work, stream));
   if (!is_present(instr, DT_ARG_DB)) return DT_OK;
   const dt_gpu_counts counts = library->counts(run->program, instr);
-  float *db = dt_gpu_arg(run, instr, pass, DT_ARG_DB);
+  float *db = dt_gpu_arg(run, instr, micro, DT_ARG_DB);
   return dt_gpu_sum_columns(gpu->type, operands.y, counts.y / counts.bias, counts.bias, work, db, stream);
 }
+
+/* The kernel of each. */
+#define X(OP, name, library)                                                                 \
+  dt_status dt_gpu_##name(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) { \
+    return compute(run, instr, micro);                                                       \
+  }
+BY_LIBRARY(X)
+#undef X
 
 /* --- offers --- */
 
@@ -260,14 +279,14 @@ static dt_status count_convolutions(const dt_gpu *gpu, const dt_program *program
   return DT_OK;
 }
 
-dt_status dt_gpu_remark(const dt_device *device, dt_program *const program[2], char *text) {
+dt_status dt_gpu_warning(const dt_device *device, dt_program *const program[2], char *text) {
   int count = 0, plain = 0;
   text[0] = '\0';
   for (int p = 0; p < 2; p++) {
     if (program[p] != NULL) DT_TRY(count_convolutions((const dt_gpu *)device, program[p], &count, &plain));
   }
   if (plain == 0) return DT_OK;
-  snprintf(text, DT_REMARK_TEXT,
+  snprintf(text, DT_WARNING_TEXT,
            "%d of %d convolutions have no plan in cuDNN and run on dtrain's plain kernels, which are slow", plain, count);
   return DT_OK;
 }

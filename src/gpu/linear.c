@@ -17,7 +17,7 @@ static dt_gpu_product product_of(const dt_program *program, const dt_instr *inst
   dt_gpu_product p;
   memset(&p, 0, sizeof p); /* plans are found by comparing bytes */
   p.op = instr->op;
-  p.samples = program->shard_slots;
+  p.samples = program->shard_capacity;
   p.inputs = dt_gpu_count(program, instr, instr->op == DT_OP_LINEAR_DGRAD ? DT_ARG_DX : DT_ARG_X);
   p.outputs = dt_gpu_count(program, instr, instr->op == DT_OP_LINEAR_FWD ? DT_ARG_Y : DT_ARG_DY);
   if (instr->op == DT_OP_LINEAR_FWD) {
@@ -45,7 +45,7 @@ static dt_gpu_conv as_convolution(const dt_gpu_product *l) {
   return (dt_gpu_conv){
       .x = {.samples = l->samples, .height = 1, .width = 1, .channels = l->inputs},
       .y = {.samples = l->samples, .height = 1, .width = 1, .channels = l->outputs},
-      .window = {.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}},
+      .window = {.ndim = 2, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}},
       .groups = 1,
       .act = l->act,
   };
@@ -55,8 +55,8 @@ static dt_gpu_conv as_convolution(const dt_gpu_product *l) {
 static dt_status finish_forward(const linear_call *call, const float *bias, void *y) {
   const dt_gpu_product *p = &call->plan->product;
   const bool fused = call->plan->base.fused;
-  const bool act_done = p->act == DT_ACT_NONE || (fused && p->act == DT_ACT_RELU);
-  if (p->bias && !fused) return dt_gpu_add_bias(call->gpu->type, p->act, bias, p->samples, p->outputs, y, call->stream);
+  const bool act_done = p->act.kind == DT_ACT_NONE || (fused && p->act.kind == DT_ACT_RELU);
+  if (p->bias && !fused) return dt_gpu_apply_bias(call->gpu->type, p->act, bias, p->samples, p->outputs, y, call->stream);
   return act_done ? DT_OK : dt_gpu_apply_act(call->gpu->type, p->act, y, p->samples * p->outputs, call->stream);
 }
 

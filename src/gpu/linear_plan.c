@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/lowering.h"
-#include "core/spec.h"
+#include "core/config/spec.h"
+#include "core/program/lowering.h"
 
 static const size_t workspace_max = 32 << 20;
 /* Bytes. Parameters begin at multiples of DT_ALIGN_ELEMENTS of their block, which in 16-bit types is this; gradients and what
@@ -51,7 +51,7 @@ static dt_status set_product(cublasLtMatmulDesc_t product, cublasLtMatmulDescAtt
 
 /* The epilogue of a forward product; bias and relu are kept out where no algorithm takes them in. */
 static cublasLtEpilogue_t epilogue_of(const dt_gpu_linear_plan *plan) {
-  const bool bias = plan->base.fused && plan->product.bias, relu = plan->base.fused && plan->product.act == DT_ACT_RELU;
+  const bool bias = plan->base.fused && plan->product.bias, relu = plan->base.fused && plan->product.act.kind == DT_ACT_RELU;
   if (bias) return relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
   return relu ? CUBLASLT_EPILOGUE_RELU : CUBLASLT_EPILOGUE_DEFAULT;
 }
@@ -222,7 +222,7 @@ static dt_status try_product(const dt_gpu *gpu, bool fused, dt_gpu_linear_plan *
 }
 
 static bool can_fuse(const dt_gpu_linear_plan *plan) {
-  return plan->product.bias || plan->product.act == DT_ACT_RELU;
+  return plan->product.bias || plan->product.act.kind == DT_ACT_RELU;
 }
 
 static dt_status choose_by_heuristics(const dt_gpu *gpu, dt_gpu_linear_plan *plan) {
@@ -313,7 +313,7 @@ dt_status dt_gpu_linear_plan_offer(const dt_gpu *gpu, const dt_gpu_product *prod
 void dt_gpu_linear_plan_what(const dt_gpu *gpu, const dt_gpu_product *p, char *text) {
   snprintf(text, DT_GPU_WHAT_TEXT, "%s %s samples %" PRId64 " inputs %" PRId64 " outputs %" PRId64 "%s%s",
            dt_gpu_op_name(p->op), dt_gpu_precision_name(gpu->precision), p->samples, p->inputs, p->outputs,
-           p->bias ? " bias" : "", p->act == DT_ACT_RELU ? " relu" : "");
+           p->bias ? " bias" : "", p->act.kind == DT_ACT_RELU ? " relu" : "");
 }
 
 /* --- the list --- */

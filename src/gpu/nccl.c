@@ -114,7 +114,7 @@ static bool is_late(const dt_nccl *nccl, double waited_seconds) {
   return waited_seconds > nccl->timeout + (nccl->rank == 0 ? 0 : ECHO_SECONDS);
 }
 
-dt_status dt_nccl_settle(dt_nccl *nccl, const char *what) {
+dt_status dt_nccl_drain(dt_nccl *nccl, const char *what) {
   double start = dt_clock_seconds();
   ncclResult_t state;
   while ((state = state_of(nccl)) == ncclInProgress || is_young_echo(nccl, state)) {
@@ -173,7 +173,7 @@ static dt_status join(dt_nccl *nccl, ncclUniqueId id) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   DT_NCCL(nccl, ncclCommInitRankConfig(&nccl->comm, nccl->size, id, nccl->rank, &config));
-  return dt_nccl_settle(nccl, "ncclCommInitRankConfig");
+  return dt_nccl_drain(nccl, "ncclCommInitRankConfig");
 }
 
 /* Ranks that only know of each other's silence leave the word to those that know a cause. */

@@ -22,13 +22,13 @@ void dt_nccl_print_version(const dt_nccl *nccl, char *out, size_t bytes);
 /* Valid until close. */
 ncclComm_t dt_nccl_comm(const dt_nccl *nccl);
 
-/* Raises what a call returned. NCCL going on in the background (ncclInProgress) is no error: dt_nccl_settle waits for it. */
+/* Raises what a call returned. NCCL going on in the background (ncclInProgress) is no error: dt_nccl_drain waits for it. */
 dt_status dt_nccl_check(dt_nccl *nccl, ncclResult_t code, const char *call, const char *file, int line);
 #define DT_NCCL(nccl, call) DT_TRY(dt_nccl_check((nccl), (call), #call, __FILE__, __LINE__))
 
 /* Waits until everything that was called has been enqueued: nothing may be put behind it on a stream before that. `what` names
  * it in the error. DT_PEER at the deadline. */
-dt_status dt_nccl_settle(dt_nccl *nccl, const char *what);
+dt_status dt_nccl_drain(dt_nccl *nccl, const char *what);
 
 /* dt_reducer_ops.poll. */
 dt_status dt_nccl_poll(dt_nccl *nccl, double waited_seconds);

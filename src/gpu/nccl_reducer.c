@@ -1,9 +1,9 @@
 /* The reducer over NCCL. Everything is enqueued on the comm stream by begin, so that a step with it can be recorded.
  *
  * ordered: a bucket is cut into one slice a rank. Every rank sends its roots' slices to the slices' ranks; a rank adds its
- * slice of all roots in the tree's order into its node 0; the sums are gathered by everyone. The order of additions is the
- * tree's, so the bits are those of one rank alone, and of the cpu's ordered reducers. With one root a rank the bytes are those
- * of a ring.
+ * slice of all roots in the tree's order into its partial sum 0; the sums are gathered by everyone. The order of additions is
+ * the tree's, so the bits are those of one rank alone, and of the cpu's ordered reducers. With one root a rank the bytes are
+ * those of a ring.
  *
  * A rank alone is its own peer: it sends its roots to itself, and adds what it has received. So every call is made as it is
  * among several, with the bits of a rank that calls nobody.
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/spec.h"
+#include "core/config/spec.h"
 #include "gpu/nccl.h"
 #include "gpu/reducer.h"
 
@@ -81,7 +81,7 @@ static void find_sources(nccl_reducer *r, slice own) {
   float *place = r->received;
   for (int i = 0; i < tree->root_count_all; i++) {
     bool comes = is_received(tree, i);
-    r->source[i] = comes ? place : dt_gpu_gradient(&r->gpu, tree->roots[i].node, own.first);
+    r->source[i] = comes ? place : dt_gpu_gradient(&r->gpu, tree->roots[i].partial, own.first);
     if (comes) place += own.count;
   }
 }
@@ -94,14 +94,14 @@ static dt_status exchange_roots(nccl_reducer *r, const dt_bucket *bucket, slice 
     int peer = (tree->rank + step) % tree->size;
     slice theirs = slice_of(bucket, tree->size, peer);
     for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
-      DT_TRY(send(r, dt_gpu_gradient(&r->gpu, tree->roots[i].node, theirs.first), theirs.count, peer));
+      DT_TRY(send(r, dt_gpu_gradient(&r->gpu, tree->roots[i].partial, theirs.first), theirs.count, peer));
     }
   }
   for (int i = 0; i < tree->root_count_all; i++) {
     if (is_received(tree, i)) DT_TRY(receive(r, r->source[i], own.count, tree->roots[i].rank));
   }
   DT_NCCL(r->nccl, ncclGroupEnd());
-  return dt_nccl_settle(r->nccl, "the exchange of gradients");
+  return dt_nccl_drain(r->nccl, "the exchange of gradients");
 }
 
 /* Slices of equal length, and the only one of a rank alone, are gathered in place; of others, everyone sends his to everyone.
@@ -114,7 +114,7 @@ static dt_status gather_sums(nccl_reducer *r, const dt_bucket *bucket, slice own
   if (is_own_peer(tree) || slice_length(bucket, size) * size == bucket->count) {
     DT_NCCL(r->nccl, ncclAllGather(sum, dt_gpu_gradient(&r->gpu, 0, bucket->first), (size_t)own.count, ncclFloat,
                                    dt_nccl_comm(r->nccl), dt_gpu_comm_stream(&r->gpu)));
-    return dt_nccl_settle(r->nccl, "the gathering of gradients");
+    return dt_nccl_drain(r->nccl, "the gathering of gradients");
   }
   DT_NCCL(r->nccl, ncclGroupStart());
   for (int step = 1; step < size; step++) {
@@ -124,7 +124,7 @@ static dt_status gather_sums(nccl_reducer *r, const dt_bucket *bucket, slice own
     DT_TRY(receive(r, dt_gpu_gradient(&r->gpu, 0, theirs.first), theirs.count, from));
   }
   DT_NCCL(r->nccl, ncclGroupEnd());
-  return dt_nccl_settle(r->nccl, "the gathering of gradients");
+  return dt_nccl_drain(r->nccl, "the gathering of gradients");
 }
 
 static dt_status begin_ordered(dt_reducer *reducer, int bucket) {
@@ -142,7 +142,7 @@ static dt_status begin_ordered(dt_reducer *reducer, int bucket) {
 
 /* --- fast --- */
 
-/* Leaves the sum of this rank's roots in node 0; a rank without shards gives zeros. */
+/* Leaves the sum of this rank's roots in partial sum 0; a rank without shards gives zeros. */
 static dt_status sum_own_roots(nccl_reducer *r, const dt_bucket *b) {
   const dt_tree *tree = r->gpu.options.tree;
   float *sum = dt_gpu_gradient(&r->gpu, 0, b->first);
@@ -151,7 +151,7 @@ static dt_status sum_own_roots(nccl_reducer *r, const dt_bucket *b) {
     return DT_OK;
   }
   for (int i = 0; i < tree->root_count; i++) {
-    r->source[i] = dt_gpu_gradient(&r->gpu, tree->roots[tree->root_first + i].node, b->first);
+    r->source[i] = dt_gpu_gradient(&r->gpu, tree->roots[tree->root_first + i].partial, b->first);
   }
   return dt_gpu_rounds_fold(&r->rounds, r->source, b->count, sum, dt_gpu_comm_stream(&r->gpu));
 }
@@ -164,7 +164,7 @@ static dt_status begin_fast(dt_reducer *reducer, int bucket) {
   DT_TRY(sum_own_roots(r, b));
   DT_NCCL(r->nccl,
           ncclAllReduce(sum, sum, (size_t)b->count, ncclFloat, ncclSum, dt_nccl_comm(r->nccl), dt_gpu_comm_stream(&r->gpu)));
-  return dt_nccl_settle(r->nccl, "the sum of gradients");
+  return dt_nccl_drain(r->nccl, "the sum of gradients");
 }
 
 /* --- both --- */

@@ -2,10 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/spec.h"
+#include "core/config/spec.h"
 #include "gpu/await.h"
 #include "gpu/bound.h"
 #include "gpu/device.h"
+#include "gpu/staging.h"
 
 const char *dt_gpu_precision_name(int precision) {
   static const char *const names[] = {[DT_FP32] = "fp32", [DT_TF32] = "tf32", [DT_BF16] = "bf16", [DT_FP16] = "fp16"};
@@ -44,17 +45,17 @@ static dt_status count_devices(int *out_count) {
 }
 
 /* GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, as nvidia-smi writes it. */
-static void write_unit(dt_gpu *gpu, const struct cudaDeviceProp *properties) {
-  int length = snprintf(gpu->unit, sizeof gpu->unit, "GPU-");
+static void write_device_id(dt_gpu *gpu, const struct cudaDeviceProp *properties) {
+  int length = snprintf(gpu->id, sizeof gpu->id, "GPU-");
   for (int i = 0; i < 16; i++) {
     const char *dash = i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "";
-    length += snprintf(gpu->unit + length, sizeof gpu->unit - (size_t)length, "%s%02x", dash,
-                       (unsigned char)properties->uuid.bytes[i]);
+    length +=
+        snprintf(gpu->id + length, sizeof gpu->id - (size_t)length, "%s%02x", dash, (unsigned char)properties->uuid.bytes[i]);
   }
 }
 
 static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int driver) {
-  write_unit(gpu, properties);
+  write_device_id(gpu, properties);
   snprintf(gpu->title, sizeof gpu->title, "GPU %d %.90s, %.1f GiB, driver %d.%d", gpu->index, properties->name,
            (double)properties->totalGlobalMem / 0x1p30, driver / 1000, driver % 1000 / 10);
   snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d%d %s", properties->major, properties->minor,
@@ -85,7 +86,8 @@ dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
              "GPU %d %s: found compute capability %d.%d, expected 8.0 (A100) or newer; choose another by CUDA_VISIBLE_DEVICES",
              gpu->index, properties.name, properties.major, properties.minor);
   describe(gpu, &properties, driver);
-  return open_streams(gpu);
+  DT_TRY(open_streams(gpu));
+  return dt_gpu_staging_open(gpu);
 }
 
 dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name) {

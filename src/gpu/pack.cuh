@@ -56,39 +56,32 @@ static inline __device__ void dt_unpack(const dt_fetched<T, V> &fetched, float (
   for (int v = 0; v < V; v++) to[v] = dt_to_float(pack.item[v]);
 }
 
+/* All functions but relu are long and stand in functions of their own: inlined, the registers of the longest would be those of
+ * every kernel that may end in one. */
+[[maybe_unused]] static __noinline__ __device__ float dt_act_long_value(dt_act act, float x) {
+  return number_act_value(&act, x);
+}
+[[maybe_unused]] static __noinline__ __device__ float dt_act_long_gradient(dt_act act, float g, float mask) {
+  return number_act_gradient(&act, g, mask);
+}
+
 /* x = act(x). The choice stands outside of the loops: within, it would be made for each element, which costs more than reading
  * it does. */
 template <int V>
-static inline __device__ void dt_activate(dt_act act, float (&x)[V]) {
-  switch (act) {
-    case DT_ACT_RELU:
-      for (int v = 0; v < V; v++) x[v] = dt_act_value(DT_ACT_RELU, x[v]);
-      break;
-    case DT_ACT_SIGMOID:
-      for (int v = 0; v < V; v++) x[v] = dt_act_value(DT_ACT_SIGMOID, x[v]);
-      break;
-    case DT_ACT_TANH:
-      for (int v = 0; v < V; v++) x[v] = dt_act_value(DT_ACT_TANH, x[v]);
-      break;
-    default:
-      break;
+static inline __device__ void dt_activate(const dt_act &act, float (&x)[V]) {
+  if (act.kind == DT_ACT_RELU) {
+    for (int v = 0; v < V; v++) x[v] = relu_value(x[v], act.param);
+  } else if (act.kind != DT_ACT_NONE) {
+    DT_UNROLL for (int v = 0; v < V; v++) x[v] = dt_act_long_value(act, x[v]);
   }
 }
-/* g = g * act'(y). */
+/* g = g * act'(mask), the mask being what the function's derivative is computed from. */
 template <int V>
-static inline __device__ void dt_mask(dt_act act, const float (&y)[V], float (&g)[V]) {
-  switch (act) {
-    case DT_ACT_RELU:
-      for (int v = 0; v < V; v++) g[v] *= dt_act_slope(DT_ACT_RELU, y[v]);
-      break;
-    case DT_ACT_SIGMOID:
-      for (int v = 0; v < V; v++) g[v] *= dt_act_slope(DT_ACT_SIGMOID, y[v]);
-      break;
-    case DT_ACT_TANH:
-      for (int v = 0; v < V; v++) g[v] *= dt_act_slope(DT_ACT_TANH, y[v]);
-      break;
-    default:
-      break;
+static inline __device__ void dt_mask(const dt_act &act, const float (&mask)[V], float (&g)[V]) {
+  if (act.kind == DT_ACT_RELU) {
+    for (int v = 0; v < V; v++) g[v] = relu_gradient(g[v], mask[v], act.param);
+  } else if (act.kind != DT_ACT_NONE) {
+    DT_UNROLL for (int v = 0; v < V; v++) g[v] = dt_act_long_gradient(act, g[v], mask[v]);
   }
 }
 

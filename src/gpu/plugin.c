@@ -1,7 +1,7 @@
 /* The plug-in's one symbol. */
 #include "core/plugin.h"
 
-#include "core/spec.h"
+#include "core/config/spec.h"
 #include "gpu/device.h"
 #include "gpu/host.h"
 
@@ -16,7 +16,7 @@ static dt_status open_device(dt_gpu *gpu, const dt_device_options *options) {
   }
   DT_TRY(dt_gpu_libraries_open(gpu, options));
   /* A plan is no piece of hardware that ranks could share. */
-  if (options->model != NULL) gpu->base.unit = NULL;
+  if (options->model != NULL) gpu->base.id = NULL;
   return DT_OK;
 }
 
@@ -25,7 +25,7 @@ static dt_status create(const dt_host *host, const dt_device_options *options, d
   *out = NULL;
   dt_gpu_host_set(host);
   DT_TRY(dt_alloc(1, sizeof *gpu, &gpu));
-  dt_gpu_init(gpu);
+  dt_gpu_init(gpu, options->rank);
   gpu->precision = options->precision;
   gpu->type = types[options->precision];
   *out = &gpu->base;

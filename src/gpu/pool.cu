@@ -42,14 +42,14 @@ __device__ int64_t element(const pool &p, const place &at, int height, int width
 template <int V>
 struct best {
   float value[V];
-  uint8_t winner[V];
+  uint8_t argmax[V];
   bool any;
   /* The first largest wins; a NaN wins, so that it is not lost from sight. */
   __device__ void meet(const float (&x)[V], int k) {
     for (int v = 0; v < V; v++) {
       if (any && !(x[v] > value[v]) && !isnan(x[v])) continue;
       value[v] = x[v];
-      winner[v] = (uint8_t)k;
+      argmax[v] = (uint8_t)k;
     }
     any = true;
   }
@@ -83,14 +83,16 @@ __device__ unsigned fetch_taps(const pool &p, const T *x, const place &at, tap *
   return inside;
 }
 
-template <class T, int V>
-__global__ void pool_forward(pool p, const T *x, T *y, uint8_t *winners) {
+/* AVERAGE, which is p.average, is known to the compiler: a maximum needs no registers for sums. */
+template <class T, int V, bool AVERAGE>
+__global__ void pool_forward(pool p, const T *x, T *y, uint8_t *argmax) {
   const dt_window &w = p.window;
   const int taps = w.kernel[0] * w.kernel[1];
   for (int64_t i = dt_thread_index(); i < p.count; i += dt_thread_count()) {
     const place at = place_of(p, i);
     best<V> most = {};
-    float sum[V] = {}, value[V];
+    float value[V];
+    double sum[V] = {}; /* a window may be an image of a million pixels, whose mean is far from zero */
     tap next = {};
     while (next.k < taps) {
       dt_fetched<T, V> read[TAPS];
@@ -99,19 +101,19 @@ __global__ void pool_forward(pool p, const T *x, T *y, uint8_t *winners) {
       DT_UNROLL for (int k = 0; k < TAPS; k++) {
         if (!(inside >> k & 1)) continue;
         dt_unpack(read[k], value);
-        if (p.average) {
+        if (AVERAGE) {
           for (int v = 0; v < V; v++) sum[v] += value[v];
         } else {
           most.meet(value, first + k);
         }
       }
     }
-    for (int v = 0; v < V; v++) value[v] = p.average ? sum[v] / (float)taps : most.value[v];
+    for (int v = 0; v < V; v++) value[v] = AVERAGE ? (float)(sum[v] / taps) : most.value[v];
     dt_write<V>(y + i * V, value);
-    if (winners == NULL) continue;
+    if (argmax == NULL) continue;
     dt_pack<uint8_t, V> pack;
-    for (int v = 0; v < V; v++) pack.item[v] = most.winner[v];
-    *reinterpret_cast<dt_pack<uint8_t, V> *>(winners + i * V) = pack;
+    for (int v = 0; v < V; v++) pack.item[v] = most.argmax[v];
+    *reinterpret_cast<dt_pack<uint8_t, V> *>(argmax + i * V) = pack;
   }
 }
 
@@ -141,16 +143,16 @@ __device__ int place_in(const pool &p, int axis, int pixel, int index) {
 
 /* Adds what the window that `e` begins hands to the pixel at its place k. */
 template <class T, int V>
-__device__ void gather(const pool &p, const T *dy, const uint8_t *winners, int64_t e, int k, float (&sum)[V]) {
+__device__ void gather(const pool &p, const T *dy, const uint8_t *argmax, int64_t e, int k, float (&sum)[V]) {
   float value[V];
   dt_read<V>(dy + e, value);
-  dt_pack<uint8_t, V> winner = {};
-  if (!p.average) winner = *reinterpret_cast<const dt_pack<uint8_t, V> *>(winners + e);
-  for (int v = 0; v < V; v++) sum[v] += p.average || winner.item[v] == k ? value[v] : 0;
+  dt_pack<uint8_t, V> most = {};
+  if (!p.average) most = *reinterpret_cast<const dt_pack<uint8_t, V> *>(argmax + e);
+  for (int v = 0; v < V; v++) sum[v] += p.average || most.item[v] == k ? value[v] : 0;
 }
 
 template <class T, int V>
-__global__ void pool_backward(pool p, const T *dy, const uint8_t *winners, dt_fused<T> fused, T *dx) {
+__global__ void pool_backward(pool p, const T *dy, const uint8_t *argmax, dt_fused<T> fused, T *dx) {
   const dt_window &w = p.window;
   const float places = (float)(w.kernel[0] * w.kernel[1]);
   for (int64_t i = dt_thread_index(); i < p.count; i += dt_thread_count()) {
@@ -162,7 +164,7 @@ __global__ void pool_backward(pool p, const T *dy, const uint8_t *winners, dt_fu
       for (int column = columns.first; r >= 0 && column <= columns.last; column++) {
         const int s = place_in(p, 1, at.column, column);
         if (s < 0) continue;
-        gather<T, V>(p, dy, winners, element<V>(p, at, p.y_height, p.y_width, row, column), r * w.kernel[1] + s, sum);
+        gather<T, V>(p, dy, argmax, element<V>(p, at, p.y_height, p.y_width, row, column), r * w.kernel[1] + s, sum);
       }
     }
     if (p.average) {
@@ -196,37 +198,42 @@ pool pool_of(const dt_run *run, const dt_instr *instr, dt_arg large, dt_arg smal
 
 /* Each by the widest packs, of V elements at most, that a pixel's channels are made of. */
 template <class T, int V>
-dt_status forward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status forward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   if constexpr (V > 1) {
-    if (dt_gpu_image_of(run, instr, DT_ARG_X).channels % V != 0) return forward<T, V / 2>(run, instr, pass);
+    if (dt_gpu_image_of(run, instr, DT_ARG_X).channels % V != 0) return forward<T, V / 2>(run, instr, micro);
   }
   pool p = pool_of(run, instr, DT_ARG_X, DT_ARG_Y, DT_ARG_Y, V);
-  DT_LAUNCH((pool_forward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
-            (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_X), (T *)dt_gpu_arg(run, instr, pass, DT_ARG_Y),
-            (uint8_t *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX));
+  const T *x = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_X);
+  T *y = (T *)dt_gpu_arg(run, instr, micro, DT_ARG_Y);
+  uint8_t *argmax = (uint8_t *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX);
+  cudaStream_t stream = dt_gpu_stream(run, instr);
+  if (p.average)
+    DT_LAUNCH((pool_forward<T, V, true>), dt_grid(p.count), dim3(DT_BLOCK), stream, p, x, y, argmax);
+  else
+    DT_LAUNCH((pool_forward<T, V, false>), dt_grid(p.count), dim3(DT_BLOCK), stream, p, x, y, argmax);
   return DT_OK;
 }
 
 template <class T, int V>
-dt_status backward(const dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status backward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   if constexpr (V > 1) {
-    if (dt_gpu_image_of(run, instr, DT_ARG_DX).channels % V != 0) return backward<T, V / 2>(run, instr, pass);
+    if (dt_gpu_image_of(run, instr, DT_ARG_DX).channels % V != 0) return backward<T, V / 2>(run, instr, micro);
   }
   pool p = pool_of(run, instr, DT_ARG_DX, DT_ARG_DY, DT_ARG_DX, V);
   DT_LAUNCH((pool_backward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
-            (const T *)dt_gpu_arg(run, instr, pass, DT_ARG_DY), (const uint8_t *)dt_gpu_arg(run, instr, pass, DT_ARG_AUX),
-            dt_fused_of<T>(run, instr, pass), (T *)dt_gpu_arg(run, instr, pass, DT_ARG_DX));
+            (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_DY), (const uint8_t *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX),
+            dt_fused_of<T>(run, instr, micro), (T *)dt_gpu_arg(run, instr, micro, DT_ARG_DX));
   return DT_OK;
 }
 
 }  // namespace
 
-dt_status dt_gpu_pool_fwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((forward<T, dt_pack_width<T>>(run, instr, pass))));
+dt_status dt_gpu_pool_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((forward<T, dt_pack_width<T>>(run, instr, micro))));
   return DT_OK;
 }
 
-dt_status dt_gpu_pool_bwd(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((backward<T, dt_pack_width<T>>(run, instr, pass))));
+dt_status dt_gpu_pool_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((backward<T, dt_pack_width<T>>(run, instr, micro))));
   return DT_OK;
 }

@@ -1,6 +1,6 @@
 /* Which reducer gradients in device memory get, and the one of a world of one.
  *
- * alone    one rank: its own roots are folded into node 0.
+ * alone    one rank: its own roots are folded into partial sum 0.
  * nccl     ranks with a GPU each: nccl_reducer.c. One rank too where it is asked for by name, so that a machine with a single
  * GPU can check it. staged   through host memory and the communicator's own reducer: staged.c. It lets several ranks share one
  * GPU. */
@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "core/spec.h"
+#include "core/config/spec.h"
 
 dt_status dt_gpu_reducer_start(dt_gpu_reducer *reducer, const dt_reducer_ops *ops, bool records, dt_device *device,
                                dt_comm *comm, const dt_reducer_options *options) {
@@ -20,7 +20,7 @@ dt_status dt_gpu_reducer_start(dt_gpu_reducer *reducer, const dt_reducer_ops *op
   DT_REQUIRE(options->dtype == DT_F32, DT_INTERNAL, "gradients on a gpu are F32, found %s", dt_dtype_name(options->dtype));
   DT_REQUIRE(options->tree->size == comm->size, DT_INTERNAL, "a tree for %d ranks in a world of %d", options->tree->size,
              comm->size);
-  size_t bytes = (size_t)options->tree->nodes_max * (size_t)options->node_elements * sizeof(float);
+  size_t bytes = (size_t)options->tree->partials_max * (size_t)options->partial_elements * sizeof(float);
   return device->ops->alloc(device, bytes, &reducer->base.gradient);
 }
 
@@ -41,7 +41,7 @@ static dt_status alone_begin(dt_reducer *reducer, int bucket) {
   alone_reducer *r = (alone_reducer *)reducer;
   const dt_tree *tree = r->gpu.options.tree;
   const dt_bucket *b = &r->gpu.options.bucket[bucket];
-  for (int i = 0; i < tree->root_count; i++) r->source[i] = dt_gpu_gradient(&r->gpu, tree->roots[i].node, b->first);
+  for (int i = 0; i < tree->root_count; i++) r->source[i] = dt_gpu_gradient(&r->gpu, tree->roots[i].partial, b->first);
   return dt_gpu_rounds_fold(&r->rounds, r->source, b->count, dt_gpu_gradient(&r->gpu, 0, b->first),
                             dt_gpu_comm_stream(&r->gpu));
 }
@@ -64,7 +64,7 @@ static const dt_reducer_ops alone_ops = {.begin = alone_begin, .end = alone_end,
 bool dt_gpu_reducer_is_idle(const dt_reducer *reducer) {
   if (reducer->ops != &alone_ops) return false;
   const dt_tree *tree = ((const dt_gpu_reducer *)reducer)->options.tree;
-  return tree->root_count == 1 && tree->roots[0].node == 0;
+  return tree->root_count == 1 && tree->roots[0].partial == 0;
 }
 
 static dt_status alone_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {

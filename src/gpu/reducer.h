@@ -41,15 +41,15 @@ dt_status dt_gpu_reducer_start(dt_gpu_reducer *reducer, const dt_reducer_ops *op
 /* Frees the gradient block and the reducer itself. */
 void dt_gpu_reducer_free(dt_gpu_reducer *reducer);
 
-/* Address of an element of a gradient node. */
+/* Address of an element of a partial sum. */
 static inline float *dt_gpu_gradient(const dt_gpu_reducer *reducer, int node, int64_t element) {
-  return (float *)reducer->base.gradient + node * reducer->options.node_elements + element;
+  return (float *)reducer->base.gradient + node * reducer->options.partial_elements + element;
 }
 static inline cudaStream_t dt_gpu_comm_stream(const dt_gpu_reducer *reducer) {
   return ((dt_gpu *)reducer->device)->stream[DT_STREAM_COMM];
 }
 
-/* Whether nothing is ever enqueued for this reducer: there is one rank, and its only root is node 0. */
+/* Whether nothing is ever enqueued for this reducer: there is one rank, and its only root is partial sum 0. */
 bool dt_gpu_reducer_is_idle(const dt_reducer *reducer);
 
 /* The kinds. Collective; an error is everyone's. Return new. */

@@ -1,20 +1,21 @@
 /* The reducer that goes through host memory.
  *
  * begin copies this rank's roots of a bucket to the host, waits for them and hands them to the communicator's own reducer,
- * whose gradient block has the same nodes; end waits for the sum and enqueues the copy of node 0 back to the device. What is
- * summed and in which order is the host reducer's, so the bits are those of the cpu.
+ * whose gradient block has the same partial sums; end waits for the sum and enqueues the copy of partial sum 0 back to the
+ * device. What is summed and in which order is the host reducer's, so the bits are those of the cpu.
  *
  * From the moment at which a bucket's gradients are there until it is handed over, and while it is waited for, nothing is
  * enqueued: the compute stream stands still, and that is what wait_seconds counts. A peer that hangs keeps end waiting in MPI
  * without a deadline, as it does on the cpu.
  *
- * The host's elements of a bucket are read by end's copy until the next begin of that bucket has waited for the stream. */
+ * Host memory is pageable: copies go through the device's staging (staging.h), and have let go of it when they return. */
 #include <stdlib.h>
 
 #include "core/clock.h"
-#include "core/spec.h"
+#include "core/config/spec.h"
 #include "gpu/await.h"
 #include "gpu/reducer.h"
+#include "gpu/staging.h"
 
 typedef struct staged_reducer {
   dt_gpu_reducer gpu;
@@ -22,7 +23,7 @@ typedef struct staged_reducer {
 } staged_reducer;
 
 static float *host_gradient(const staged_reducer *r, int node, int64_t element) {
-  return (float *)r->host->gradient + node * r->gpu.options.node_elements + element;
+  return (float *)r->host->gradient + node * r->gpu.options.partial_elements + element;
 }
 
 static dt_status staged_begin(dt_reducer *reducer, int bucket) {
@@ -31,15 +32,13 @@ static dt_status staged_begin(dt_reducer *reducer, int bucket) {
   const dt_bucket *b = &r->gpu.options.bucket[bucket];
   size_t bytes = (size_t)b->count * sizeof(float);
   cudaStream_t stream = dt_gpu_comm_stream(&r->gpu);
-  /* Copies into pageable memory wait in the call, where no deadline holds. */
   DT_TRY(dt_gpu_await_stream((dt_gpu *)r->gpu.device, stream, "the gradients of a step"));
   double start = dt_clock_seconds();
   for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
-    int node = tree->roots[i].node;
-    DT_CUDA(cudaMemcpyAsync(host_gradient(r, node, b->first), dt_gpu_gradient(&r->gpu, node, b->first), bytes,
-                            cudaMemcpyDeviceToHost, stream));
+    int node = tree->roots[i].partial;
+    DT_TRY(dt_gpu_fetch((dt_gpu *)r->gpu.device, stream, host_gradient(r, node, b->first),
+                        dt_gpu_gradient(&r->gpu, node, b->first), bytes, "the copy of gradients"));
   }
-  DT_TRY(dt_gpu_await_stream((dt_gpu *)r->gpu.device, stream, "the copy of gradients"));
   DT_TRY(r->host->ops->begin(r->host, bucket));
   reducer->wait_seconds += dt_clock_seconds() - start;
   return DT_OK;
@@ -50,17 +49,15 @@ static dt_status staged_end(dt_reducer *reducer, int bucket) {
   const dt_bucket *b = &r->gpu.options.bucket[bucket];
   double start = dt_clock_seconds();
   DT_TRY(r->host->ops->end(r->host, bucket));
-  DT_CUDA(cudaMemcpyAsync(dt_gpu_gradient(&r->gpu, 0, b->first), host_gradient(r, 0, b->first),
-                          (size_t)b->count * sizeof(float), cudaMemcpyHostToDevice, dt_gpu_comm_stream(&r->gpu)));
+  DT_TRY(dt_gpu_send((dt_gpu *)r->gpu.device, dt_gpu_comm_stream(&r->gpu), dt_gpu_gradient(&r->gpu, 0, b->first),
+                     host_gradient(r, 0, b->first), (size_t)b->count * sizeof(float), "the copy of sums"));
   reducer->wait_seconds += dt_clock_seconds() - start;
   return DT_OK;
 }
 
-/* The stream may still read the host's block. */
 static void staged_destroy(dt_reducer **reducer) {
   staged_reducer *r = (staged_reducer *)*reducer;
   if (r == NULL) return;
-  cudaStreamSynchronize(dt_gpu_comm_stream(&r->gpu));
   if (r->host != NULL) r->host->ops->destroy(&r->host);
   dt_gpu_reducer_free(&r->gpu);
   *reducer = NULL;

@@ -171,6 +171,20 @@ __device__ double rescale(float *state, double norm) {
   return norm / used;
 }
 
+/* A block for each tensor (x) and for its parameters or its gradient (y). */
+__global__ void tensor_squares(const dt_segment *tensor, const float *param, const float *grad, double *out) {
+  const dt_segment own = tensor[blockIdx.x];
+  const float *x = (blockIdx.y == 0 ? param : grad) + own.first;
+  double sum = 0;
+  for (int64_t i = (int64_t)threadIdx.x * PACK; i < own.count; i += DT_BLOCK * PACK) {
+    float value[PACK];
+    dt_read<PACK>(x + i, value);
+    for (int k = 0; k < PACK; k++) sum += (double)value[k] * (double)value[k];
+  }
+  sum = fold_block(sum);
+  if (threadIdx.x == 0) out[2 * blockIdx.x + blockIdx.y] = sum;
+}
+
 /* One block. */
 __global__ void finish_norm(const double *partial, int pieces, float *loss_scale, dt_step *step) {
   double sum = 0;
@@ -179,6 +193,10 @@ __global__ void finish_norm(const double *partial, int pieces, float *loss_scale
   if (threadIdx.x > 0) return;
   double norm = sqrt(sum) / (double)step->batch_samples;
   step->grad_norm = loss_scale != NULL ? rescale(loss_scale, norm) : norm;
+  step->scale = dt_step_clip(step) / (double)step->batch_samples;
+  if (loss_scale == NULL) return;
+  step->scale /= (double)loss_scale[DT_LOSS_SCALE_USED];
+  step->skip = loss_scale[DT_LOSS_SCALE_SKIP] != 0;
 }
 
 }  // namespace
@@ -226,20 +244,28 @@ dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *
 }
 
 dt_status dt_gpu_grad_norm_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
-  *out = (size_t)cut_norm(program->param_elements).pieces * sizeof(double);
+  *out = (size_t)cut_norm(program->trained_elements).pieces * sizeof(double);
   return DT_OK;
 }
 
-dt_status dt_gpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status dt_gpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   cudaStream_t stream = dt_gpu_stream(run, instr);
-  double *partial = static_cast<double *>(dt_gpu_arg(run, instr, pass, DT_ARG_WORK));
-  int64_t count = run->program->param_elements;
+  double *partial = static_cast<double *>(dt_gpu_arg(run, instr, micro, DT_ARG_WORK));
+  int64_t count = run->program->trained_elements;
   norm_cut cut = cut_norm(count);
   if (cut.pieces > 0) {
     DT_LAUNCH(sum_squares, dim3((unsigned)cut.pieces), dim3(DT_BLOCK), stream, static_cast<const float *>(run->blocks.grad),
               count, cut.piece, partial);
   }
   DT_LAUNCH(finish_norm, dim3(1), dim3(DT_BLOCK), stream, partial, cut.pieces, dt_gpu_loss_scale(run),
-            dt_gpu_input_of(run, pass).step);
+            dt_gpu_input_of(run, micro).step);
+  return DT_OK;
+}
+
+/* The padding behind a tensor is zero. */
+dt_status dt_gpu_tensor_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_LAUNCH(tensor_squares, dim3((unsigned)run->program->segment_count, 2), dim3(DT_BLOCK), dt_gpu_stream(run, instr),
+            dt_gpu_tensors_of(run), static_cast<const float *>(run->blocks.param), static_cast<const float *>(run->blocks.grad),
+            static_cast<double *>(dt_gpu_arg(run, instr, micro, DT_ARG_Y)));
   return DT_OK;
 }

@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config/spec.h"
 #include "core/rng.h"
-#include "core/spec.h"
+#include "gpu/await.h"
 #include "gpu/libraries.h"
+#include "gpu/staging.h"
 
 enum { OFFERS_MAX = 256, FINALISTS = 8, TURNS = 5, RUNS_MAX = 200, LOOK_RUNS = 2, NOTE_TEXT = 96, COMPARED = 1 << 16 };
 static const double margin = 0.97; /* of the heuristics' time: who takes longer does not replace it */
@@ -38,7 +40,7 @@ typedef struct memory {
 } memory;
 
 typedef struct tuner {
-  const dt_gpu *gpu;
+  dt_gpu *gpu;
   cudaStream_t stream;
   cudaEvent_t start, end;
   memory memory;
@@ -72,9 +74,7 @@ static dt_status draw_values(const tuner *t) {
     for (int k = 0; k < 4; k++) values[i + (uint64_t)k] = 2 * dt_rng_float(block.word[k]) - 1;
   }
   dt_status status =
-      dt_gpu_check(cudaMemcpyAsync(t->memory.values, values, COMPARED * sizeof *values, cudaMemcpyHostToDevice, t->stream),
-                   "cudaMemcpyAsync", __FILE__, __LINE__);
-  if (status == DT_OK) status = dt_gpu_check(cudaStreamSynchronize(t->stream), "cudaStreamSynchronize", __FILE__, __LINE__);
+      dt_gpu_send(t->gpu, t->stream, t->memory.values, values, COMPARED * sizeof *values, "the copy of operands");
   free(values);
   return status;
 }
@@ -112,15 +112,20 @@ static dt_status make_memory(tuner *t, const dt_instr *instr, const dt_gpu_count
   return DT_OK;
 }
 
-static void drop_memory(memory *m) {
-  cudaFree(m->hash);
-  cudaFree(m->values);
-  cudaFree(m->work);
-  cudaFree(m->bias);
-  cudaFree((void *)m->operands.low);
-  cudaFree(m->operands.y);
-  cudaFree(m->operands.w);
-  cudaFree(m->operands.x);
+static void drop(tuner *t, const void *block) {
+  t->gpu->base.ops->free(&t->gpu->base, (void *)block);
+}
+
+static void drop_memory(tuner *t) {
+  memory *m = &t->memory;
+  drop(t, m->hash);
+  drop(t, m->values);
+  drop(t, m->work);
+  drop(t, m->bias);
+  drop(t, m->operands.low);
+  drop(t, m->operands.y);
+  drop(t, m->operands.w);
+  drop(t, m->operands.x);
   *m = (memory){.work = NULL};
 }
 
@@ -152,7 +157,7 @@ static dt_status time_runs(tuner *t, const dt_gpu_library *library, const dt_gpu
   DT_CUDA(cudaEventRecord(t->start, t->stream));
   for (int i = 0; i < runs; i++) DT_TRY(run_once(t, library, plan));
   DT_CUDA(cudaEventRecord(t->end, t->stream));
-  DT_CUDA(cudaEventSynchronize(t->end));
+  DT_TRY(dt_gpu_await_event(t->gpu, t->end, NULL, "what is timed"));
   DT_CUDA(cudaEventElapsedTime(&ms, t->start, t->end));
   *out_ms = (double)ms / runs;
   return DT_OK;
@@ -215,9 +220,7 @@ static dt_status hash_of(tuner *t, const dt_gpu_library *library, const dt_gpu_p
   DT_TRY(run_once(t, library, plan));
   DT_CUDA(cudaMemsetAsync(m->hash, 0, sizeof *m->hash, t->stream));
   DT_TRY(dt_gpu_hash_words(m->output, (int64_t)((size_t)m->output_count * unit / 4), m->hash, t->stream));
-  DT_CUDA(cudaMemcpyAsync(out, m->hash, sizeof *out, cudaMemcpyDeviceToHost, t->stream));
-  DT_CUDA(cudaStreamSynchronize(t->stream));
-  return DT_OK;
+  return dt_gpu_fetch(t->gpu, t->stream, out, m->hash, sizeof *out, "a run and its hash");
 }
 
 /* The first values of the output; returns how many. */
@@ -231,9 +234,7 @@ static dt_status read_values(tuner *t, const dt_gpu_library *library, const dt_g
   } else {
     DT_TRY(dt_gpu_widen(t->gpu->type, m->output, *out_count, m->values, t->stream));
   }
-  DT_CUDA(cudaMemcpyAsync(out, from, (size_t)*out_count * sizeof(float), cudaMemcpyDeviceToHost, t->stream));
-  DT_CUDA(cudaStreamSynchronize(t->stream));
-  return DT_OK;
+  return dt_gpu_fetch(t->gpu, t->stream, out, from, (size_t)*out_count * sizeof(float), "a run and its values");
 }
 
 static double distance(const float *a, const float *b, int64_t count) {
@@ -246,24 +247,24 @@ static double distance(const float *a, const float *b, int64_t count) {
   return scale > 0 ? most / scale : most;
 }
 
-static dt_status check_values(tuner *t, const dt_gpu_library *library, const candidate *known, const candidate *winner,
+static dt_status check_values(tuner *t, const dt_gpu_library *library, const candidate *known, const candidate *argmax,
                               float *values, const char **out_why) {
   unsigned long long hash[2];
   int64_t count;
   DT_TRY(read_values(t, library, known->plan, values, &count));
-  DT_TRY(read_values(t, library, winner->plan, values + COMPARED, &count));
-  DT_TRY(hash_of(t, library, winner->plan, &hash[0]));
-  DT_TRY(hash_of(t, library, winner->plan, &hash[1]));
+  DT_TRY(read_values(t, library, argmax->plan, values + COMPARED, &count));
+  DT_TRY(hash_of(t, library, argmax->plan, &hash[0]));
+  DT_TRY(hash_of(t, library, argmax->plan, &hash[1]));
   if (hash[0] != hash[1]) *out_why = "it gives other bits from one run to the next";
   if (!(distance(values, values + COMPARED, count) <= distances[t->gpu->precision])) *out_why = "its values are others";
   return DT_OK;
 }
 
-static dt_status check_winner(tuner *t, const dt_gpu_library *library, const candidate *known, const candidate *winner,
+static dt_status check_argmax(tuner *t, const dt_gpu_library *library, const candidate *known, const candidate *argmax,
                               const char **out_why) {
   float *values = NULL;
   DT_TRY(dt_alloc(2 * COMPARED, sizeof *values, &values));
-  dt_status status = check_values(t, library, known, winner, values, out_why);
+  dt_status status = check_values(t, library, known, argmax, values, out_why);
   free(values);
   return status;
 }
@@ -292,7 +293,8 @@ static dt_status add_candidate(tuner *t, const subject *s, const char *choice, c
     return DT_OK;
   }
   s->library->destroy(next.plan);
-  if (*count == 0 || cudaStreamSynchronize(t->stream) != cudaSuccess) return status;
+  if (*count == 0 || dt_device_is_stuck(&t->gpu->base)) return status;
+  if (dt_gpu_await_stream(t->gpu, t->stream, "what is timed") != DT_OK) return status;
   cudaGetLastError(); /* the next call that looks would take it for its own */
   dt_error_clear();
   return DT_OK;
@@ -338,7 +340,7 @@ static dt_status decide(tuner *t, const subject *s, candidate *c, int *count, re
   for (int i = 1; i < *count; i++) {
     if (c[i].ms < margin * c[0].ms && c[i].ms < best->ms) best = &c[i];
   }
-  if (best != c) DT_TRY(check_winner(t, s->library, c, best, &why));
+  if (best != c) DT_TRY(check_argmax(t, s->library, c, best, &why));
   if (why != NULL) best = c;
   write_result(c, best, r);
   print_result(r, best->plan->text, seen, why, out);
@@ -352,7 +354,7 @@ static dt_status tune_with(tuner *t, const subject *s, dt_gpu_offers *offers, ca
   if (status == DT_OK) status = gather(t, s, offers, c, &count);
   if (status == DT_OK) status = decide(t, s, c, &count, r, out);
   drop_candidates(s->library, c, 0, &count);
-  drop_memory(&t->memory);
+  drop_memory(t);
   return status;
 }
 
@@ -431,7 +433,7 @@ static dt_status tune_all(tuner *t, const dt_program *const *program, int progra
 
 dt_status dt_gpu_time_plans(dt_device *device, const dt_program *const *program, int program_count, const char *path,
                             FILE *out) {
-  tuner t = {.gpu = (const dt_gpu *)device};
+  tuner t = {.gpu = (dt_gpu *)device};
   results all = {.count = 0};
   size_t room = 1;
   DT_REQUIRE(t.gpu->index >= 0, DT_ENVIRONMENT, "%s is a plan without a GPU: nothing can be timed on it", t.gpu->title);

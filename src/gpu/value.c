@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/lowering.h"
+#include "core/program/lowering.h"
 
 /* --- elements --- */
 
@@ -79,13 +79,13 @@ typedef struct place {
   size_t bytes;
 } place;
 
-static place place_of(const dt_run *run, int buffer, const dt_pass *pass) {
+static place place_of(const dt_run *run, int buffer, const dt_micro_batch *micro) {
   const dt_buffer *root = &run->program->buffer[dt_buffer_root(run->program, buffer)];
-  DT_ASSERT(root->kind == DT_BUF_VALUE && pass->shard_count == 1);
+  DT_ASSERT(root->kind == DT_BUF_VALUE && micro->shard_count == 1);
   place p = {.memory = (char *)run->blocks.arena + root->offset,
-             .samples = run->program->shard_slots,
-             .channels = root->shape.dim[0],
-             .positions = dt_shape_count(&root->shape) / root->shape.dim[0]};
+             .samples = run->program->shard_capacity,
+             .channels = dt_shape_channels(&root->shape),
+             .positions = dt_shape_inner(&root->shape)};
   p.bytes = (size_t)(p.samples * p.channels * p.positions) * dt_gpu_type_bytes(dt_gpu_of(run)->type);
   return p;
 }
@@ -99,7 +99,7 @@ static order order_of(const place *p, int64_t n, int64_t c, int64_t i) {
   return (order){.host = (n * p->channels + c) * p->positions + i, .device = (n * p->positions + i) * p->channels + c};
 }
 
-static void turn_to_host(dt_gpu_type type, const place *p, const void *from, double *out) {
+static void transpose_to_host(dt_gpu_type type, const place *p, const void *from, double *out) {
   for (int64_t n = 0; n < p->samples; n++) {
     for (int64_t c = 0; c < p->channels; c++) {
       for (int64_t i = 0; i < p->positions; i++) {
@@ -110,7 +110,7 @@ static void turn_to_host(dt_gpu_type type, const place *p, const void *from, dou
   }
 }
 
-static void turn_to_device(dt_gpu_type type, const place *p, const double *in, void *to) {
+static void transpose_to_device(dt_gpu_type type, const place *p, const double *in, void *to) {
   for (int64_t n = 0; n < p->samples; n++) {
     for (int64_t c = 0; c < p->channels; c++) {
       for (int64_t i = 0; i < p->positions; i++) {
@@ -121,21 +121,21 @@ static void turn_to_device(dt_gpu_type type, const place *p, const double *in, v
   }
 }
 
-dt_status dt_gpu_read_value(dt_run *run, int buffer, const dt_pass *pass, double *out) {
-  place p = place_of(run, buffer, pass);
+dt_status dt_gpu_read_value(dt_run *run, int buffer, const dt_micro_batch *micro, double *out) {
+  place p = place_of(run, buffer, micro);
   void *copy = NULL;
   DT_TRY(dt_alloc(1, p.bytes, &copy));
   dt_status status = run->device->ops->download(run->device, copy, p.memory, p.bytes);
-  if (status == DT_OK) turn_to_host(dt_gpu_of(run)->type, &p, copy, out);
+  if (status == DT_OK) transpose_to_host(dt_gpu_of(run)->type, &p, copy, out);
   free(copy);
   return status;
 }
 
-dt_status dt_gpu_write_value(dt_run *run, int buffer, const dt_pass *pass, const double *in) {
-  place p = place_of(run, buffer, pass);
+dt_status dt_gpu_write_value(dt_run *run, int buffer, const dt_micro_batch *micro, const double *in) {
+  place p = place_of(run, buffer, micro);
   void *copy = NULL;
   DT_TRY(dt_alloc(1, p.bytes, &copy));
-  turn_to_device(dt_gpu_of(run)->type, &p, in, copy);
+  transpose_to_device(dt_gpu_of(run)->type, &p, in, copy);
   dt_status status = run->device->ops->upload(run->device, p.memory, copy, p.bytes);
   free(copy);
   return status;

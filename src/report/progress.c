@@ -3,17 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/numbers.h"
 #include "report/terminal.h"
 
 enum { BAR_LEAST = 10, BAR_MOST = 40, FIELDS_TEXT = 512 };
 
-enum { PERCENT = 1, EPOCH = 2, LOSS = 4, ACCURACY = 8, RATE = 16, ETA = 32 };
+enum { PERCENT = 1, EPOCH = 2, LOSS = 4, METRICS = 8, RATE = 16, ETA = 32 };
 
 /* What a narrower terminal goes without, one thing after another. */
 static const unsigned layouts[] = {
-    PERCENT | EPOCH | LOSS | ACCURACY | RATE | ETA,
-    PERCENT | LOSS | ACCURACY | RATE | ETA,
-    PERCENT | LOSS | ACCURACY | ETA,
+    PERCENT | EPOCH | LOSS | METRICS | RATE | ETA,
+    PERCENT | LOSS | METRICS | RATE | ETA,
+    PERCENT | LOSS | METRICS | ETA,
     PERCENT | LOSS | ETA,
     PERCENT | LOSS,
     PERCENT,
@@ -60,8 +61,8 @@ static int print_fields(const dt_progress *p, unsigned fields, char *text) {
   char rate[DT_SHORT_TEXT], eta[DT_SHORT_TEXT];
   int at = snprintf(text, FIELDS_TEXT, "%3.0f%%", floor(100 * fraction(p)));
   if (fields & EPOCH) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  epoch %lld", (long long)p->epoch);
-  if (fields & LOSS) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  loss %.4f", p->loss);
-  if (fields & ACCURACY) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  acc %.2f%%", 100 * p->accuracy);
+  if (fields & LOSS) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  %s", p->loss);
+  if (fields & METRICS && p->metrics[0] != '\0') at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  %s", p->metrics);
   if (fields & RATE)
     at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  %s samples/s", dt_rate_text(p->samples_per_second, rate));
   if (fields & ETA) at += snprintf(text + at, FIELDS_TEXT - (size_t)at, "  ETA %s", dt_seconds_text(p->eta_seconds, eta));

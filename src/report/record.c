@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/clock.h"
+#include "core/numbers.h"
 #include "report/record_parts.h"
 
 /* Weight of the newest rate in the one that the ETA is reckoned from. */
@@ -42,7 +42,9 @@ static dt_status open_files(dt_record *r) {
   if (r->rank != 0) return DT_OK;
   DT_TRY(dt_lines_open(r, dt_metrics_file, &r->metrics_fd));
   DT_TRY(dt_lines_open(r, dt_timing_file, &r->timing_fd));
+  if (!r->output.terminal) return DT_OK;
   dt_terminal_view view = dt_terminal_detect();
+  if (r->output.most < DT_LEVEL_INFO) view.bar_fd = -1;
   return dt_terminal_create(&view, &r->terminal);
 }
 
@@ -56,17 +58,23 @@ static dt_status reserve_standard_streams(void) {
   return DT_OK;
 }
 
-dt_status dt_record_open(const dt_spec *spec, int rank, bool resume, dt_record **out) {
+dt_status dt_record_open(const dt_spec *spec, const dt_goals *goals, int rank, bool resume, const dt_output *output,
+                         dt_record **out) {
   dt_record *r;
   *out = NULL;
   DT_TRY(reserve_standard_streams());
   DT_TRY(dt_alloc(1, sizeof *r, &r));
   *r = (dt_record){.spec = spec,
+                   .goals = goals,
+                   .best = dt_goals_find(goals, spec->checkpoint.best),
+                   .output = *output,
                    .rank = rank,
                    .resume = resume,
                    .dir_fd = -1,
                    .lock_fd = -1,
                    .log_fd = -1,
+                   .earlier_dir_fd = -1,
+                   .earlier_lock_fd = -1,
                    .metrics_fd = -1,
                    .timing_fd = -1,
                    .rate = -1};
@@ -74,15 +82,27 @@ dt_status dt_record_open(const dt_spec *spec, int rank, bool resume, dt_record *
   dt_status status = open_files(r);
   if (status != DT_OK) dt_record_close(&r);
   *out = r;
-  if (status == DT_OK && r->set_aside[0] != '\0')
-    dt_record_say(r, "%s held an earlier run, which is now %s", r->dir, r->set_aside);
   return status;
+}
+
+const char *dt_record_work(const dt_record *record) {
+  return record->work;
+}
+
+dt_status dt_record_take_place(dt_record *record) {
+  return dt_folder_take_place(record);
+}
+
+void dt_record_stand(dt_record *record) {
+  dt_folder_stand(record);
+  if (record->set_aside[0] != '\0')
+    dt_record_log(record, "%s held an earlier run, which is now %s", record->dir, record->set_aside);
 }
 
 dt_status dt_record_truncate(dt_record *record, int64_t samples_seen) {
   if (record->rank != 0) return DT_OK;
-  DT_TRY(dt_lines_truncate(record->metrics_fd, dt_metrics_file, samples_seen));
-  return dt_lines_truncate(record->timing_fd, dt_timing_file, samples_seen);
+  DT_TRY(dt_lines_truncate(record, record->metrics_fd, dt_metrics_file, samples_seen, dt_record_keep_line));
+  return dt_lines_truncate(record, record->timing_fd, dt_timing_file, samples_seen, NULL);
 }
 
 const char *dt_record_dir(const dt_record *record) {
@@ -94,9 +114,13 @@ void dt_record_close(dt_record **record) {
   if (r == NULL) return;
   dt_terminal_destroy(&r->terminal);
   json_decref(r->run);
-  const int fds[] = {r->timing_fd, r->metrics_fd, r->log_fd, r->lock_fd, r->dir_fd};
+  json_decref(r->final_training);
+  json_decref(r->final_evaluation);
+  json_decref(r->best_evaluation);
+  const int fds[] = {r->timing_fd, r->metrics_fd, r->log_fd};
   for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
     if (fds[i] >= 0) close(fds[i]);
+  dt_folder_close(r);
   pthread_mutex_destroy(&r->mutex);
   free(r);
   *record = NULL;
@@ -110,7 +134,7 @@ static void log_line(dt_record *r, const char *text) {
   dprintf(r->log_fd, "%s  %s\n", dt_time_text(when), text);
 }
 
-static void say_failure_once(dt_record *r) {
+static void log_failure_once(dt_record *r) {
   char text[256];
   int failure = dt_terminal_failure(r->terminal);
   if (failure == 0 || r->failure_said) return;
@@ -119,99 +143,163 @@ static void say_failure_once(dt_record *r) {
   log_line(r, text);
 }
 
-static void say_text(dt_record *r, const char *text, bool to_terminal) {
+static void say_text(dt_record *r, dt_level level, const char *text) {
   pthread_mutex_lock(&r->mutex);
   log_line(r, text);
-  if (to_terminal && r->terminal != NULL) {
+  const bool heard = r->rank == 0 && level <= r->output.most;
+  if (heard && r->output.log != NULL) r->output.log(r->output.context, level, text);
+  if (heard && r->terminal != NULL) {
     dt_terminal_line(r->terminal, text);
-    say_failure_once(r);
+    log_failure_once(r);
   }
   pthread_mutex_unlock(&r->mutex);
 }
 
-void dt_record_say(dt_record *record, const char *format, ...) {
+static void say_args(dt_record *r, dt_level level, const char *prefix, const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
+static void say_args(dt_record *r, dt_level level, const char *prefix, const char *format, va_list args) {
   char text[DT_LINE_TEXT];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
-  va_end(args);
-  say_text(record, text, true);
+  if (r == NULL) return;
+  int at = snprintf(text, sizeof text, "%s", prefix);
+  vsnprintf(text + at, sizeof text - (size_t)at, format, args);
+  say_text(r, level, text);
 }
 
-void dt_record_note(dt_record *record, const char *format, ...) {
-  char text[DT_LINE_TEXT];
+void dt_record_log(dt_record *record, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
+  say_args(record, DT_LEVEL_INFO, "", format, args);
   va_end(args);
-  say_text(record, text, false);
+}
+
+void dt_record_warn(dt_record *record, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  say_args(record, DT_LEVEL_WARNING, "warning: ", format, args);
+  va_end(args);
+}
+
+void dt_record_log_quietly(dt_record *record, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  say_args(record, DT_LEVEL_DETAIL, "", format, args);
+  va_end(args);
 }
 
 /* ---- numbers ---- */
 
-/* JSON has no NaN and no infinity: null says that there was a number, and that it was none. */
-static json_t *real(double value) {
+json_t *dt_json_real(double value) {
   return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* Takes the object. */
+static dt_status write_line(int fd, const char *file, json_t *object) {
+  dt_status status = dt_lines_write(fd, file, object);
+  json_decref(object);
+  return status;
+}
+
+static void keep(json_t **place, const json_t *line) {
+  json_decref(*place);
+  *place = json_copy((json_t *)line);
+  json_object_del(*place, "kind");
+}
+
+static bool is_better(const dt_record *r, const json_t *line, const json_t *than) {
+  const dt_measure *m = &r->goals->measure[r->best];
+  const json_t *value = json_object_get(line, m->name), *other = json_object_get(than, m->name);
+  if (!json_is_number(value)) return false;
+  return !json_is_number(other) || dt_measure_is_better(m, json_number_value(value), json_number_value(other), 0);
+}
+
+void dt_record_keep_line(dt_record *record, const json_t *line) {
+  const char *kind = json_string_value(json_object_get(line, "kind"));
+  if (kind == NULL) return;
+  if (strcmp(kind, "epoch") == 0) keep(&record->final_training, line);
+  if (strcmp(kind, "eval") != 0) return;
+  keep(&record->final_evaluation, line);
+  if (is_better(record, line, record->best_evaluation)) keep(&record->best_evaluation, line);
+}
+
+static void add_values(const dt_record *r, const double *value, json_t *line) {
+  for (int i = 0; i < r->goals->measure_count; i++) {
+    const dt_measure *m = &r->goals->measure[i];
+    if (m->bins == 0) json_object_set_new(line, m->name, dt_json_real(value[i]));
+  }
+}
+
+static void add_counts(const dt_record *r, const int64_t *count, json_t *line) {
+  for (int i = 0; i < r->goals->measure_count; i++) {
+    const dt_measure *m = &r->goals->measure[i];
+    if (m->counts != NULL) json_object_set_new(line, m->counts, json_integer((json_int_t)count[i]));
+  }
+}
+
 static dt_status write_step_metrics(const dt_record *r, const dt_record_step *s) {
-  return dt_lines_write(
-      r->metrics_fd, dt_metrics_file,
-      json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "kind", "train", "samples_seen", (json_int_t)s->samples_seen,
-                "step", (json_int_t)s->step, "epoch", (json_int_t)s->epoch, "loss", real(s->loss), "accuracy",
-                real(s->accuracy), "lr", real(s->lr), "momentum", real(s->momentum), "grad_norm", real(s->grad_norm)));
+  json_t *line = json_pack("{s:s, s:I, s:I, s:I}", "kind", "train", "samples_seen", (json_int_t)s->samples_seen, "step",
+                           (json_int_t)s->step, "epoch", (json_int_t)s->epoch);
+  add_values(r, s->value, line);
+  for (int i = 0; i < s->hyper_count; i++) json_object_set_new(line, s->hyper_name[i], dt_json_real(s->hyper[i]));
+  json_object_set_new(line, "grad_norm", dt_json_real(s->grad_norm));
+  return write_line(r->metrics_fd, dt_metrics_file, line);
+}
+
+static json_t *spread_object(const dt_spread *spread) {
+  return json_pack("{s:o, s:o, s:o}", "min", dt_json_real(spread->min), "median", dt_json_real(spread->median), "max",
+                   dt_json_real(spread->max));
+}
+
+json_t *dt_json_ranks(const dt_ranks_timing *timing) {
+  return json_pack("{s:o, s:o, s:o, s:i}", "step", spread_object(&timing->step), "data_wait", spread_object(&timing->data_wait),
+                   "exposed_communication", spread_object(&timing->exposed_communication), "slowest", timing->slowest);
 }
 
 static dt_status write_step_timing(const dt_record *r, const dt_record_step *s) {
-  return dt_lines_write(
+  return write_line(
       r->timing_fd, dt_timing_file,
-      json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "kind", "train", "samples_seen", (json_int_t)s->samples_seen, "step",
-                (json_int_t)s->step, "samples_per_second", real(s->samples_per_second), "data_wait", real(s->data_wait),
-                "exposed_communication", real(s->exposed_communication)));
+      json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "kind", "train", "samples_seen", (json_int_t)s->samples_seen, "step",
+                (json_int_t)s->step, "samples_per_second", dt_json_real(s->samples_per_second), "data_wait",
+                dt_json_real(s->data_wait), "exposed_communication", dt_json_real(s->exposed_communication), "ranks",
+                dt_json_ranks(&s->timing)));
 }
 
 static dt_progress make_progress(dt_record *r, const dt_record_step *s) {
   if (isfinite(s->samples_per_second) && s->samples_per_second > 0)
     r->rate = r->rate < 0 ? s->samples_per_second : r->rate + rate_weight * (s->samples_per_second - r->rate);
-  return (dt_progress){
+  dt_progress progress = {
       .samples_seen = s->samples_seen,
       .total_samples = s->total_samples,
       .epoch = s->epoch,
-      .loss = s->loss,
-      .accuracy = s->accuracy,
       .samples_per_second = s->samples_per_second,
       .eta_seconds = r->rate > 0 ? fmax(0, (double)(s->total_samples - s->samples_seen)) / r->rate : -1,
   };
+  dt_goals loss = *r->goals, others = *r->goals;
+  loss.measure_count = 1;
+  others.measure[0].record_only = true;
+  dt_measures_text(&loss, s->value, NULL, 0, "  ", progress.loss, sizeof progress.loss);
+  dt_measures_text(&others, s->value, NULL, 0, "  ", progress.metrics, sizeof progress.metrics);
+  return progress;
 }
 
-static void print_step(const dt_record_step *s, const dt_progress *p, char text[512]) {
-  char rate[DT_SHORT_TEXT], eta[DT_SHORT_TEXT];
+static void print_step(const dt_record *r, const dt_record_step *s, const dt_progress *p, char text[512]) {
+  char rate[DT_SHORT_TEXT], eta[DT_SHORT_TEXT], values[256];
   double percent = s->total_samples > 0 ? fmin(100, 100.0 * (double)s->samples_seen / (double)s->total_samples) : 0;
-  snprintf(text, 512, "step %-7" PRId64 " %5.1f%%  epoch %" PRId64 "  loss %.4f  acc %.2f%%  lr %.4g  %s samples/s  ETA %s",
-           s->step, percent, s->epoch, s->loss, 100 * s->accuracy, s->lr, dt_rate_text(p->samples_per_second, rate),
-           dt_seconds_text(p->eta_seconds, eta));
+  snprintf(text, 512, "step %-7" PRId64 " %5.1f%%  epoch %" PRId64 "  %s  lr %.4g  %s samples/s  ETA %s", s->step, percent,
+           s->epoch, dt_measures_text(r->goals, s->value, NULL, 0, "  ", values, sizeof values), s->hyper[0],
+           dt_rate_text(p->samples_per_second, rate), dt_seconds_text(p->eta_seconds, eta));
 }
 
-/* Text is for people: the last step, and before it one line in so many seconds. metrics.jsonl has every one. */
-static bool line_due(dt_record *r, const dt_record_step *step) {
-  static const double line_seconds = 2;
-  double now = dt_clock_seconds();
-  if (now - r->line_at < line_seconds && step->samples_seen < step->total_samples) return false;
-  r->line_at = now;
-  return true;
-}
-
-/* A step moves the bar where there is one and is a line elsewhere; the log has it in both cases. */
+/* A step moves the bar where there is one and is a line elsewhere; the log has the line in both cases. */
 static void show_step(dt_record *r, const dt_record_step *step) {
   char text[512];
   dt_progress progress = make_progress(r, step);
-  print_step(step, &progress, text);
-  bool bar = dt_terminal_has_bar(r->terminal);
-  if (line_due(r, step)) say_text(r, text, !bar);
+  print_step(r, step, &progress, text);
+  bool bar = r->terminal != NULL && dt_terminal_has_bar(r->terminal);
+  if (step->line || r->output.most == DT_LEVEL_DETAIL) say_text(r, bar ? DT_LEVEL_DETAIL : DT_LEVEL_INFO, text);
   if (!bar) return;
   pthread_mutex_lock(&r->mutex);
   dt_terminal_progress(r->terminal, &progress);
-  say_failure_once(r);
+  log_failure_once(r);
   pthread_mutex_unlock(&r->mutex);
 }
 
@@ -223,26 +311,54 @@ dt_status dt_record_write_step(dt_record *record, const dt_record_step *step) {
   return DT_OK;
 }
 
-static dt_status write_eval_metrics(const dt_record *r, const dt_record_eval *e) {
-  return dt_lines_write(
-      r->metrics_fd, dt_metrics_file,
-      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "kind", "eval", "samples_seen", (json_int_t)e->samples_seen, "step",
-                (json_int_t)e->step, "epoch", (json_int_t)e->epoch, "samples", (json_int_t)e->samples, "correct",
-                (json_int_t)e->correct, "loss", real(e->loss), "accuracy", real(e->accuracy)));
+/* A line of metrics about many samples: an epoch's or an evaluation's. */
+static dt_status write_sums(dt_record *r, const char *kind, const dt_record_sums *sums) {
+  json_t *line = json_pack("{s:s, s:I, s:I, s:I, s:I}", "kind", kind, "samples_seen", (json_int_t)sums->samples_seen, "step",
+                           (json_int_t)sums->step, "epoch", (json_int_t)sums->epoch, "samples", (json_int_t)sums->of.samples);
+  add_counts(r, sums->of.count, line);
+  add_values(r, sums->of.value, line);
+  dt_record_keep_line(r, line);
+  return write_line(r->metrics_fd, dt_metrics_file, line);
 }
 
-static dt_status write_eval_timing(const dt_record *r, const dt_record_eval *e) {
-  return dt_lines_write(r->timing_fd, dt_timing_file,
-                        json_pack("{s:s, s:I, s:I, s:o}", "kind", "eval", "samples_seen", (json_int_t)e->samples_seen, "step",
-                                  (json_int_t)e->step, "seconds", real(e->seconds)));
+static dt_status write_seconds(const dt_record *r, const char *kind, const dt_record_sums *sums) {
+  return write_line(r->timing_fd, dt_timing_file,
+                    json_pack("{s:s, s:I, s:I, s:o}", "kind", kind, "samples_seen", (json_int_t)sums->samples_seen, "step",
+                              (json_int_t)sums->step, "seconds", dt_json_real(sums->seconds)));
 }
 
-dt_status dt_record_write_eval(dt_record *record, const dt_record_eval *eval) {
+dt_status dt_record_write_epoch(dt_record *record, const dt_record_sums *epoch) {
   if (record->rank != 0) return DT_OK;
-  DT_TRY(write_eval_metrics(record, eval));
-  DT_TRY(write_eval_timing(record, eval));
-  dt_record_say(record,
-                "epoch %-3" PRId64 " step %-7" PRId64 " test loss %.4f  accuracy %.2f%% (%" PRId64 " of %" PRId64 ")  %.1f s",
-                eval->epoch, eval->step, eval->loss, 100 * eval->accuracy, eval->correct, eval->samples, eval->seconds);
+  DT_TRY(write_sums(record, "epoch", epoch));
+  DT_TRY(write_seconds(record, "epoch", epoch));
+  record->epoch = *epoch;
   return DT_OK;
+}
+
+dt_status dt_record_write_eval(dt_record *record, const dt_record_sums *eval) {
+  if (record->rank != 0) return DT_OK;
+  DT_TRY(write_sums(record, "eval", eval));
+  DT_TRY(write_seconds(record, "eval", eval));
+  record->eval = *eval;
+  return DT_OK;
+}
+
+void dt_record_tell(dt_record *r) {
+  const dt_record_sums *epoch = &r->epoch, *eval = &r->eval;
+  char text[512], values[256];
+  int at = 0;
+  if (epoch->step == 0 && eval->step == 0) return;
+  if (epoch->step > 0) {
+    at = snprintf(text, sizeof text, "epoch %-3" PRId64 " train %s", epoch->epoch,
+                  dt_measures_text(r->goals, epoch->of.value, NULL, 0, " ", values, sizeof values));
+  } else {
+    at = snprintf(text, sizeof text, "epoch %-3" PRId64 " step %-7" PRId64, eval->epoch, eval->step);
+  }
+  if (eval->step > 0) {
+    at += snprintf(text + at, sizeof text - (size_t)at, "  test %s",
+                   dt_measures_text(r->goals, eval->of.value, eval->of.count, eval->of.samples, " ", values, sizeof values));
+  }
+  snprintf(text + at, sizeof text - (size_t)at, "  %.1f s", epoch->step > 0 ? epoch->seconds : eval->seconds);
+  r->epoch = r->eval = (dt_record_sums){0};
+  say_text(r, DT_LEVEL_INFO, text);
 }

@@ -45,10 +45,10 @@ static json_t *hardware_object(void) {
   struct utsname system = {0};
   uname(&system);
   cpu_model(model);
-  return json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:s}", "host", system.nodename, "cpu", model, "cores",
-                   (int)sysconf(_SC_NPROCESSORS_ONLN), "cores_usable", usable_cores(), "memory_bytes",
-                   (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), "system", system.release, "machine",
-                   system.machine);
+  return json_pack("{s:o, s:o, s:i, s:i, s:I, s:o, s:o}", "host", dt_json_text(system.nodename), "cpu", dt_json_text(model),
+                   "cores", (int)sysconf(_SC_NPROCESSORS_ONLN), "cores_usable", usable_cores(), "memory_bytes",
+                   (json_int_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), "system", dt_json_text(system.release),
+                   "machine", dt_json_text(system.machine));
 }
 
 #ifndef DTRAIN_COMMIT
@@ -59,9 +59,10 @@ static json_t *versions_object(const dt_record_facts *facts) {
   char xxhash[32];
   snprintf(xxhash, sizeof xxhash, "%u.%u.%u", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100,
            XXH_versionNumber() % 100);
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?}", "dtrain", DTRAIN_VERSION, "commit", DTRAIN_COMMIT,
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "dtrain", DTRAIN_VERSION, "commit", DTRAIN_COMMIT,
                    "compiler", __VERSION__, "jansson", jansson_version_str(), "xxhash", xxhash, "zlib", zlibVersion(), "mpi",
-                   facts->mpi_library, "yaml", facts->yaml_library, "reducer", facts->reducer_library);
+                   dt_json_text(facts->mpi_library), "yaml", dt_json_text(facts->yaml_library), "reducer",
+                   dt_json_text(facts->reducer_library));
 }
 
 /* 64-bit hashes are text: JSON numbers of this size do not survive most readers. */
@@ -71,8 +72,18 @@ static json_t *hash_text(uint64_t hash) {
   return json_string(text);
 }
 
-static json_t *data_object(const char *source, uint64_t hash) {
-  return json_pack("{s:s?, s:o}", "source", source, "xxh3_64", hash_text(hash));
+static json_t *field_object(const dt_field *field) {
+  static const char *const layouts[] = {[DT_FIELD_DENSE] = "dense", [DT_FIELD_RAGGED] = "ragged", [DT_FIELD_SPARSE] = "sparse"};
+  json_t *shape = json_array();
+  for (int i = 0; i < field->shape.ndim; i++) json_array_append_new(shape, json_integer((json_int_t)field->shape.dim[i]));
+  return json_pack("{s:o, s:s, s:s, s:o}", "name", dt_json_text(field->name), "dtype", dt_dtype_name(field->dtype), "layout",
+                   layouts[field->layout], "shape", shape);
+}
+
+static json_t *data_object(const char *source, uint64_t hash, const dt_fields *fields) {
+  json_t *array = json_array();
+  for (int f = 0; fields != NULL && f < fields->count; f++) json_array_append_new(array, field_object(&fields->field[f]));
+  return json_pack("{s:o, s:o, s:o}", "source", dt_json_text(source), "xxh3_64", hash_text(hash), "fields", array);
 }
 
 /* One string a line. */
@@ -80,35 +91,39 @@ static json_t *lines_array(const char *text) {
   json_t *array = json_array();
   while (text != NULL && *text != '\0') {
     size_t length = strcspn(text, "\n");
-    json_array_append_new(array, json_stringn(text, length));
+    json_array_append_new(array, dt_json_text_of(text, length));
     text += length + (text[length] == '\n');
   }
   return array;
 }
 
+static const char outcome_running[] = "running";
+
 static json_t *run_object(const dt_record *r, const dt_record_facts *f, const char *config_hash) {
   char started[DT_TIME_TEXT], seed[24];
   snprintf(seed, sizeof seed, "%" PRIu64, r->spec->seed);
-  return json_pack("{s:s, s:s?, s:s, s:b, s:s, s:s, s:s?, s:s?, s:s?, s:i, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
-                   "name", r->spec->name, "command", f->command, "started", dt_time_text(started), "resumed", r->resume, "seed",
-                   seed, "config_xxh3_128", config_hash, "device", f->device_name, "kernels", f->kernels, "math_library",
-                   f->math_library, "ranks", f->ranks, "local_ranks", f->local_ranks, "threads", f->threads, "shards",
-                   f->shards, "parameters", (json_int_t)f->parameters, "program_xxh3_64", hash_text(f->program_hash),
-                   "train_data", data_object(f->train_source, f->train_hash), "eval_data",
-                   data_object(f->eval_source, f->eval_hash), "versions", versions_object(f), "hardware", hardware_object(),
-                   "units", lines_array(f->units));
+  return json_pack(
+      "{s:o, s:o, s:s, s:n, s:s, s:n, s:b, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+      "name", dt_json_text(r->spec->name), "command", dt_json_text(f->command), "started", dt_time_text(started), "ended",
+      "outcome", outcome_running, "failure", "resumed", r->resume, "seed", seed, "config_xxh3_128", config_hash, "device",
+      dt_json_text(f->device_name), "kernels", dt_json_text(f->kernels), "math_library", dt_json_text(f->math_library), "ranks",
+      f->ranks, "local_ranks", f->local_ranks, "threads", f->threads, "shards", f->shards, "parameters",
+      (json_int_t)f->parameters, "program_xxh3_64", hash_text(f->program_hash), "train_data",
+      data_object(f->train_source, f->train_hash, f->train_fields), "eval_data",
+      data_object(f->eval_source, f->eval_hash, f->eval_fields), "versions", versions_object(f), "hardware", hardware_object(),
+      "devices", lines_array(f->devices));
 }
 
 /* What libraries have taken: what is gone and was neither planned nor the data set's. */
 static json_int_t taken_by_libraries(const dt_memory *planned, const dt_memory_seen *seen) {
-  return (json_int_t)(seen->opened - seen->ended) - (json_int_t)(planned->total + seen->held);
+  return (json_int_t)(seen->opened - seen->ended) - (json_int_t)(planned->total + seen->cached);
 }
 
 static json_t *memory_object(const dt_memory *planned, const dt_memory_seen *seen) {
   const bool ended = seen->ended > 0;
   return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "all", (json_int_t)seen->all, "planned",
                    (json_int_t)planned->total, "planned_reducer", (json_int_t)(planned->gradients + planned->reducer),
-                   "allowed_libraries", (json_int_t)planned->libraries, "held_data", (json_int_t)seen->held, "free_opened",
+                   "allowed_libraries", (json_int_t)planned->libraries, "cached_data", (json_int_t)seen->cached, "free_opened",
                    (json_int_t)seen->opened, "free_reducer", (json_int_t)seen->reducer, "free_ready", (json_int_t)seen->ready,
                    "free_ended", ended ? json_integer((json_int_t)seen->ended) : json_null(), "taken_libraries",
                    ended ? json_integer(taken_by_libraries(planned, seen)) : json_null());
@@ -187,7 +202,7 @@ dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_r
   }
   record->run = run_object(record, facts, config_hash);
   if (record->run == NULL) json_decref(earlier);
-  DT_REQUIRE(record->run != NULL, DT_INTERNAL, "%s cannot be made: is the command line UTF-8?", dt_run_file);
+  DT_REQUIRE(record->run != NULL, DT_MEMORY, "no memory for %s", dt_run_file);
   json_object_set_new(record->run, "earlier", earlier);
   return write_run(record);
 }
@@ -195,20 +210,52 @@ dt_status dt_record_start(dt_record *record, const dt_config *config, const dt_r
 dt_status dt_record_memory(dt_record *record, const dt_memory *planned, const dt_memory_seen *seen) {
   if (seen->all == 0) return DT_OK;
   if (seen->ended > 0) {
-    dt_record_note(record, "device memory: %zu bytes planned and %zu of data; libraries took %lld, %zu were allowed for",
-                   planned->total, seen->held, (long long)taken_by_libraries(planned, seen), planned->libraries);
+    dt_record_log_quietly(record, "device memory: %zu bytes planned and %zu of data; libraries took %lld, %zu were allowed for",
+                          planned->total, seen->cached, (long long)taken_by_libraries(planned, seen), planned->libraries);
   }
   if (record->run == NULL) return DT_OK;
   json_object_set_new(record->run, "device_memory", memory_object(planned, seen));
   return write_run(record);
 }
 
-dt_status dt_record_finish(dt_record *record, dt_status how, const char *text) {
+static json_t *line_or_null(json_t *line) {
+  return line != NULL ? json_incref(line) : json_null();
+}
+
+static json_t *seconds_object(const dt_record_seconds *s) {
+  return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "wall", dt_json_real(s->wall), "training", dt_json_real(s->training),
+                   "data_wait", dt_json_real(s->data_wait), "exposed_communication", dt_json_real(s->exposed_communication),
+                   "evaluation", dt_json_real(s->evaluation), "checkpoints", dt_json_real(s->checkpoints));
+}
+
+dt_status dt_record_finish(dt_record *record, const dt_record_end *end) {
   char ended[DT_TIME_TEXT];
-  if (record->run == NULL) return DT_OK;
-  json_object_set_new(record->run, "ended", json_string(dt_time_text(ended)));
-  json_object_set_new(record->run, "outcome", json_string(how == DT_OK ? "finished" : dt_status_name(how)));
-  json_object_set_new(record->run, "exit_code", json_integer(dt_status_exit_code(how)));
-  json_object_set_new(record->run, "text", json_string(text != NULL ? text : ""));
+  json_t *run = record->run;
+  if (run == NULL) return DT_OK;
+  json_object_set_new(run, "ended", json_string(dt_time_text(ended)));
+  json_object_set_new(run, "outcome", json_string(end->outcome));
+  json_object_set_new(run, "failure", end->status != DT_OK ? json_string(dt_status_name(end->status)) : json_null());
+  json_object_set_new(run, "exit_code", json_integer(dt_status_exit_code(end->status)));
+  json_object_set_new(run, "text", dt_json_text(end->text != NULL ? end->text : ""));
+  json_object_set_new(run, "seconds", seconds_object(&end->seconds));
+  json_object_set_new(run, "ranks_seconds", end->timing.ranks > 0 ? dt_json_ranks(&end->timing) : json_null());
+  json_object_set_new(run, "final_training", line_or_null(record->final_training));
+  json_object_set_new(run, "final_evaluation", line_or_null(record->final_evaluation));
+  json_object_set_new(run, "best_evaluation", line_or_null(record->best_evaluation));
   return write_run(record);
+}
+
+void dt_record_outcome(const char *dir, char text[DT_OUTCOME_TEXT]) {
+  uint8_t *bytes = NULL;
+  size_t count = 0;
+  text[0] = '\0';
+  int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (dt_file_read(fd, dt_run_file, run_max, &bytes, &count) != DT_OK) dt_error_clear();
+  json_t *run = bytes != NULL ? json_loadb((const char *)bytes, count, 0, NULL) : NULL;
+  const char *outcome = json_string_value(json_object_get(run, "outcome"));
+  if (outcome != NULL) snprintf(text, DT_OUTCOME_TEXT, "%.*s", DT_OUTCOME_TEXT - 1, outcome);
+  json_decref(run);
+  free(bytes);
+  close(fd);
 }

@@ -87,6 +87,7 @@ dt_terminal_view dt_terminal_detect(void) {
   dt_terminal_view view = {.line_fd = STDOUT_FILENO, .bar_fd = -1, .size_fd = -1, .width = WIDTH_UNKNOWN};
   view.colour = no_colour == NULL || no_colour[0] == '\0';
   view.utf8 = locale_is_utf8();
+  view.times = true;
   if (term == NULL || strcmp(term, "dumb") == 0) return view;
   if (under_launcher()) {
     view.size_fd = isatty(STDOUT_FILENO) ? launcher_terminal() : -1;
@@ -95,6 +96,7 @@ dt_terminal_view dt_terminal_detect(void) {
     view.bar_fd = isatty(STDOUT_FILENO) ? STDOUT_FILENO : isatty(STDERR_FILENO) ? STDERR_FILENO : -1;
     view.size_fd = view.bar_fd;
   }
+  view.times = view.bar_fd != STDOUT_FILENO;
   return view;
 }
 
@@ -157,9 +159,19 @@ void dt_terminal_clear(dt_terminal *t) {
   t->drawn = false;
 }
 
+/* "2026-11-21T02:04:59Z  ": the log's time, without the fraction of a second. */
+static void write_time(dt_terminal *t) {
+  char text[32];
+  struct tm parts;
+  time_t now = time(NULL);
+  gmtime_r(&now, &parts);
+  write_quietly(t, t->view.line_fd, text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ  ", &parts));
+}
+
 void dt_terminal_line(dt_terminal *t, const char *text) {
   bool back = t->drawn;
   dt_terminal_clear(t);
+  if (t->view.times) write_time(t);
   write_quietly(t, t->view.line_fd, text, strlen(text));
   write_quietly(t, t->view.line_fd, "\n", 1);
   if (back) draw(t);

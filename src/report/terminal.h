@@ -15,18 +15,20 @@ typedef struct dt_terminal_view {
   int size_fd; /* whose width is asked before every drawing; owned, may equal bar_fd */
   int width;   /* columns when size_fd does not tell */
   bool colour, utf8;
+  bool times; /* lines begin with the time */
 } dt_terminal_view;
 
 typedef struct dt_progress {
   int64_t samples_seen, total_samples, epoch;
-  double loss, accuracy;
+  char loss[64], metrics[128];            /* "loss 0.0123", "acc 97.50%" */
   double samples_per_second, eta_seconds; /* < 0: not known */
 } dt_progress;
 
 typedef struct dt_terminal dt_terminal;
 
-/* stdout if it is a terminal, else lines to stdout and the bar to stderr if that is one. A launcher hands every rank a
- * pseudo-terminal even when its own output goes into a file; then the launcher's stdout decides. */
+/* stdout if it is a terminal, else lines to stdout and the bar to stderr if that is one. Lines that no one watches, as stdout
+ * is no terminal, begin with the time. A launcher hands every rank a pseudo-terminal even when its own output goes into a file;
+ * then the launcher's stdout decides. */
 dt_terminal_view dt_terminal_detect(void);
 dt_status dt_terminal_create(const dt_terminal_view *view, dt_terminal **out);
 bool dt_terminal_has_bar(const dt_terminal *terminal);

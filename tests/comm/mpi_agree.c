@@ -1,5 +1,6 @@
 /* mpi_agree: one failing rank after the other, texts that differ on one rank, and the host collectives. */
 #include <mpi.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,9 +81,31 @@ static void check_host_collectives(dt_comm *comm) {
   CHECK(comm->local_size == n && comm->local_rank == r);
 }
 
+/* Binds this process to one of its cores, dealt out by rank as mpirun does; *out_cores is how many there were. */
+static bool bind_to_core(int *out_cores) {
+  cpu_set_t own, bound;
+  CPU_ZERO(&bound);
+  if (sched_getaffinity(0, sizeof own, &own) != 0) return false;
+  *out_cores = CPU_COUNT(&own);
+  int nth = dt_launcher_rank() % *out_cores;
+  for (int core = 0; core < CPU_SETSIZE; core++) {
+    if (CPU_ISSET(core, &own) && nth-- == 0) CPU_SET(core, &bound);
+  }
+  return sched_setaffinity(0, sizeof bound, &bound) == 0;
+}
+
+/* A rank that is alone on its core has all of it, however many ranks there are; on a core of several each has its part. */
+static void check_cores(const dt_comm *comm, int cores) {
+  const int n = comm->size, sharers = n / cores + (comm->rank % cores < n % cores);
+  CHECK(comm->cores == 1.0 / sharers);
+}
+
 int main(int argc, char **argv) {
   dt_comm *comm = NULL;
+  int cores;
+  if (!bind_to_core(&cores)) return perror("affinity"), 1;
   if (dt_comm_create(&argc, &argv, &comm) != DT_OK) return fprintf(stderr, "%s\n", dt_error_text()), 1;
+  check_cores(comm, cores);
   check_host_collectives(comm);
   check_agree(comm);
   check_agree_text(comm);

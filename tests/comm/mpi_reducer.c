@@ -72,13 +72,13 @@ static double tree_sum(const trial *t, int round, int first, int count, int64_t 
 
 static void fill_bucket(const trial *t, int round, const dt_bucket *b) {
   const dt_tree *tree = t->tree;
-  for (int node = 0; node < tree->nodes_max; node++) {
+  for (int node = 0; node < tree->partials_max; node++) {
     for (int64_t e = b->first; e < b->first + b->count; e++) store(t, node, e, 1e30); /* what must not be summed shows */
   }
   for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
     const dt_root *root = &tree->roots[i];
     for (int64_t e = b->first; e < b->first + b->count; e++) {
-      store(t, root->node, e, tree_sum(t, round, root->first_shard, root->shard_count, e));
+      store(t, root->partial, e, tree_sum(t, round, root->first_shard, root->shard_count, e));
     }
   }
 }
@@ -129,7 +129,7 @@ static void run_trial(dt_comm *comm, int kind, dt_dtype dtype, int shards, int l
       .dtype = dtype,
       .bucket = t.bucket,
       .bucket_count = BUCKETS,
-      .node_elements = t.elements,
+      .partial_elements = t.elements,
   };
   CHECK(comm->ops->reducer_create(comm, &options, &t.reducer) == DT_OK, "%s", dt_error_text());
   CHECK((uintptr_t)t.reducer->gradient % 64 == 0, "gradient block at %p", t.reducer->gradient);
@@ -154,7 +154,7 @@ static void run_many_rounds(dt_comm *comm, int kind) {
                                 .dtype = DT_F32,
                                 .bucket = bucket,
                                 .bucket_count = 2,
-                                .node_elements = 20100};
+                                .partial_elements = 20100};
   dt_reducer *reducer = NULL;
   CHECK(comm->ops->reducer_create(comm, &options, &reducer) == DT_OK, "%s", dt_error_text());
   float *g = reducer->gradient, ranks = (float)(comm->size * (comm->size + 1) / 2);

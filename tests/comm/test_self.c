@@ -51,19 +51,19 @@ static void test_agree(void **state) {
 
 /* The tree leaves one root on one rank; a tree with several shows that the reducer sums them. */
 static void test_reducer_sums_several_roots(void **state) {
-  dt_root roots[3] = {{.rank = 0, .node = 0}, {.rank = 0, .node = 2}, {.rank = 0, .node = 1}};
+  dt_root roots[3] = {{.rank = 0, .partial = 0}, {.rank = 0, .partial = 2}, {.rank = 0, .partial = 1}};
   dt_merge fold[2] = {{.into = 1, .from = 2}, {.into = 0, .from = 1}};
   dt_tree tree = {.shards = 3,
                   .size = 1,
-                  .nodes = 3,
-                  .nodes_max = 3,
+                  .partials = 3,
+                  .partials_max = 3,
                   .roots = roots,
                   .root_count_all = 3,
                   .root_count = 3,
                   .fold = fold,
                   .fold_count = 2};
   dt_bucket bucket[2] = {{.first = 0, .count = 5}, {.first = 8, .count = 20}};
-  dt_reducer_options options = {.tree = &tree, .dtype = DT_F32, .bucket = bucket, .bucket_count = 2, .node_elements = 32};
+  dt_reducer_options options = {.tree = &tree, .dtype = DT_F32, .bucket = bucket, .bucket_count = 2, .partial_elements = 32};
   dt_comm *comm = NULL;
   dt_reducer *reducer = NULL;
   assert_int_equal(dt_comm_self_create(&comm), DT_OK);

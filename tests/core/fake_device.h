@@ -15,7 +15,7 @@ typedef struct fake_device {
 
 #define FAKE_FUSES_ALL (~0u)
 
-static bool fake_fuses(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
+static bool fake_fuses(const dt_device *device, dt_fusion fusion, const dt_instr *folded, const dt_instr *into) {
   return ((const fake_device *)device)->fusions >> fusion & 1;
 }
 
@@ -23,9 +23,9 @@ static size_t fake_round(size_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
-static size_t fake_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_slots,
+static size_t fake_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity,
                                 int shards) {
-  size_t places = (size_t)shards * (kind == DT_BUF_SHARD ? 1 : (size_t)shard_slots);
+  size_t places = (size_t)shards * (kind == DT_BUF_SHARD ? 1 : (size_t)shard_capacity);
   return fake_round(places * (size_t)dt_shape_count(shape) * (kind == DT_BUF_INDEX ? 1 : sizeof(float)));
 }
 
@@ -66,6 +66,7 @@ static const dt_device_ops fake_ops = {
     .name = "fake",
     .dtype = DT_F32,
     .fuses = fake_fuses,
+    .updates = dt_updates_every,
     .buffer_bytes = fake_buffer_bytes,
     .work_bytes = fake_work_bytes,
     .alloc = fake_alloc,
@@ -76,8 +77,14 @@ static const dt_device_ops fake_ops = {
     .sync = fake_sync,
 };
 
+static dt_status fake_kernel(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return DT_OK;
+}
+
 static inline fake_device fake_make(unsigned fusions, size_t work) {
-  return (fake_device){.base = {.ops = &fake_ops, .add = fake_add, .threads = 1}, .fusions = fusions, .work = work};
+  fake_device device = {.base = {.ops = &fake_ops, .add = fake_add, .threads = 1}, .fusions = fusions, .work = work};
+  for (int op = 0; op < DT_OP_COUNT; op++) device.base.kernel[op] = fake_kernel;
+  return device;
 }
 
 #endif

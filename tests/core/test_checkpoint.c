@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/checkpoint.h"
+#include "checkpoint/parts.h"
 #include "support/files.h"
 #include "support/folders.h"
 #include "support/unit.h"
@@ -36,15 +36,21 @@ static void model_init(model *m, double value) {
   m->tensors = (dt_checkpoint_tensors){.model = m->model, .optimizer = m->optimizer, .model_count = 2, .optimizer_count = 1};
 }
 
+static int64_t best; /* samples seen by the best checkpoint, as the ones that are saved tell it */
+
 static dt_status save_with(int64_t samples, const char *config, int keep, char *path) {
   model m;
   model_init(&m, (double)samples);
-  dt_checkpoint_meta meta = {.samples_seen = samples,
-                             .step = samples / 10,
-                             .best_accuracy = 0.1,
-                             .evaluation_due = samples == 120,
-                             .config = config,
-                             .fingerprint = "dtrain test"};
+  dt_checkpoint_meta meta = {
+      .samples_seen = samples,
+      .step = samples / 10,
+      .watch = {[DT_WATCH_BEST] = {.measure = "accuracy", .best = 0.1, .samples_seen = best, .step = 1, .waited = 7}},
+      .epoch = {.samples = samples, .count = 2, .name = {"loss.correct", "loss.loss"}, .sum = {(double)(samples - 1), 1.0 / 3}},
+      .train = {.samples = 600, .hash = UINT64_C(0xfedcba9876543210)},
+      .eval = {.samples = samples == 120 ? 200 : 0, .hash = samples == 120 ? 7 : 0},
+      .evaluation_due = samples == 120,
+      .config = config,
+      .fingerprint = "dtrain test"};
   return dt_checkpoint_save(dir, &meta, &m.tensors, keep, path);
 }
 
@@ -54,7 +60,8 @@ static void save(int64_t samples) {
 }
 
 static void path_in(int64_t samples, const char *file, char path[PATH_ROOM]) {
-  snprintf(path, PATH_ROOM, "%s/step-%012lld%s%s", dir, (long long)samples, file[0] != '\0' ? "/" : "", file);
+  snprintf(path, PATH_ROOM, "%s/step-%010lld-samples-%012lld%s%s", dir, (long long)samples / 10, (long long)samples,
+           file[0] != '\0' ? "/" : "", file);
 }
 
 static size_t read_whole(const char *path, uint8_t data[FILE_ROOM]) {
@@ -88,7 +95,8 @@ static char *expect_newest(int64_t samples) {
 /* The checkpoint of 20 samples is passed over for the one of 10, and the reason names folder and file. */
 static void expect_refused(const char *file, const char *reason) {
   char *refused = expect_newest(10);
-  if (strstr(refused, "step-000000000020: ") == NULL || strstr(refused, file) == NULL || strstr(refused, reason) == NULL)
+  if (strstr(refused, "step-0000000002-samples-000000000020: ") == NULL || strstr(refused, file) == NULL ||
+      strstr(refused, reason) == NULL)
     fail_msg("\"%s\", expected %s and \"%s\"", refused, file, reason);
   free(refused);
 }
@@ -125,8 +133,20 @@ static void gives_back_what_was_saved(void **state) {
   assert_string_equal(dt_checkpoint_path(c), path);
   const dt_checkpoint_meta *meta = dt_checkpoint_get_meta(c);
   assert_int_equal(meta->step, 12);
-  assert_true(meta->best_accuracy == 0.1);
+  assert_true(meta->watch[DT_WATCH_BEST].best == 0.1);
+  assert_string_equal(meta->watch[DT_WATCH_BEST].measure, "accuracy");
+  assert_int_equal(meta->watch[DT_WATCH_BEST].waited, 7);
+  assert_string_equal(meta->watch[DT_WATCH_STOP].measure, "");
   assert_true(meta->evaluation_due);
+  assert_int_equal(meta->epoch.count, 2);
+  assert_string_equal(meta->epoch.name[1], "loss.loss");
+  assert_true(meta->epoch.sum[1] == 1.0 / 3); /* every bit: an epoch's mean does not tell where the run stopped */
+  assert_true(meta->epoch.sum[0] == 119);
+  assert_int_equal(meta->epoch.samples, 120);
+  assert_int_equal(meta->train.samples, 600);
+  assert_true(meta->train.hash == UINT64_C(0xfedcba9876543210));
+  assert_int_equal(meta->eval.samples, 200);
+  assert_true(meta->eval.hash == 7);
   assert_string_equal(meta->config, "seed: 1\n");
   assert_string_equal(meta->fingerprint, "dtrain test");
   assert_int_equal(dt_checkpoint_read(c, &m.tensors), DT_OK);
@@ -267,10 +287,10 @@ static void folders_that_are_not(void **state) {
   snprintf(other, sizeof other, "%s/moved", dir);
   assert_int_equal(rename(path, other), 0);
   assert_int_equal(symlink(other, path), 0);
-  expect_refused("step-000000000020", "symbolic link");
+  expect_refused("step-0000000002-samples-000000000020", "symbolic link");
   unlink(path);
   write_whole(path, "x", 1);
-  expect_refused("step-000000000020", "a file");
+  expect_refused("step-0000000002-samples-000000000020", "a file");
 }
 
 static void two_checkpoints_mixed(void **state) {
@@ -283,7 +303,7 @@ static void two_checkpoints_mixed(void **state) {
   path_in(10, "manifest.json", from);
   path_in(20, "manifest.json", to);
   write_whole(to, data, read_whole(from, data));
-  expect_refused("manifest.json", "the folder's name says 20");
+  expect_refused("manifest.json", "the folder's name says step 2 with 20");
 }
 
 static void all_refused_names_all(void **state) {
@@ -294,8 +314,8 @@ static void all_refused_names_all(void **state) {
   path_in(20, "manifest.json", path);
   write_whole(path, "GGUF....", 8);
   assert_int_equal(dt_checkpoint_open(dir, &c, &refused), DT_CHECKPOINT);
-  assert_non_null(strstr(dt_error_text(), "step-000000000010: manifest.json"));
-  assert_non_null(strstr(dt_error_text(), "step-000000000020: manifest.json: is a GGUF file"));
+  assert_non_null(strstr(dt_error_text(), "step-0000000001-samples-000000000010: manifest.json"));
+  assert_non_null(strstr(dt_error_text(), "step-0000000002-samples-000000000020: manifest.json: is a GGUF file"));
   assert_null(c);
   assert_null(refused);
 }
@@ -303,10 +323,10 @@ static void all_refused_names_all(void **state) {
 static void paths_that_hold_none(void **state) {
   dt_checkpoint *c;
   char *refused, path[PATH_ROOM];
-  snprintf(path, sizeof path, "%s/step-000000000010.tmp.host.1", dir);
+  snprintf(path, sizeof path, "%s/step-0000000001-samples-000000000010.tmp.host.1", dir);
   assert_int_equal(mkdir(path, 0700), 0);
   assert_int_equal(dt_checkpoint_open(dir, &c, &refused), DT_CHECKPOINT);
-  assert_non_null(strstr(dt_error_text(), "no committed checkpoint"));
+  assert_non_null(strstr(dt_error_text(), "no complete checkpoint"));
   assert_false(dt_checkpoint_exists(dir));
   snprintf(path, sizeof path, "%s/model.pt", dir);
   write_whole(path, "PK\x03\x04....", 8);
@@ -350,10 +370,49 @@ static void keeps_the_newest_that_verify(void **state) {
   assert_int_equal(access(path, F_OK), 0);
 }
 
+/* Whoever lists the folder sees them in the order in which they were saved, however many digits a number has. */
+static void names_sort_as_time(void **state) {
+  static const dt_candidate in_time[] = {
+      {.step = 0, .samples_seen = 0},        {.step = 9, .samples_seen = 576},
+      {.step = 10, .samples_seen = 640},     {.step = 235, .samples_seen = 60000},
+      {.step = 99999, .samples_seen = 6400}, {.step = 1234567890, .samples_seen = INT64_C(999999999999999999)},
+  };
+  char before[DT_CHECKPOINT_NAME] = "", name[DT_CHECKPOINT_NAME];
+  for (size_t i = 0; i < sizeof in_time / sizeof in_time[0]; i++) {
+    dt_candidate parsed;
+    dt_candidate_name(in_time[i].step, in_time[i].samples_seen, name);
+    assert_true(strcmp(before, name) < 0);
+    assert_true(dt_candidate_parse(name, &parsed));
+    assert_int_equal(parsed.step, in_time[i].step);
+    assert_int_equal(parsed.samples_seen, in_time[i].samples_seen);
+    assert_string_equal(parsed.name, name);
+    memcpy(before, name, sizeof name);
+  }
+  static const char *const others[] = {"step-0000000001", "step-0000000001-samples-", "step-00000000010-samples-000000000640",
+                                       "step-000000001-samples-000000000064", "step-0000000001-samples-000000000064.tmp.x.1"};
+  dt_candidate parsed;
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) assert_false(dt_candidate_parse(others[i], &parsed));
+}
+
 static void keeps_two_whatever_is_asked(void **state) {
   char path[PATH_MAX];
   for (int i = 1; i <= 3; i++) assert_int_equal(save_with(i, "", 0, path), DT_OK);
   assert_int_equal(dt_test_dir_count(dir), 2);
+}
+
+/* The best checkpoint of those that stay, stays. */
+static void the_best_is_kept_besides(void **state) {
+  char path[PATH_MAX], manifest[PATH_ROOM];
+  struct stat info;
+  for (int i = 1; i <= 7; i++) {
+    best = i < 2 ? 0 : i < 6 ? 20 : 60;
+    assert_int_equal(save_with(10 * i, "", 2, path), DT_OK);
+    assert_int_equal(dt_test_dir_count(dir), i < 4 ? (i < 3 ? i : 2) : i < 6 ? 3 : i == 6 ? 3 : 2);
+    path_in(20, "manifest.json", manifest);
+    if (i >= 2 && i <= 6) assert_int_equal(stat(manifest, &info), 0);
+  }
+  assert_int_not_equal(stat(manifest, &info), 0); /* 60 and 70 know a better one */
+  best = 0;
 }
 
 static void saving_again_keeps_or_replaces(void **state) {
@@ -379,7 +438,8 @@ static void saving_again_keeps_or_replaces(void **state) {
 }
 
 static void dead_writers_leave_nothing(void **state) {
-  static const char *const stale[] = {"step-000000000030.tmp.elsewhere.1", "step-000000000040.tmp.host.999999999"};
+  static const char *const stale[] = {"step-0000000003-samples-000000000030.tmp.elsewhere.1",
+                                      "step-0000000004-samples-000000000040.tmp.host.999999999"};
   char path[PATH_ROOM];
   for (int i = 0; i < 2; i++) {
     snprintf(path, sizeof path, "%s/%s", dir, stale[i]);
@@ -397,7 +457,7 @@ static void failed_writes_change_nothing(void **state) {
   char path[PATH_MAX];
   assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
   signal(SIGXFSZ, SIG_IGN);
-  for (rlim_t size = 0; size < 800; size += 19) {
+  for (rlim_t size = 0; size < 1500; size += 19) {
     limit = (struct rlimit){.rlim_cur = size, .rlim_max = old.rlim_max};
     setrlimit(RLIMIT_FSIZE, &limit);
     dt_error_clear();
@@ -406,10 +466,10 @@ static void failed_writes_change_nothing(void **state) {
     if (status == DT_OK) break;
     assert_int_equal(status, DT_IO);
     assert_non_null(strstr(dt_error_text(), "File too large"));
-    assert_non_null(strstr(dt_error_text(), "step-000000000030"));
+    assert_non_null(strstr(dt_error_text(), "step-0000000003-samples-000000000030"));
     assert_int_equal(dt_test_dir_count(dir), 2);
     free(expect_newest(20));
-    assert_true(size < 700);
+    assert_true(size < 1400);
   }
 }
 
@@ -422,7 +482,7 @@ static void not_a_directory_is_said(void **state) {
   write_whole(file, "", 0);
   assert_int_equal(dt_checkpoint_save(file, &meta, &m.tensors, 2, path), DT_IO);
   assert_non_null(strstr(dt_error_text(), "not a directory"));
-  meta.best_accuracy = NAN;
+  meta.watch[DT_WATCH_BEST] = (dt_watch){.measure = "accuracy", .best = NAN};
   dt_error_clear();
   assert_int_equal(dt_checkpoint_save(dir, &meta, &m.tensors, 2, path), DT_INTERNAL);
 }
@@ -442,7 +502,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(paths_that_hold_none, make_dir, remove_dir),
       cmocka_unit_test_setup_teardown(one_folder_is_taken_exactly, make_two, remove_dir),
       cmocka_unit_test_setup_teardown(keeps_the_newest_that_verify, make_dir, remove_dir),
+      cmocka_unit_test(names_sort_as_time),
       cmocka_unit_test_setup_teardown(keeps_two_whatever_is_asked, make_dir, remove_dir),
+      cmocka_unit_test_setup_teardown(the_best_is_kept_besides, make_dir, remove_dir),
       cmocka_unit_test_setup_teardown(saving_again_keeps_or_replaces, make_two, remove_dir),
       cmocka_unit_test_setup_teardown(dead_writers_leave_nothing, make_two, remove_dir),
       cmocka_unit_test_setup_teardown(failed_writes_change_nothing, make_two, remove_dir),

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/checkpoint_parts.h"
+#include "checkpoint/parts.h"
 #include "support/files.h"
 #include "support/folders.h"
 #include "support/unit.h"

@@ -1,5 +1,5 @@
 /* Fusion must not change what is computed. The oracle is an algebra: each program is run over expressions instead of numbers,
- * with every fused part spelt out as program.h defines it, and the expressions of all gradients, statistics and the output must
+ * with every fused part spelt out as ops.def defines it, and the expressions of all gradients, statistics and the output must
  * be the same with and without fusion. */
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@ typedef struct expr {
   int arg[4];
 } expr;
 
-enum { SUM = DT_OP_COUNT, ACT, MASKED, LEAF, WINNERS, MOMENTS, EXPRS = 4096 };
+enum { SUM = DT_OP_COUNT, ACT, MASKED, LEAF, WINNERS, COLUMNS, EXPRS = 4096 };
 static expr table[EXPRS];
 static int expr_count;
 
@@ -41,18 +41,18 @@ static int sum(int a, int b) {
 }
 
 static int activate(dt_act act, int x) {
-  return act == DT_ACT_NONE ? x : make(ACT, (uint64_t)act, x, -1, -1, -1);
+  return act.kind == DT_ACT_NONE ? x : make(ACT, mix(1, &act, sizeof act), x, -1, -1, -1);
 }
 
 /* The law that lets a pool be fused: the mask of an unpooled gradient is the unpooled gradient, masked by the pooled values. */
 static int masked(dt_act act, int dy, int y) {
   if (y < 0) return dy;
   const expr e = table[dy];
-  if (e.tag == DT_OP_POOL_BWD && e.arg[1] >= 0 && table[e.arg[1]].arg[0] == y) {
+  if (e.tag == DT_OP_POOL_BWD && e.arg[1] >= 0 && table[e.arg[1]].arg[0] == y && !dt_act_infos[act.kind].from_x) {
     int pooled = make(DT_OP_POOL_FWD, e.attr, y, -1, -1, -1);
     return make(DT_OP_POOL_BWD, e.attr, masked(act, e.arg[0], pooled), e.arg[1], -1, -1);
   }
-  return make(MASKED, (uint64_t)act, dy, y, -1, -1);
+  return make(MASKED, mix(1, &act, sizeof act), dy, y, -1, -1);
 }
 
 typedef struct algebra {
@@ -69,7 +69,8 @@ static int get(const algebra *m, const dt_instr *instr, dt_arg a) {
   if (instr->arg[a] < 0) return -1;
   int root = root_of(m->program, instr->arg[a]);
   const dt_buffer *buffer = &m->program->buffer[root];
-  if (buffer->kind == DT_BUF_PARAM || buffer->kind == DT_BUF_STATE) return make(LEAF, text_hash(buffer->name), -1, -1, -1, -1);
+  bool leaf = buffer->kind == DT_BUF_PARAM || buffer->kind == DT_BUF_STATE || buffer->kind == DT_BUF_FIELD;
+  if (leaf) return make(LEAF, text_hash(buffer->name), -1, -1, -1, -1);
   return m->value[root];
 }
 
@@ -77,106 +78,115 @@ static void set(algebra *m, const dt_instr *instr, dt_arg a, int e) {
   if (instr->arg[a] >= 0) m->value[root_of(m->program, instr->arg[a])] = e;
 }
 
-static uint64_t window_hash(const dt_window *window) {
-  return mix(1, window, sizeof *window);
+static uint64_t pool_hash(const dt_pool_op *pool) {
+  return mix(1, pool, sizeof *pool);
 }
 
-static void run_pool_tail(algebra *m, const dt_instr *instr, int v) {
-  uint64_t attr = window_hash(&instr->pool.window) + instr->pool.average;
+static void run_pool(algebra *m, const dt_instr *instr, const dt_pool_op *pool, int v) {
+  uint64_t attr = pool_hash(pool);
   set(m, instr, DT_ARG_Y, make(DT_OP_POOL_FWD, attr, v, -1, -1, -1));
   set(m, instr, DT_ARG_AUX, make(WINNERS, attr, v, -1, -1, -1));
 }
 
-static void run_forward(algebra *m, const dt_instr *instr, uint64_t attr) {
-  int x = get(m, instr, DT_ARG_X);
-  int core = make(instr->op, attr, x, get(m, instr, DT_ARG_W), get(m, instr, DT_ARG_B), get(m, instr, DT_ARG_STATE));
-  int v = activate(instr->act, sum(core, get(m, instr, DT_ARG_ADDEND)));
-  if (instr->op == DT_OP_CONV_FWD && instr->pool.window.kernel[0] > 0) {
-    run_pool_tail(m, instr, v);
-  } else {
-    set(m, instr, DT_ARG_Y, v);
-  }
-  if (instr->op != DT_OP_BN_FWD) return;
-  set(m, instr, DT_ARG_AUX, make(MOMENTS, attr, x, -1, -1, -1));
-  set(m, instr, DT_ARG_STAT, make(MOMENTS, attr, x, x, -1, -1));
-}
-
-static void run_gradient(algebra *m, const dt_instr *instr, uint64_t attr) {
-  int core = make(instr->op, attr, get(m, instr, DT_ARG_DY), get(m, instr, DT_ARG_AUX), get(m, instr, DT_ARG_W), -1);
-  set(m, instr, DT_ARG_DX, masked(instr->act, sum(core, get(m, instr, DT_ARG_ADDEND)), get(m, instr, DT_ARG_MASK)));
-}
-
-static void run_norm_gradient(algebra *m, const dt_instr *instr, uint64_t attr) {
+/* The mask of a batch normalisation is applied to what comes in, and what it makes of that is handed on. */
+static void run_norm_gradient(algebra *m, const dt_instr *instr) {
   int g = masked(instr->act, get(m, instr, DT_ARG_DY), get(m, instr, DT_ARG_MASK));
   int x = get(m, instr, DT_ARG_X), aux = get(m, instr, DT_ARG_AUX);
-  set(m, instr, DT_ARG_DX, make(instr->op, attr, g, x, aux, get(m, instr, DT_ARG_W)));
-  set(m, instr, DT_ARG_DW, make(instr->op, attr + 1, g, x, aux, -1));
-  set(m, instr, DT_ARG_DB, make(instr->op, attr + 2, g, -1, -1, -1));
+  set(m, instr, DT_ARG_DX, make(instr->op, 0, g, x, aux, get(m, instr, DT_ARG_W)));
+  set(m, instr, DT_ARG_DW, make(instr->op, 1, g, x, aux, -1));
+  set(m, instr, DT_ARG_DB, make(instr->op, 2, g, -1, -1, -1));
   set(m, instr, DT_ARG_DADD, g);
 }
 
+/* Everything that the op is told, but the fused pool, which is spelt out. */
+static uint64_t attr_hash(const dt_instr *instr) {
+  static const size_t bytes[DT_ATTR_COUNT] = {
+#define X(member, type) [DT_ATTR_##member] = sizeof(type),
+      DT_ATTR_LIST(X)
+#undef X
+  };
+  dt_instr told = *instr;
+  dt_attr attr = dt_op_infos[instr->op].attr;
+  if (attr == DT_ATTR_conv) memset(&told.conv.pool, 0, sizeof told.conv.pool);
+  return mix(1, &told.conv, bytes[attr]); /* the members begin at one place */
+}
+
+/* What fusion adds to an instruction, which its core does not read. */
+enum { FUSED = DT_BIT(ADDEND) | DT_BIT(MASK) };
+
+/* The core of an op: an expression of what its row says it reads, another one for each thing that it writes. */
+static int core_of(const algebra *m, const dt_instr *instr, int output) {
+  const dt_op_info *info = &dt_op_infos[instr->op];
+  int read[4] = {-1, -1, -1, -1}, count = 0;
+  for (int a = 0; a < DT_ARG_COUNT; a++) {
+    if (!((info->reads & ~(unsigned)FUSED) >> a & 1)) continue;
+    if (count == 4) fail_msg("%s reads more than an expression has room for", info->name);
+    read[count++] = get(m, instr, (dt_arg)a);
+  }
+  return make(instr->op, attr_hash(instr) + (uint64_t)output, read[0], read[1], read[2], read[3]);
+}
+
+static bool has_fused_parts(const dt_instr *instr) {
+  return instr->arg[DT_ARG_ADDEND] >= 0 || instr->arg[DT_ARG_MASK] >= 0 || instr->act.kind != DT_ACT_NONE;
+}
+
+/* For ops into which nothing can be fused. */
+static void require_plain(const dt_instr *instr) {
+  if (has_fused_parts(instr)) fail_msg("%s has fused parts, and does not take any", dt_op_infos[instr->op].name);
+}
+
+/* Any op that run_instr has no case for: what it writes are functions of what it reads, and y or dx takes the fused parts in.
+ * So a new op is compared as soon as it has its row; one into which something is fused in another way needs a case. */
+static void run_by_row(algebra *m, const dt_instr *instr) {
+  const dt_op_info *info = &dt_op_infos[instr->op];
+  int addend = get(m, instr, DT_ARG_ADDEND), mask = get(m, instr, DT_ARG_MASK), outputs = 0;
+  bool forward = info->writes & DT_BIT(Y), backward = info->writes & DT_BIT(DX);
+  /* Of y an activation, of dx the derivative of one, by a mask. */
+  bool known = forward ? mask < 0 : (mask >= 0) == (instr->act.kind != DT_ACT_NONE);
+  if (has_fused_parts(instr) && (forward == backward || !known))
+    fail_msg("%s has fused parts, and its row does not say where they go", info->name);
+  for (int a = 0; a < DT_ARG_COUNT; a++) {
+    if (!(info->writes >> a & 1)) continue;
+    int v = core_of(m, instr, outputs++);
+    if (a == DT_ARG_Y) v = activate(instr->act, sum(v, addend));
+    if (a == DT_ARG_DX) v = masked(instr->act, sum(v, addend), mask);
+    /* Losses and metrics write a column each. */
+    if (a == DT_ARG_TERMS) v = make(COLUMNS, 0, get(m, instr, DT_ARG_TERMS), v, -1, -1);
+    set(m, instr, (dt_arg)a, v);
+  }
+}
+
 static void run_instr(algebra *m, const dt_instr *instr) {
-  uint64_t attr = window_hash(&instr->conv.window) + (uint64_t)instr->conv.groups;
   int x = get(m, instr, DT_ARG_X), dy = get(m, instr, DT_ARG_DY);
+  int addend = get(m, instr, DT_ARG_ADDEND), mask = get(m, instr, DT_ARG_MASK);
   switch (instr->op) {
-    case DT_OP_LOAD:
-      set(m, instr, DT_ARG_Y, make(DT_OP_LOAD, 0, -1, -1, -1, -1));
-      break;
     case DT_OP_CONV_FWD:
-    case DT_OP_LINEAR_FWD:
-    case DT_OP_BN_FWD:
-    case DT_OP_BN_EVAL:
-      run_forward(m, instr, attr);
+      run_by_row(m, instr);
+      if (instr->conv.pool.window.kernel[0] > 0) run_pool(m, instr, &instr->conv.pool, get(m, instr, DT_ARG_Y));
       break;
     case DT_OP_POOL_FWD:
-      run_pool_tail(m, instr, x);
+      require_plain(instr);
+      run_pool(m, instr, &instr->pool, x);
       break;
     case DT_OP_ACT_FWD:
       set(m, instr, DT_ARG_Y, activate(instr->act, x));
       break;
-    case DT_OP_ADD: {
-      int y = get(m, instr, DT_ARG_MASK), both = sum(x, get(m, instr, DT_ARG_ADDEND));
-      set(m, instr, DT_ARG_Y, y < 0 ? activate(instr->act, both) : masked(instr->act, both, y));
+    case DT_OP_ACT_BWD:
+      set(m, instr, DT_ARG_DX, masked(instr->act, sum(dy, addend), mask));
       break;
-    }
+    case DT_OP_ADD:
+      x = sum(x, addend);
+      set(m, instr, DT_ARG_Y, mask < 0 ? activate(instr->act, x) : masked(instr->act, x, mask));
+      break;
     case DT_OP_CONCAT:
+      require_plain(instr);
       set(m, instr, DT_ARG_Y, make(DT_OP_CONCAT, (uint64_t)instr->channel, get(m, instr, DT_ARG_Y), x, -1, -1));
       break;
-    case DT_OP_DROPOUT_FWD:
-      set(m, instr, DT_ARG_Y, make(DT_OP_DROPOUT_FWD, (uint64_t)instr->dropout.layer, x, -1, -1, -1));
-      break;
-    case DT_OP_CONV_DGRAD:
-    case DT_OP_LINEAR_DGRAD:
-      run_gradient(m, instr, attr);
-      break;
-    case DT_OP_POOL_BWD:
-      run_gradient(m, instr, window_hash(&instr->pool.window) + instr->pool.average);
-      break;
-    case DT_OP_DROPOUT_BWD:
-      run_gradient(m, instr, (uint64_t)instr->dropout.layer);
-      break;
-    case DT_OP_SLICE:
-      run_gradient(m, instr, (uint64_t)instr->channel);
-      break;
-    case DT_OP_ACT_BWD:
-      set(m, instr, DT_ARG_DX, masked(instr->act, dy, get(m, instr, DT_ARG_MASK)));
-      break;
     case DT_OP_BN_BWD:
-      run_norm_gradient(m, instr, 0);
-      break;
-    case DT_OP_CONV_WGRAD:
-    case DT_OP_LINEAR_WGRAD:
-      set(m, instr, DT_ARG_DW, make(instr->op, attr, x, dy, -1, -1));
-      set(m, instr, DT_ARG_DB, make(instr->op, attr + 1, -1, dy, -1, -1));
-      break;
-    case DT_OP_LOSS:
-      set(m, instr, DT_ARG_DX, make(DT_OP_LOSS, 0, x, -1, -1, -1));
-      set(m, instr, DT_ARG_STAT, make(DT_OP_LOSS, 1, x, -1, -1, -1));
-      break;
-    case DT_OP_SOFTMAX:
-      set(m, instr, DT_ARG_Y, make(DT_OP_SOFTMAX, 0, x, -1, -1, -1));
+      run_norm_gradient(m, instr);
       break;
     default:
+      run_by_row(m, instr);
       break;
   }
 }
@@ -184,7 +194,7 @@ static void run_instr(algebra *m, const dt_instr *instr) {
 static algebra run(const dt_program *program) {
   algebra m = {program, malloc((size_t)program->buffer_count * sizeof(int))};
   for (int b = 0; b < program->buffer_count; b++) m.value[b] = -1;
-  for (int i = 0; i < program->pass_end; i++) run_instr(&m, &program->instr[i]);
+  for (int i = 0; i < program->micro_batch_end; i++) run_instr(&m, &program->instr[i]);
   return m;
 }
 
@@ -248,7 +258,7 @@ static void what_can_be_fused_is_fused(void **state) {
 }
 
 /* Where only batch normalisation takes masks in, the other side of a residual sum reads what it hands on. */
-static bool only_norm_masks(const dt_device *device, dt_fusion fusion, const dt_instr *into) {
+static bool only_norm_masks(const dt_device *device, dt_fusion fusion, const dt_instr *folded, const dt_instr *into) {
   return fusion == DT_FUSE_BACKWARD_MASK && into->op == DT_OP_BN_BWD;
 }
 

@@ -20,16 +20,16 @@ enum { ELEMENT_CHECKS = 3, SAMPLES_MAX = 7 };
 typedef struct check {
   net net;
   int64_t samples;
-  double *param, *grad, *moved, *direction; /* [param_elements] */
+  double *param, *grad, *moved, *direction; /* [param_elements]; grad of trained ones */
   double grad_scale;                        /* largest element of the whole gradient */
   double worst;
 } check;
 
 static double loss_at(check *c, const double *param) {
-  double tail[DT_TAIL_COUNT];
+  net_sums sums;
   net_write(&c->net, NET_PARAM, 0, c->net.train->param_elements, param);
-  net_step(&c->net, "gradients", c->samples, 640, tail);
-  return tail[DT_TAIL_LOSS];
+  net_step(&c->net, "gradients", c->samples, 640, &sums);
+  return net_loss(&c->net, &sums);
 }
 
 /* Derivative of the loss along c->direction, which is zero outside of [first, first + count). */
@@ -86,6 +86,7 @@ static void check_net(const net_case *row, double *out_worst) {
   net_options options = {
       .input = row->input,
       .layers = row->layers,
+      .loss = row->loss,
       .global_batch = row->global_batch < samples + 1 ? row->global_batch : samples + 1,
       .shards = row->shards < 2 ? row->shards : 2,
       .pixels = row->pixels,
@@ -99,9 +100,9 @@ static void check_net(const net_case *row, double *out_worst) {
   for (int i = 0; i < 4; i++) *arrays[i] = net_memory((size_t)count * sizeof(double));
   net_read(&c.net, NET_PARAM, 0, count, c.param);
   loss_at(&c, c.param);
-  net_read(&c.net, NET_GRAD, 0, count, c.grad);
+  net_read(&c.net, NET_GRAD, 0, c.net.train->trained_elements, c.grad);
   c.grad_scale = largest(c.grad, count);
-  for (int i = 0; i < c.net.train->param_count; i++) check_tensor(&c, &c.net.train->param[i]);
+  for (int i = 0; i < c.net.train->trained_count; i++) check_tensor(&c, &c.net.train->param[i]);
   for (int i = 0; i < 4; i++) free(*arrays[i]);
   net_close(&c.net);
   *out_worst = c.worst;

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
-#include "core/graph.h"
-#include "core/layer.h"
+#include "core/layers/layer.h"
+#include "core/program/graph.h"
 #include "nets.h"
 
 static dt_status graph_of(const char *input, const char *layers, dt_config **config, dt_graph **graph) {
@@ -131,6 +131,7 @@ static void impossible_networks_are_refused(void **state) {
       {"[8]", "[{linear: 1}]", "loss: the last layer gives 1 number"},
       {"[8]", "[{linear: 10}, softmax]", "cross_entropy contains the softmax"},
       {"[8]", "[relu]", "no parameters"},
+      {"[8]", "[]", "no parameters"},
       {"[3, 8, 8]", "[{conv: {filters: 4, kernel: 1, groups: 2}}, flatten, {linear: 10}]",
        "3 channels, expected a multiple of groups, 2"},
       {"[3, 8, 8]", "[{residual: [flatten, {linear: 4}]}, {linear: 10}]", "residual1: x is [3, 8, 8] and f(x) is [4]"},
@@ -139,9 +140,24 @@ static void impossible_networks_are_refused(void **state) {
        "10}]",
        "residual1: x is [3, 8, 8] and f(x) is [3, 10, 10]"},
       {"[3, 8, 8]", "[{branches: [[{maxpool: 2}], []]}, flatten, {linear: 10}]",
-       "branch 1 gives [3, 4, 4] and branch 2 gives [3, 8, 8]"},
+       "input 1 is [3, 4, 4] and input 2 is [3, 8, 8]"},
       {"[1048576]", "[{linear: 16777216}, {linear: 10}]", "more than 2^40 elements"},
       {"[16000, 16000, 16000]", "[flatten, {linear: 10}]", "model.input"},
+      {"[1, 30000, 30000]", "[{conv: {filters: 1, kernel: 20001, pad: 20000}}, global_avgpool, {linear: 10}]",
+       "global_avgpool1: the window is 50000 x 50000, 2500000000 places"},
+      {"[1, 30000, 30000]", "[{avgpool: {window: 50000, pad: 25000}}, flatten, {linear: 10}]",
+       "avgpool1: the window is 50000 x 50000"},
+      {"[7]", "[global_avgpool, {linear: 10}]",
+       "global_avgpool1: the input has the shape [7], global_avgpool expects an image"},
+      {"[2, 3, 4, 5]", "[batchnorm, {conv: {filters: 2, kernel: 1}}, flatten, {linear: 10}]",
+       "conv1: the input has the shape [2, 3, 4, 5], conv expects an image"},
+      {"[4, 6]", "[relu, {maxpool: 2}, flatten, {linear: 10}]", "maxpool1: the input has the shape [4, 6], maxpool expects"},
+      {"[4, 6]", "[tanh, {linear: 10}]", "linear1: the input has the shape [4, 6], linear expects a vector"},
+      {"[4, 6]",
+       "[{concat: {}, from: [input, input], name: two}, {residual: [{concat: {}, from: [two, two]}]}, flatten, {linear: 2}]",
+       "residual1: x is [8, 6] and f(x) is [16, 6]: a projection takes an image to an image, or a vector to a vector"},
+      {"[4, 6]", "[{flatten: {}, name: flat}, {concat: {}, from: [flat, input]}, {linear: 10}]",
+       "concat1: input 1 is [24] and"},
   };
   for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
     dt_config *config;
@@ -151,6 +167,38 @@ static void impossible_networks_are_refused(void **state) {
     if (strstr(dt_error_text(), row[i].part) == NULL) fail_msg("%s:\n%s", row[i].layers, dt_error_text());
     assert_non_null(strstr(dt_error_text(), "net.yaml:"));
     assert_null(graph);
+    dt_graph_destroy(&graph);
+    dt_config_destroy(&config);
+  }
+}
+
+/* Batch normalisation needs two values of each channel; the error stands at its place. */
+static void shards_of_a_single_value_are_refused(void **state) {
+  static const struct {
+    const char *input, *layers;
+    int64_t samples;
+    const char *part; /* NULL: trains */
+  } row[] = {
+      {"[8]", "[{linear: 6}, batchnorm, {linear: 3}]", 1, "bn1: found a shard with a single value for each channel"},
+      {"[8]", "[{linear: 6}, batchnorm, {linear: 3}]", 2, NULL},
+      {"[2, 1, 1]", "[batchnorm, flatten, {linear: 3}]", 1, "bn1"},
+      {"[2, 1, 2]", "[batchnorm, flatten, {linear: 3}]", 1, NULL},
+      {"[2, 3, 3]", "[{conv: {filters: 4, kernel: 3}}, {residual: [batchnorm, relu]}, flatten, {linear: 3}]", 1,
+       "residual1.bn1"},
+      {"[8]", "[{linear: 6}, relu, {linear: 3}]", 1, NULL},
+  };
+  for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+    dt_config *config;
+    dt_graph *graph;
+    assert_int_equal(graph_of(row[i].input, row[i].layers, &config, &graph), DT_OK);
+    dt_status status = dt_graph_check_shard(graph, config, row[i].samples, "take fewer shards");
+    assert_int_equal(status, row[i].part != NULL ? DT_USAGE : DT_OK);
+    if (status != DT_OK) {
+      assert_non_null(strstr(dt_error_text(), row[i].part));
+      assert_non_null(strstr(dt_error_text(), "net.yaml:"));
+      assert_non_null(strstr(dt_error_text(), "take fewer shards"));
+    }
+    dt_error_clear();
     dt_graph_destroy(&graph);
     dt_config_destroy(&config);
   }
@@ -217,6 +265,7 @@ int main(void) {
       cmocka_unit_test(names_are_unique),
       cmocka_unit_test(parameters_have_pytorch_shapes_and_bounds),
       cmocka_unit_test(impossible_networks_are_refused),
+      cmocka_unit_test(shards_of_a_single_value_are_refused),
       cmocka_unit_test(length_and_depth_are_bounded),
       cmocka_unit_test(huge_products_do_not_overflow),
   };

@@ -1,20 +1,20 @@
 /* The events of a program against their definition: every two instructions on different streams of which one writes what the
  * other uses are ordered by streams and waits, and no wait can be left out. What conflicts is found here the slow way, byte by
  * byte and element by element. */
-#include "core/order.h"
+#include "core/program/order.h"
 
 #include "fake_device.h"
 #include "nets.h"
 
 enum { BYTES_MAX = 1 << 22 };
 
-/* Marks what an instruction touches: 1 read, 2 written. One map for the arena and one for each flat block. */
+/* Marks what an instruction touches: 1 read, 3 written. One map for the arena and one for each flat block. */
 typedef struct touched {
   uint8_t *arena, *grad, *param, *state;
 } touched;
 
 static void mark(uint8_t *map, int64_t first, int64_t count, bool written) {
-  for (int64_t i = first; i < first + count; i++) map[i] |= written ? 2 : 1;
+  for (int64_t i = first; i < first + count; i++) map[i] |= written ? 3 : 1;
 }
 
 static void mark_args(const dt_program *program, const dt_instr *instr, const touched *map) {
@@ -40,8 +40,9 @@ static bool begins_alone;
 
 static void mark_bucket(const dt_program *program, const dt_instr *instr, const touched *map) {
   if (begins_alone && instr->op == DT_OP_REDUCE_END) return;
-  if (instr->op == DT_OP_GRAD_NORM) mark(map->grad, 0, program->param_elements, false);
-  if (instr->bucket < 0) return;
+  if (instr->op == DT_OP_GRAD_NORM || instr->op == DT_OP_TENSOR_NORM) mark(map->grad, 0, program->trained_elements, false);
+  if (instr->op == DT_OP_TENSOR_NORM) mark(map->param, 0, program->trained_elements, false);
+  if (dt_instr_bucket(instr) < 0) return;
   const dt_bucket *b = &program->bucket[instr->bucket];
   bool update = instr->op == DT_OP_UPDATE;
   mark(map->grad, b->first, update ? b->param_count : b->count, !update);
@@ -58,11 +59,11 @@ static uint8_t *touch(const dt_program *program, const dt_instr *instr, size_t b
   return all;
 }
 
+/* Whether both touch a byte that one of them writes. Without a branch in it the loop is one of vectors. */
 static bool meet(const uint8_t *a, const uint8_t *b, size_t bytes) {
-  for (size_t i = 0; i < bytes; i++) {
-    if (a[i] != 0 && b[i] != 0 && ((a[i] | b[i]) & 2)) return true;
-  }
-  return false;
+  uint8_t found = 0;
+  for (size_t i = 0; i < bytes; i++) found |= a[i] & b[i] & (a[i] | b[i]) >> 1;
+  return found != 0;
 }
 
 /* conflict[i * count + j], j < i */
@@ -167,17 +168,23 @@ static void check_program(const dt_program *program, const char *net) {
   assert_null(order);
 }
 
-static void lower_and_check(const test_net *net, const char *train, unsigned streams_seed) {
+static void lower_and_check_set(const test_net *net, const char *train, const char *set, unsigned streams_seed) {
   fake_device device = fake_make(FAKE_FUSES_ALL, 64);
-  lowered l = lower_net(net, &device.base, DT_PROGRAM_TRAIN, train);
+  lowered l = lower_net_set(net, &device.base, DT_PROGRAM_TRAIN, train, set);
   srand(streams_seed);
   for (int i = 0; streams_seed > 0 && i < l.program->count; i++) l.program->instr[i].stream = (dt_stream)(rand() % DT_STREAMS);
   check_program(l.program, net->name);
   lowered_free(&l);
 }
 
+static void lower_and_check(const test_net *net, const char *train, unsigned streams_seed) {
+  lower_and_check_set(net, train, NULL, streams_seed);
+}
+
+/* Also where a step is several batches: the template closes the last brace. */
 static void buckets_are_ordered(void **state) {
   for (int n = 0; n < NET_COUNT; n++) lower_and_check(&nets[n], "", 0);
+  lower_and_check(&nets[2], "}\nsolver: {gradient_descent: {}", 0);
 }
 
 /* The first update waits for its own bucket, not for those that were begun after it. */
@@ -189,7 +196,7 @@ static void a_bucket_waits_for_itself(void **state) {
   dt_order *order;
   assert_true(l.program->bucket_count > 1);
   assert_int_equal(dt_order_create(l.program, begins_alone, &order), DT_OK);
-  for (int i = l.program->pass_end; i < l.program->count; i++) {
+  for (int i = l.program->micro_batch_end; i < l.program->count; i++) {
     if (l.program->instr[i].op != DT_OP_UPDATE) continue;
     const dt_instr *begin = &l.program->instr[recorder_of(l.program, order, order->wait[i][DT_STREAM_COMM])];
     assert_int_equal(begin->op, DT_OP_REDUCE_BEGIN);
@@ -204,6 +211,12 @@ static void clipped_buckets_are_ordered(void **state) {
   for (int n = 0; n < NET_COUNT; n++) lower_and_check(&nets[n], ", clip_norm: 1", 0);
 }
 
+/* The norms of tensors read all gradients and all parameters. */
+static void tensor_norms_are_ordered(void **state) {
+  for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], "", "optimizer=lars", 0);
+  for (unsigned seed = 1; seed <= 3; seed++) lower_and_check_set(&nets[3], ", clip_norm: 1", "optimizer=lars", seed);
+}
+
 /* Whatever stream an instruction is on, and wherever in the arena its neighbours lie. */
 static void any_streams_are_ordered(void **state) {
   for (unsigned seed = 1; seed <= 3; seed++) lower_and_check(&nets[4], "", seed);
@@ -212,9 +225,8 @@ static void any_streams_are_ordered(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(buckets_are_ordered),
-      cmocka_unit_test(a_bucket_waits_for_itself),
-      cmocka_unit_test(clipped_buckets_are_ordered),
+      cmocka_unit_test(buckets_are_ordered),         cmocka_unit_test(a_bucket_waits_for_itself),
+      cmocka_unit_test(clipped_buckets_are_ordered), cmocka_unit_test(tensor_norms_are_ordered),
       cmocka_unit_test(any_streams_are_ordered),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

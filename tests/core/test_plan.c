@@ -23,12 +23,13 @@ static life life_of(const dt_program *program, int root) {
       if (i > l.last) l.last = i;
     }
   }
-  if (root_of(program, program->logits) == root && l.last < program->pass_end - 1) l.last = program->pass_end - 1;
+  if (root_of(program, program->logits) == root && l.last < program->micro_batch_end - 1) l.last = program->micro_batch_end - 1;
   return l;
 }
 
 static bool in_arena(const dt_buffer *buffer) {
-  return buffer->kind != DT_BUF_PARAM && buffer->kind != DT_BUF_GRAD && buffer->kind != DT_BUF_STATE;
+  return buffer->kind != DT_BUF_PARAM && buffer->kind != DT_BUF_GRAD && buffer->kind != DT_BUF_STATE &&
+         buffer->kind != DT_BUF_FIELD;
 }
 
 static void check_no_overlap(const dt_program *program, const life *lives, const char *net) {

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
-#include "core/layer.h"
-#include "core/program.h"
+#include "core/layers/layer.h"
+#include "core/program/program.h"
 #include "fake_device.h"
 #include "nets.h"
 
@@ -19,7 +19,7 @@ static int root_of(const dt_program *program, int id) {
 }
 
 static bool is_given(dt_buffer_kind kind) {
-  return kind == DT_BUF_PARAM || kind == DT_BUF_STATE || kind == DT_BUF_WORK;
+  return kind == DT_BUF_PARAM || kind == DT_BUF_STATE || kind == DT_BUF_WORK || kind == DT_BUF_FIELD;
 }
 
 static void check_arg(checker *c, int i, int a) {
@@ -38,6 +38,10 @@ static void note_write(checker *c, int i, int a) {
   const dt_instr *instr = &c->program->instr[i];
   int root = root_of(c->program, instr->arg[a]);
   if (!(dt_op_infos[instr->op].writes & (1u << a)) || c->program->buffer[root].kind == DT_BUF_STATE) return;
+  if (instr->op == DT_OP_GRAD_ADD) { /* it adds to what is there */
+    assert_int_equal(c->writes[root], 1);
+    return;
+  }
   if (c->writes[root]++ > 0 && instr->op != DT_OP_CONCAT)
     fail_msg("%s: %s is written twice", c->net, c->program->buffer[root].name);
 }
@@ -63,7 +67,7 @@ static void check_single_assignment(const dt_program *program, const char *net) 
 static int find_op(const dt_program *program, dt_op op, int bucket) {
   int found = -1;
   for (int i = 0; i < program->count; i++) {
-    if (program->instr[i].op != op || program->instr[i].bucket != bucket) continue;
+    if (program->instr[i].op != op || dt_instr_bucket(&program->instr[i]) != bucket) continue;
     assert_int_equal(found, -1);
     found = i;
   }
@@ -81,10 +85,10 @@ static void check_buckets(const dt_program *program, const char *net) {
     params += bucket->param_count;
     int combine = find_op(program, DT_OP_COMBINE, k), begin = find_op(program, DT_OP_REDUCE_BEGIN, k);
     int finish = find_op(program, DT_OP_REDUCE_END, k), update = find_op(program, DT_OP_UPDATE, k);
-    assert_true(bucket->ready < combine && combine < begin && begin < program->pass_end);
-    assert_true(program->pass_end <= finish && finish < update);
+    assert_true(bucket->ready < combine && combine < begin && begin < program->micro_batch_end);
+    assert_true(program->micro_batch_end <= finish && finish < update);
     assert_true(find_op(program, DT_OP_GRAD_NORM, -1) > finish);
-    for (int i = 0; i < program->pass_end; i++) {
+    for (int i = 0; i < program->micro_batch_end; i++) {
       for (int a = 0; a < DT_ARG_COUNT; a++) {
         int id = program->instr[i].arg[a];
         if (id < 0 || program->buffer[id].kind != DT_BUF_GRAD) continue;
@@ -94,7 +98,7 @@ static void check_buckets(const dt_program *program, const char *net) {
     }
   }
   assert_int_equal(end, program->grad_elements);
-  assert_int_equal(params, program->param_elements);
+  assert_int_equal(params, program->trained_elements);
 }
 
 static void check_slices(const dt_program *program) {
@@ -104,8 +108,8 @@ static void check_slices(const dt_program *program) {
     int64_t next = p + 1 < program->param_count ? program->param[p + 1].offset : program->param_elements;
     assert_true(param->offset + param->count <= next && next - param->offset - param->count < 16);
   }
-  assert_int_equal(program->tail % 16, 0);
-  assert_true(program->tail + DT_TAIL_COUNT <= program->grad_elements);
+  assert_int_equal(program->statistics % 16, 0);
+  assert_true(program->statistics + program->statistics_count <= program->grad_elements);
 }
 
 static void invariants_hold_for_every_net(void **state) {
@@ -119,7 +123,7 @@ static void invariants_hold_for_every_net(void **state) {
         check_single_assignment(l.program, nets[n].name);
         check_slices(l.program);
         if (mode == DT_PROGRAM_TRAIN) check_buckets(l.program, nets[n].name);
-        if (mode != DT_PROGRAM_TRAIN) assert_int_equal(l.program->pass_end, l.program->count);
+        if (mode != DT_PROGRAM_TRAIN) assert_int_equal(l.program->micro_batch_end, l.program->count);
         lowered_free(&l);
       }
     }
@@ -142,11 +146,11 @@ static void lenet_has_the_expected_instructions(void **state) {
   assert_int_equal(count_ops(l.program, DT_OP_POOL_BWD), 2);
   assert_int_equal(count_ops(l.program, DT_OP_LINEAR_DGRAD), 2);
   assert_int_equal(count_ops(l.program, DT_OP_ACT_BWD), 1);
-  assert_int_equal(count_ops(l.program, DT_OP_LOSS), 1);
+  assert_int_equal(count_ops(l.program, DT_OP_CROSS_ENTROPY), 1);
   assert_int_equal(l.program->param_elements, 500 * 800 + 512 + 500 * 10 + 8 + 16 + 50 * 500 + 8 + 64 + 500 + 12 + 32);
   lowered_free(&l);
   l = lower_net(&nets[2], &device.base, DT_PROGRAM_EVAL, "");
-  assert_int_equal(l.program->count, 1 + 2 + 2 + 2 + 1 + 1);
+  assert_int_equal(l.program->count, 1 + 2 + 2 + 2 + 1 + 1 + 1);
   lowered_free(&l);
 }
 
@@ -203,6 +207,108 @@ static void equal_inputs_give_equal_hashes_and_others_differ(void **state) {
   }
 }
 
+/* An op with each kind of attribute, and the attribute's size. */
+static const struct {
+  const char *name;
+  dt_attr attr;
+  size_t bytes;
+} attrs[] = {
+#define X(member, type) {#member, DT_ATTR_##member, sizeof(type)},
+    DT_ATTR_LIST(X)
+#undef X
+};
+
+static uint64_t hash_with(const dt_program *program, int i, const dt_instr *instr) {
+  dt_instr kept = program->instr[i];
+  program->instr[i] = *instr;
+  uint64_t hash = dt_program_hash(program);
+  program->instr[i] = kept;
+  return hash;
+}
+
+/* Whether changing the byte changes the text, where all else is set and the byte's own word is 0. */
+static bool byte_is_printed(const dt_program *program, int i, const dt_instr *base, size_t byte) {
+  dt_instr a = *base, b;
+  char *attr = (char *)&a.conv;
+  memset(attr, 1, sizeof(dt_instr) - offsetof(dt_instr, conv));
+  memset(attr + byte / 4 * 4, 0, 4);
+  b = a;
+  ((char *)&b.conv)[byte] ^= 2;
+  return hash_with(program, i, &a) != hash_with(program, i, &b);
+}
+
+/* Ranks that differ in any byte of an attribute must notice: a field that its printer forgets, and a new one, fail here. */
+static void every_byte_of_an_attribute_is_in_the_text(void **state) {
+  fake_device device = fake_make(0, 0);
+  lowered l = lower_net(&nets[2], &device.base, DT_PROGRAM_TRAIN, "");
+  const int i = 0;
+  for (size_t k = 0; k < sizeof attrs / sizeof *attrs; k++) {
+    dt_instr base = l.program->instr[i];
+    base.op = 0;
+    while (base.op < DT_OP_COUNT && dt_op_infos[base.op].attr != attrs[k].attr) base.op++;
+    if (base.op == DT_OP_COUNT) fail_msg("no op has the attribute %s", attrs[k].name);
+    for (size_t byte = 0; byte < attrs[k].bytes; byte++) {
+      if (byte_is_printed(l.program, i, &base, byte)) continue;
+      fail_msg("byte %zu of the attribute %s is not in the text", byte, attrs[k].name);
+    }
+  }
+  lowered_free(&l);
+}
+
+/* What all instructions have besides the attribute. */
+static void every_common_field_is_in_the_text(void **state) {
+  fake_device device = fake_make(0, 0);
+  lowered l = lower_net(&nets[2], &device.base, DT_PROGRAM_TRAIN, "");
+  const int i = 1;
+  const dt_instr base = l.program->instr[i];
+  const uint64_t hash = dt_program_hash(l.program);
+  dt_instr other[4] = {base, base, base, base};
+  other[0].op = DT_OP_ADD;
+  other[1].stream = DT_STREAM_COPY;
+  other[2].node++;
+  other[3].act.kind = DT_ACT_TANH;
+  for (int k = 0; k < 4; k++) assert_true(hash_with(l.program, i, &other[k]) != hash);
+  for (int a = 0; a < DT_ARG_COUNT; a++) {
+    dt_instr moved = base;
+    moved.arg[a] = base.arg[a] == 0 ? 1 : 0;
+    if (hash_with(l.program, i, &moved) == hash) fail_msg("arg %d is not in the text", a);
+  }
+  lowered_free(&l);
+}
+
+/* Whatever a device has no kernel for is refused in one line, at the layer's place, and before anything is computed. */
+static void what_a_device_lacks_is_refused(void **state) {
+  const test_net net = {"gelu", "[4]", "[{linear: 5}, gelu, {linear: 3}]"};
+  const struct {
+    dt_op op;
+    dt_program_mode mode;
+    const char *text;
+  } cases[] = {
+      {DT_OP_ACT_FWD, DT_PROGRAM_TRAIN, "net.yaml:6:25: error: gelu1 needs act_fwd, for which the fake device has no kernel"},
+      {DT_OP_ACT_BWD, DT_PROGRAM_TRAIN, "net.yaml:6:25: error: gelu1 needs act_bwd"},
+      {DT_OP_LINEAR_WGRAD, DT_PROGRAM_TRAIN, "net.yaml:6:32: error: linear2 needs linear_wgrad"},
+      {DT_OP_SCORE, DT_PROGRAM_EVAL, "the fake device has no kernel for score"},
+      {DT_OP_UPDATE, DT_PROGRAM_TRAIN, "the fake device has no kernel for update"},
+      {DT_OP_ACT_BWD, DT_PROGRAM_EVAL, NULL},
+  };
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    fake_device device = fake_make(0, 0);
+    dt_config *config;
+    dt_graph *graph;
+    dt_program *program = NULL;
+    device.base.kernel[cases[k].op] = NULL;
+    assert_int_equal(parse_net(net.input, net.layers, "", &config), DT_OK);
+    assert_int_equal(dt_graph_create(config, &graph), DT_OK);
+    dt_status status = dt_program_create(graph, dt_config_spec(config), &device.base, cases[k].mode, 2, &program);
+    assert_int_equal(status, cases[k].text == NULL ? DT_OK : DT_USAGE);
+    if (cases[k].text != NULL && strstr(dt_error_text(), cases[k].text) == NULL) fail_msg("%s", dt_error_text());
+    dt_program_destroy(&program);
+    dt_graph_destroy(&graph);
+    dt_config_destroy(&config);
+    dt_error_clear();
+  }
+}
+
 /* Buffers whose size no machine has end in one line, not in an overflow. */
 static void too_large_a_batch_is_refused(void **state) {
   static const test_net wide = {"wide", "[1048576]", "[{linear: 1048576}, {linear: 2}]"};
@@ -228,6 +334,9 @@ int main(void) {
       cmocka_unit_test(modes_share_one_layout),
       cmocka_unit_test(clipping_puts_the_norm_before_every_update),
       cmocka_unit_test(equal_inputs_give_equal_hashes_and_others_differ),
+      cmocka_unit_test(every_byte_of_an_attribute_is_in_the_text),
+      cmocka_unit_test(every_common_field_is_in_the_text),
+      cmocka_unit_test(what_a_device_lacks_is_refused),
       cmocka_unit_test(too_large_a_batch_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

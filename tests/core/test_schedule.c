@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/schedule.h"
+#include "core/optim/schedule.h"
+#include "data/data.h"
 #include "support/unit.h"
 
 static const char base[] =
@@ -34,18 +35,46 @@ static void assert_near(double found, double expected, const char *what, int64_t
     fail_msg("%s at %lld: found %.17g, expected %.17g", what, (long long)at, found, expected);
 }
 
-/* One line of the data: a config, the number of samples, a rate for each. */
-static void check_line(char *line) {
-  char *rest, *lr = strtok_r(line, "\t", &rest);
-  int64_t samples = strtoll(strtok_r(NULL, "\t", &rest), NULL, 10);
-  dt_clock clock = {.epoch_samples = 10, .batch_samples = 1, .total_samples = samples};
+/* Samples that the step after so many samples has: what a loader hands out. */
+static int64_t batch_at(const dt_clock *clock, int64_t samples_seen) {
+  int64_t left = clock->epoch_samples - samples_seen % clock->epoch_samples;
+  return left < clock->batch_samples ? left : clock->batch_samples;
+}
+
+/* The rate of every step of a training, beside the expected ones; exactly as many steps as there are rates. */
+static void check_rates(const char *lr, dt_clock clock, char *rates) {
+  char *rest = rates;
   dt_config *config = parse_lr(lr);
-  for (int64_t i = 0; i < samples; i++) {
+  int64_t seen = 0;
+  for (int64_t step = 0; seen < clock.total_samples; step++) {
     const char *expected = strtok_r(NULL, "\t\n", &rest);
-    assert_non_null(expected);
-    assert_near(dt_schedule_value(&dt_config_spec(config)->schedule.lr, &clock, i), strtod(expected, NULL), lr, i);
+    if (expected == NULL) fail_msg("%s: step %lld: found one more than there are", lr, (long long)step);
+    assert_near(dt_schedule_value(&dt_config_spec(config)->schedule.lr, &clock, seen), strtod(expected, NULL), lr, step);
+    seen += batch_at(&clock, seen);
   }
+  assert_null(strtok_r(NULL, "\t\n", &rest));
   dt_config_destroy(&config);
+}
+
+/* Full batches, short last ones (and only short ones), one step an epoch. */
+static const struct { int64_t epoch, batch; } in_steps[] = {{16, 8}, {20, 8}, {23, 4}, {5, 8}, {7, 7}, {1000, 3}, {1, 1}};
+
+/* One line of the data: a config, the length of the training, the rate of each step. */
+static void check_line(char *line) {
+  char *rest, *lr = strtok_r(line, "\t", &rest), *length = strtok_r(NULL, "\t", &rest), unit[16], *again;
+  double amount;
+  assert_int_equal(sscanf(length, "%lf %15s", &amount, unit), 2);
+  if (strcmp(unit, "samples") == 0) {
+    check_rates(lr, dt_clock_make(10, 1, (dt_duration){amount, DT_SAMPLES}), rest);
+  } else if (strcmp(unit, "epochs") == 0) {
+    check_rates(lr, dt_clock_make(20, 8, (dt_duration){amount, DT_EPOCHS}), rest);
+  } else {
+    for (size_t i = 0; i < sizeof in_steps / sizeof in_steps[0]; i++) {
+      assert_non_null(again = strdup(rest));
+      check_rates(lr, dt_clock_make(in_steps[i].epoch, in_steps[i].batch, (dt_duration){amount, DT_STEPS}), again);
+      free(again);
+    }
+  }
 }
 
 static void test_torch(void **state) {
@@ -59,7 +88,7 @@ static void test_torch(void **state) {
     check_line(line);
     lines++;
   }
-  assert_int_equal(lines, 12);
+  assert_int_equal(lines, 32);
   free(line);
   fclose(file);
 }
@@ -116,10 +145,46 @@ static void test_durations(void **state) {
   dt_clock clock = {.epoch_samples = 60000, .batch_samples = 256, .total_samples = 600000};
   assert_int_equal(dt_duration_samples((dt_duration){1.5, DT_EPOCHS}, &clock), 90000);
   assert_int_equal(dt_duration_samples((dt_duration){3, DT_STEPS}, &clock), 768);
+  assert_int_equal(dt_duration_samples((dt_duration){2.5, DT_STEPS}, &clock), 768);   /* no step is divided */
+  assert_int_equal(dt_duration_samples((dt_duration){235, DT_STEPS}, &clock), 60000); /* the last one of 96 samples */
+  assert_int_equal(dt_duration_samples((dt_duration){236, DT_STEPS}, &clock), 60256);
   assert_int_equal(dt_duration_samples((dt_duration){2.5, DT_SAMPLES}, &clock), 3);
   assert_true(dt_duration_samples((dt_duration){1, DT_SECONDS}, &clock) == INT64_MAX);
   assert_true(dt_duration_samples((dt_duration){0, DT_NEVER}, &clock) == INT64_MAX);
   assert_true(dt_duration_samples((dt_duration){0x1p53, DT_EPOCHS}, &clock) == INT64_MAX);
+  dt_clock large = {.epoch_samples = INT64_C(1) << 40, .batch_samples = 1 << 24};
+  assert_true(dt_duration_samples((dt_duration){1e12, DT_STEPS}, &large) == INT64_MAX);
+  assert_int_equal(dt_clock_steps(&large, INT64_MAX), INT64_C(1) << 39);
+}
+
+/* A training of n steps has n steps, whatever they hold. */
+static void check_steps(dt_sampler sampler, int64_t n) {
+  dt_clock clock = dt_clock_make(dt_sampler_epoch_samples(&sampler), sampler.global_batch, (dt_duration){(double)n, DT_STEPS});
+  int64_t seen = 0, steps = 0;
+  for (; seen < clock.total_samples; steps++) {
+    assert_int_equal(dt_clock_samples(&clock, steps), seen);
+    assert_int_equal(dt_clock_steps(&clock, seen), steps);
+    int64_t count = dt_sampler_plan(&sampler, seen).count;
+    if (count > 1) assert_int_equal(dt_clock_steps(&clock, seen + 1), steps + 1);
+    seen += count;
+  }
+  if (steps != n || seen != clock.total_samples)
+    fail_msg("%lld samples, batch %lld, last_batch %d: found %lld steps, expected %lld", (long long)sampler.dataset_count,
+             (long long)sampler.global_batch, sampler.last_batch, (long long)steps, (long long)n);
+}
+
+static void test_steps_are_steps(void **state) {
+  static const int64_t lengths[] = {1, 2, 3, 4, 7, 100};
+  for (int64_t samples = 1; samples <= 24; samples++) {
+    for (int64_t batch = 1; batch <= 26; batch++) {
+      for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        dt_sampler sampler = {.dataset_count = samples, .global_batch = batch, .last_batch = DT_LAST_SHORT};
+        check_steps(sampler, lengths[i]);
+        sampler.last_batch = DT_LAST_DROP;
+        if (dt_sampler_epoch_samples(&sampler) > 0) check_steps(sampler, lengths[i]);
+      }
+    }
+  }
 }
 
 static void test_prepare(void **state) {
@@ -127,33 +192,50 @@ static void test_prepare(void **state) {
                                      "schedule.momentum=0.5"};
   dt_clock clock = {.epoch_samples = 1000, .batch_samples = 512, .total_samples = 10000};
   dt_config *config = parse(sets, 3);
-  dt_schedule_spec lr, momentum, decay;
-  assert_int_equal(dt_schedule_prepare(dt_config_spec(config), &clock, &lr, &momentum, &decay), DT_OK);
-  assert_near(dt_schedule_value(&lr, &clock, 0), 0.2, "lr", 0);
-  assert_near(dt_schedule_value(&lr, &clock, 10000), 0.02, "lr", 10000);
-  assert_near(dt_schedule_value(&momentum, &clock, 77), 0.5, "momentum", 77);
-  assert_near(dt_schedule_value(&decay, &clock, 77), 5e-4, "weight_decay", 77);
+  dt_schedules all;
+  assert_int_equal(dt_schedules_make(dt_config_spec(config), &clock, &all), DT_OK);
+  assert_int_equal(all.count, 3);
+  assert_string_equal(all.name[1], "momentum");
+  assert_string_equal(all.name[2], "weight_decay");
+  assert_near(dt_schedule_value(&all.hyper[0], &clock, 0), 0.2, "lr", 0);
+  assert_near(dt_schedule_value(&all.hyper[0], &clock, 10000), 0.02, "lr", 10000);
+  assert_near(dt_schedule_value(&all.hyper[1], &clock, 77), 0.5, "momentum", 77);
+  assert_near(dt_schedule_value(&all.hyper[2], &clock, 77), 5e-4, "weight_decay", 77);
   dt_config_destroy(&config);
   assert_near(dt_scaled_peak(0.1, DT_SCALE_SQRT, 1024, 256), 0.2, "sqrt", 0);
   assert_near(dt_scaled_peak(0.1, DT_SCALE_NONE, 1024, 256), 0.1, "none", 0);
 }
 
 static void test_warmup_too_long(void **state) {
-  static const char *const sets[] = {"schedule.lr={peak: 0.1, warmup: 11 epochs}"};
-  dt_clock clock = {.epoch_samples = 1000, .batch_samples = 512, .total_samples = 10000};
-  dt_config *config = parse(sets, 1);
-  dt_schedule_spec lr, momentum, decay;
-  dt_error_clear();
-  assert_int_equal(dt_schedule_prepare(dt_config_spec(config), &clock, &lr, &momentum, &decay), DT_USAGE);
-  assert_string_equal(dt_error_text(),
-                      "schedule.lr.warmup: found 11000 samples, expected at most the 10000 samples of the training");
-  dt_config_destroy(&config);
+  static const struct {
+    const char *warmup, *length, *expected;
+  } cases[] = {
+      {"500 steps", "2 epochs",
+       "schedule.lr.warmup: found 500 steps (250000 samples), expected at most train.length, which is 2 epochs (2000 samples)"},
+      {"11 epochs", "1 step",
+       "schedule.lr.warmup: found 11 epochs (11000 samples), expected at most train.length, which is 1 step (512 samples)"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char lr[128], length[128];
+    snprintf(lr, sizeof lr, "schedule.lr={peak: 0.1, warmup: %s}", cases[i].warmup);
+    snprintf(length, sizeof length, "train={global_batch: 512, length: %s}", cases[i].length);
+    dt_config *config = parse((const char *const[]){lr, length}, 2);
+    const dt_spec *spec = dt_config_spec(config);
+    dt_clock clock = dt_clock_make(1000, 512, spec->train.length);
+    dt_schedules all;
+    dt_error_clear();
+    assert_int_equal(dt_schedules_make(spec, &clock, &all), DT_USAGE);
+    assert_string_equal(dt_error_text(), cases[i].expected);
+    dt_config_destroy(&config);
+  }
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_torch),     cmocka_unit_test(test_ends),    cmocka_unit_test(test_stable_shapes),
-      cmocka_unit_test(test_durations), cmocka_unit_test(test_prepare), cmocka_unit_test(test_warmup_too_long),
+      cmocka_unit_test(test_torch),           cmocka_unit_test(test_ends),
+      cmocka_unit_test(test_stable_shapes),   cmocka_unit_test(test_durations),
+      cmocka_unit_test(test_steps_are_steps), cmocka_unit_test(test_prepare),
+      cmocka_unit_test(test_warmup_too_long),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* The oracle is the definition read literally: the binary counter's fold over all shards on one rank, written here with
- * expressions instead of numbers. However ranks and passes share the work out, the expression must come out letter by letter.
+ * expressions instead of numbers. However ranks and micro-batches share the work out, the expression must come out letter by
+ * letter.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,24 +48,24 @@ static expression serial_fold(int first, int shards) {
   return stack[0];
 }
 
-/* Runs one rank's passes and merges, and puts its roots where the fold expects them. */
+/* Runs one rank's micro-batches and merges, and puts its roots where the fold expects them. */
 static void run_rank(const dt_tree *tree, expression *roots) {
   expression node[SHARDS];
   bool full[SHARDS] = {false};
   int next = tree->first_shard;
-  assert_true(tree->nodes >= 1 && tree->nodes <= tree->nodes_max && tree->nodes_max <= SHARDS);
-  for (int p = 0; p < tree->pass_count; p++) {
-    const dt_pass_plan *pass = &tree->passes[p];
-    assert_int_equal(pass->first_shard, next);
-    assert_true(pass->shard_count >= 1 && pass->shard_count <= tree->pass_shards);
-    assert_int_equal(pass->shard_count & (pass->shard_count - 1), 0);
-    assert_int_equal(pass->first_shard % pass->shard_count, 0);
-    assert_true(pass->node < tree->nodes);
-    assert_false(full[pass->node]);
-    node[pass->node] = serial_fold(pass->first_shard, pass->shard_count);
-    full[pass->node] = true;
-    next += pass->shard_count;
-    for (int m = pass->merge_first; m < pass->merge_first + pass->merge_count; m++) {
+  assert_true(tree->partials >= 1 && tree->partials <= tree->partials_max && tree->partials_max <= SHARDS);
+  for (int p = 0; p < tree->micro_batch_count; p++) {
+    const dt_micro_batch_plan *micro = &tree->micro_batches[p];
+    assert_int_equal(micro->first_shard, next);
+    assert_true(micro->shard_count >= 1 && micro->shard_count <= tree->micro_batch_shards);
+    assert_int_equal(micro->shard_count & (micro->shard_count - 1), 0);
+    assert_int_equal(micro->first_shard % micro->shard_count, 0);
+    assert_true(micro->partial < tree->partials);
+    assert_false(full[micro->partial]);
+    node[micro->partial] = serial_fold(micro->first_shard, micro->shard_count);
+    full[micro->partial] = true;
+    next += micro->shard_count;
+    for (int m = micro->merge_first; m < micro->merge_first + micro->merge_count; m++) {
       dt_merge merge = tree->merges[m];
       assert_true(full[merge.into] && full[merge.from]);
       node[merge.into] = sum(&node[merge.into], &node[merge.from]);
@@ -74,9 +75,9 @@ static void run_rank(const dt_tree *tree, expression *roots) {
   assert_int_equal(next, tree->first_shard + tree->shard_count);
   for (int i = tree->root_first; i < tree->root_first + tree->root_count; i++) {
     assert_int_equal(tree->roots[i].rank, tree->rank);
-    assert_true(full[tree->roots[i].node]);
-    full[tree->roots[i].node] = false;
-    roots[i] = node[tree->roots[i].node];
+    assert_true(full[tree->roots[i].partial]);
+    full[tree->roots[i].partial] = false;
+    roots[i] = node[tree->roots[i].partial];
   }
   for (int i = 0; i < SHARDS; i++) assert_false(full[i]); /* nothing is left behind */
 }
@@ -91,9 +92,9 @@ static void check(int shards, int size, int limit) {
     assert_int_equal(dt_tree_create(shards, size, rank, limit, &tree), DT_OK);
     assert_int_equal(tree->first_shard, next);
     assert_int_equal(tree->root_first, root);
-    assert_int_equal(tree->nodes_max, first->nodes_max);
-    assert_int_equal(tree->pass_shards, first->pass_shards);
-    assert_true(limit == 0 || tree->pass_shards <= limit);
+    assert_int_equal(tree->partials_max, first->partials_max);
+    assert_int_equal(tree->micro_batch_shards, first->micro_batch_shards);
+    assert_true(limit == 0 || tree->micro_batch_shards <= limit);
     assert_int_equal(tree->root_count_all, first->root_count_all);
     assert_memory_equal(tree->roots, first->roots, (size_t)first->root_count_all * sizeof *first->roots);
     assert_int_equal(tree->fold_count, tree->root_count_all - 1);
@@ -129,7 +130,7 @@ static void test_one_rank_has_one_root(void **state) {
     dt_tree *tree = NULL;
     assert_int_equal(dt_tree_create(shards, 1, 0, 0, &tree), DT_OK);
     assert_int_equal(tree->root_count_all, 1);
-    assert_int_equal(tree->roots[0].node, 0);
+    assert_int_equal(tree->roots[0].partial, 0);
     dt_tree_destroy(&tree);
   }
 }
@@ -138,18 +139,18 @@ static void test_one_rank_has_one_root(void **state) {
 static void test_powers_of_two_are_one_pass(void **state) {
   dt_tree *tree = NULL;
   assert_int_equal(dt_tree_create(32, 4, 2, 0, &tree), DT_OK);
-  assert_int_equal(tree->pass_count, 1);
-  assert_int_equal(tree->nodes_max, 1);
+  assert_int_equal(tree->micro_batch_count, 1);
+  assert_int_equal(tree->partials_max, 1);
   assert_int_equal(tree->root_count_all, 4);
   dt_tree_destroy(&tree);
 }
 
-/* Passes of one shard need a node for each level of the tree, not one for each shard. */
+/* Micro-batches of one shard need a partial sum for each level of the tree, not one for each shard. */
 static void test_nodes_grow_with_the_height_only(void **state) {
   dt_tree *tree = NULL;
   assert_int_equal(dt_tree_create(32, 1, 0, 1, &tree), DT_OK);
-  assert_int_equal(tree->pass_count, 32);
-  assert_int_equal(tree->nodes, 6);
+  assert_int_equal(tree->micro_batch_count, 32);
+  assert_int_equal(tree->partials, 6);
   dt_tree_destroy(&tree);
 }
 
@@ -157,9 +158,9 @@ static void test_a_rank_without_shards(void **state) {
   dt_tree *tree = NULL;
   assert_int_equal(dt_tree_create(2, 3, 2, 0, &tree), DT_OK);
   assert_int_equal(tree->shard_count, 0);
-  assert_int_equal(tree->pass_count, 0);
+  assert_int_equal(tree->micro_batch_count, 0);
   assert_int_equal(tree->root_count, 0);
-  assert_int_equal(tree->nodes, 1);
+  assert_int_equal(tree->partials, 1);
   dt_tree_destroy(&tree);
 }
 
@@ -178,14 +179,16 @@ static void test_bad_arguments_are_refused(void **state) {
 static void test_samples_are_dealt_evenly(void **state) {
   for (int64_t count = 0; count <= 70; count++) {
     for (int shards = 1; shards <= 33; shards++) {
-      int64_t next = 0;
+      int64_t next = 0, fewest = count;
       for (int s = 0; s < shards; s++) {
         int64_t first = -1, here = dt_shard_samples(count, shards, s, &first);
+        if (here > 0 && here < fewest) fewest = here;
         assert_int_equal(first, next);
         assert_in_range(here, count / shards, (count + shards - 1) / shards);
         next += here;
       }
       assert_int_equal(next, count);
+      if (count > 0) assert_int_equal(dt_shard_fewest(count, shards), fewest);
     }
   }
 }

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config/spec.h"
 #include "core/device.h"
-#include "core/spec.h"
 #include "cpu/cpu.h"
 #include "support/unit.h"
 
@@ -19,13 +19,13 @@ typedef struct one_kernel {
   dt_buffer buffer[ONE_BUFFERS];
   dt_instr instr;
   dt_run run;
-  dt_pass pass;
+  dt_micro_batch micro;
   dt_batch batch;
   dt_step step;
   int32_t filled[ONE_SHARDS];
   int64_t place[ONE_SHARDS];
+  dt_field field; /* of class labels, for one_target */
   int32_t *labels;
-  dt_score score;
   int64_t param_elements, grad_elements, state_elements;
 } one_kernel;
 
@@ -42,17 +42,23 @@ static inline bool one_create(one_kernel *k, dt_op op, const char *isa, int thre
     return false;
   }
   assert_int_equal(status, DT_OK);
-  k->program = (dt_program){.buffer = k->buffer, .shards = shards, .pass_shards = shards, .shard_slots = slots};
+  k->field = (dt_field){.name = "label", .dtype = DT_I32};
+  k->program = (dt_program){.field = &k->field,
+                            .field_count = 1,
+                            .buffer = k->buffer,
+                            .shards = shards,
+                            .micro_batch_shards = shards,
+                            .shard_capacity = slots};
   k->instr.op = op;
   for (int i = 0; i < DT_ARG_COUNT; i++) k->instr.arg[i] = -1;
-  k->pass = (dt_pass){.shard_count = shards, .batch = &k->batch};
+  k->micro = (dt_micro_batch){.shard_count = shards, .batch = &k->batch};
   k->labels = calloc((size_t)(shards * slots), sizeof *k->labels);
-  k->batch = (dt_batch){.filled = k->filled, .place = k->place, .labels = k->labels};
+  k->batch = (dt_batch){.field = {{{k->labels}}}, .valid = k->filled, .position = k->place};
   for (int s = 0; s < shards; s++) {
     k->filled[s] = slots;
     k->place[s] = s * slots;
   }
-  k->run = (dt_run){.device = k->device, .program = &k->program, .step = &k->step, .score = &k->score};
+  k->run = (dt_run){.device = k->device, .program = &k->program, .step = &k->step};
   return true;
 }
 
@@ -66,10 +72,16 @@ static inline void one_buffer(one_kernel *k, dt_arg arg, dt_buffer_kind kind, dt
   } else {
     b->bytes = kind == DT_BUF_WORK
                    ? (size_t)shape.dim[0]
-                   : k->device->ops->buffer_bytes(k->device, kind, &shape, k->program.shard_slots, k->program.shards);
+                   : k->device->ops->buffer_bytes(k->device, kind, &shape, k->program.shard_capacity, k->program.shards);
     b->offset = (int64_t)k->program.arena_bytes;
     k->program.arena_bytes += (b->bytes + 63) / 64 * 64;
   }
+  k->instr.arg[arg] = k->program.buffer_count++;
+}
+
+/* The argument is the field of the labels. */
+static inline void one_target(one_kernel *k, dt_arg arg) {
+  k->buffer[k->program.buffer_count] = (dt_buffer){.kind = DT_BUF_FIELD, .alias_of = -1};
   k->instr.arg[arg] = k->program.buffer_count++;
 }
 
@@ -101,7 +113,7 @@ static inline int64_t one_count(const one_kernel *k, dt_arg arg) {
 }
 
 static inline float *one_flat(one_kernel *k, dt_arg arg) {
-  return dt_cpu_buffer(&k->run, &k->pass, k->instr.arg[arg]);
+  return dt_cpu_buffer(&k->run, &k->micro, k->instr.arg[arg]);
 }
 
 /* Numbers in [-1, 1) with few bits, the same for the same seed. */
@@ -110,16 +122,16 @@ static inline double one_draw(uint32_t *seed) {
   return (double)(int32_t)(*seed >> 16) / 32768.0 - 1.0;
 }
 
-/* Fills a VALUE: empty places get zeros when zero_empty, as the gradient of the loss does. Returns the doubles (free). */
+/* Fills a VALUE: empty positions get zeros when zero_empty, as the gradient of the loss does. Returns the doubles (free). */
 static inline double *one_fill_value(one_kernel *k, dt_arg arg, uint32_t seed, bool zero_empty) {
-  int64_t count = one_count(k, arg), slots = k->program.shard_slots;
+  int64_t count = one_count(k, arg), slots = k->program.shard_capacity;
   double *value = calloc((size_t)(k->program.shards * slots * count), sizeof *value), *v = value;
   for (int s = 0; s < k->program.shards; s++) {
     for (int64_t n = 0; n < slots; n++) {
       for (int64_t e = 0; e < count; e++, v++) *v = zero_empty && n >= k->filled[s] ? 0 : (float)one_draw(&seed);
     }
   }
-  assert_int_equal(k->device->ops->write_value(&k->run, k->instr.arg[arg], &k->pass, value), DT_OK);
+  assert_int_equal(k->device->ops->write_value(&k->run, k->instr.arg[arg], &k->micro, value), DT_OK);
   return value;
 }
 
@@ -130,13 +142,13 @@ static inline float *one_fill_flat(one_kernel *k, dt_arg arg, uint32_t seed) {
 }
 
 static inline double *one_read_value(one_kernel *k, dt_arg arg) {
-  double *value = calloc((size_t)(k->program.shards * k->program.shard_slots * one_count(k, arg)), sizeof *value);
-  assert_int_equal(k->device->ops->read_value(&k->run, k->instr.arg[arg], &k->pass, value), DT_OK);
+  double *value = calloc((size_t)(k->program.shards * k->program.shard_capacity * one_count(k, arg)), sizeof *value);
+  assert_int_equal(k->device->ops->read_value(&k->run, k->instr.arg[arg], &k->micro, value), DT_OK);
   return value;
 }
 
 static inline void one_run(one_kernel *k) {
-  assert_int_equal(k->device->kernel[k->instr.op](&k->run, &k->instr, &k->pass), DT_OK);
+  assert_int_equal(k->device->kernel[k->instr.op](&k->run, &k->instr, &k->micro), DT_OK);
 }
 
 static inline void assert_close(double got, double expected, double tolerance, const char *what, int64_t index) {

@@ -14,14 +14,14 @@ typedef struct conv_case {
   int in[3], out; /* C, H, W; output channels */
   dt_conv_op op;
   int shards, slots, filled; /* filled: samples in the last shard */
-  dt_act act;
+  dt_act_kind act;
   bool bias, addend, mask, pool;
   bool winograd; /* y and dx come from transforms, which round otherwise than the loops */
 } conv_case;
 
-#define WINDOW(kh, kw, sh, sw, ph, pw, dh, dw)                                      \
-  {                                                                                 \
-    .kernel = {kh, kw}, .stride = {sh, sw}, .pad = {ph, pw}, .dilation = { dh, dw } \
+#define WINDOW(kh, kw, sh, sw, ph, pw, dh, dw)                                                 \
+  {                                                                                            \
+    .ndim = 2, .kernel = {kh, kw}, .stride = {sh, sw}, .pad = {ph, pw}, .dilation = { dh, dw } \
   }
 #define SQUARE(k, s, p) WINDOW(k, k, s, s, p, p, 1, 1)
 
@@ -41,6 +41,8 @@ static const conv_case cases[] = {
     {{18, 7, 9}, 19, {SQUARE(3, 1, 1), 1}, 1, 20, 17, .act = DT_ACT_RELU, .bias = true, .mask = true, .winograd = true},
     {{17, 9, 7}, 16, {SQUARE(3, 1, 0), 1}, 2, 5, 3, .act = DT_ACT_RELU, .addend = true, .mask = true, .winograd = true},
     {{16, 6, 5}, 21, {SQUARE(3, 1, 2), 1}, 1, 16, 9, .act = DT_ACT_RELU, .bias = true, .addend = true, .winograd = true},
+    {{16, 6, 5}, 16, {SQUARE(3, 1, 3), 1}, 1, 16, 9, .act = DT_ACT_NONE, .bias = true, .winograd = true},
+    {{16, 4, 9}, 17, {WINDOW(3, 3, 1, 1, 9, 5, 1, 1), 1}, 1, 5, 4, .act = DT_ACT_RELU, .mask = true, .winograd = true},
     {{16, 7, 14}, 16, {WINDOW(3, 3, 1, 1, 2, 0, 1, 1), 1}, 1, 3, 3, .act = DT_ACT_TANH, .mask = true, .winograd = true},
     {{16, 21, 17}, 40, {SQUARE(3, 1, 1), 1}, 1, 3, 3, .act = DT_ACT_SIGMOID, .bias = true, .winograd = true},
     /* and what it leaves alone: fewer channels, groups, strides, dilation, an image too small for its tiles */
@@ -69,6 +71,10 @@ static const conv_case cases[] = {
     {{2, 3, 3}, 3, {SQUARE(5, 1, 2), 1}, 1, 4, 4, .act = DT_ACT_NONE, .bias = true},
     {{2, 2, 2}, 3, {SQUARE(5, 1, 2), 1}, 1, 4, 4, .act = DT_ACT_RELU, .mask = true},
     {{2, 2, 2}, 3, {SQUARE(3, 1, 3), 1}, 1, 4, 4, .act = DT_ACT_NONE},
+    {{2, 3, 4}, 3, {SQUARE(3, 1, 7), 1}, 1, 4, 4, .act = DT_ACT_RELU, .bias = true, .addend = true},
+    {{3, 4, 3}, 5, {SQUARE(1, 2, 3), 1}, 1, 17, 17, .act = DT_ACT_NONE, .mask = true},
+    {{2, 5, 4}, 3, {WINDOW(2, 3, 3, 2, 5, 9, 2, 3), 1}, 1, 5, 5, .act = DT_ACT_RELU, .mask = true, .addend = true},
+    {{4, 3, 3}, 6, {SQUARE(2, 1, 4), 2}, 1, 5, 5, .act = DT_ACT_NONE, .bias = true, .pool = true},
     {{2, 1, 9}, 4, {WINDOW(1, 3, 1, 1, 0, 1, 1, 1), 1}, 1, 5, 5, .act = DT_ACT_NONE},
     {{2, 9, 1}, 4, {WINDOW(3, 1, 2, 1, 1, 0, 1, 1), 1}, 1, 5, 5, .act = DT_ACT_NONE},
     {{2, 8, 6}, 4, {WINDOW(3, 2, 1, 2, 1, 0, 1, 1), 1}, 1, 5, 5, .act = DT_ACT_NONE, .bias = true},
@@ -98,7 +104,7 @@ static const conv_case cases[] = {
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
-/* The buffers of one case; each tensor of the oracle is [place in the pass][shape]. */
+/* The buffers of one case; each tensor of the oracle is [place in the micro-batch][shape]. */
 enum { X, W, B, Y, AUX, ADDEND, DY, DX, DX_ADDEND, MASK, DW, DB, WORK_FWD, WORK_DGRAD, WORK_WGRAD, BUFFERS };
 
 typedef struct tensor {
@@ -111,7 +117,7 @@ typedef struct problem {
   const conv_case *c;
   int samples, out[3];
   tensor t[BUFFERS];
-  uint8_t *winner;
+  uint8_t *argmax;
 } problem;
 
 /* Numbers in [-1, 1) from a linear congruence: all bits of the mantissa are in use. */
@@ -149,7 +155,7 @@ static problem problem_make(const conv_case *c) {
       [X] = true, [W] = true, [B] = true, [ADDEND] = true, [DY] = true, [DX_ADDEND] = true, [MASK] = true};
   const bool single[BUFFERS] = {[W] = true, [B] = true, [DW] = true, [DB] = true};
   for (int i = 0; i < WORK_FWD; i++) p.t[i] = tensor_make(single[i] ? 1 : p.samples, shapes[i], given[i] ? &seed : NULL);
-  p.winner = calloc(p.t[AUX].count * (size_t)p.samples, 1);
+  p.argmax = calloc(p.t[AUX].count * (size_t)p.samples, 1);
   for (int n = 0; n < p.samples; n++) {
     if (!sample_filled(c, n)) memset(p.t[DY].value + (size_t)n * p.t[DY].count, 0, p.t[DY].count * sizeof(float));
   }
@@ -158,16 +164,16 @@ static problem problem_make(const conv_case *c) {
 
 static void problem_free(problem *p) {
   for (int i = 0; i < WORK_FWD; i++) free(p->t[i].value);
-  free(p->winner);
+  free(p->argmax);
 }
 
-static float act_value(dt_act act, float v) {
+static float act_value(dt_act_kind act, float v) {
   if (act == DT_ACT_RELU) return v > 0 ? v : 0;
   if (act == DT_ACT_SIGMOID) return (float)(1 / (1 + exp(-(double)v)));
   return act == DT_ACT_TANH ? (float)tanh((double)v) : v;
 }
 
-static float act_slope(dt_act act, float y) {
+static float act_slope(dt_act_kind act, float y) {
   if (act == DT_ACT_RELU) return y > 0 ? 1 : 0;
   if (act == DT_ACT_SIGMOID) return y * (1 - y);
   return act == DT_ACT_TANH ? 1 - y * y : 1;
@@ -209,12 +215,12 @@ static float oracle_forward(const problem *p, int n, int o, int y, int x) {
 
 static void oracle_pool(problem *p, int n, int o, int y, int x) {
   float *best = element(p, Y, n, o, y, x);
-  uint8_t *winner = p->winner + (element(p, AUX, n, o, y, x) - p->t[AUX].value);
+  uint8_t *argmax = p->argmax + (element(p, AUX, n, o, y, x) - p->t[AUX].value);
   for (int i = 0; i < 4; i++) {
     float v = oracle_forward(p, n, o, 2 * y + i / 2, 2 * x + i % 2);
     if (i > 0 && !(v > *best)) continue;
     *best = v;
-    *winner = (uint8_t)i;
+    *argmax = (uint8_t)i;
   }
 }
 
@@ -245,7 +251,7 @@ static float oracle_input_gradient(const problem *p, int n, int i, int y, int x)
   return c->act == DT_ACT_RELU && slope == 0 ? 0 : sum * slope;
 }
 
-/* Folds lanes by halves, then blocks and shards by the tree. lanes: [block of the pass][16]. */
+/* Folds lanes by halves, then blocks and shards by the tree. lanes: [block of the micro-batch][16]. */
 static float oracle_fold(const problem *p, float (*lanes)[16]) {
   int blocks = (p->c->slots + 15) / 16;
   float shard[64], block[64];
@@ -319,7 +325,7 @@ typedef struct rig {
   dt_instr instr[3];
   dt_program program;
   dt_run run;
-  dt_pass pass;
+  dt_micro_batch micro;
 } rig;
 
 static void rig_instructions(rig *b, const conv_case *c) {
@@ -329,7 +335,7 @@ static void rig_instructions(rig *b, const conv_case *c) {
     b->instr[i].arg[DT_ARG_WORK] = WORK_FWD + i;
   }
   dt_instr *fwd = &b->instr[0], *dgrad = &b->instr[1], *wgrad = &b->instr[2];
-  fwd->act = c->act;
+  fwd->act.kind = c->act;
   fwd->arg[DT_ARG_X] = wgrad->arg[DT_ARG_X] = X;
   fwd->arg[DT_ARG_W] = dgrad->arg[DT_ARG_W] = W;
   if (c->bias) fwd->arg[DT_ARG_B] = B;
@@ -337,14 +343,14 @@ static void rig_instructions(rig *b, const conv_case *c) {
   if (c->addend) fwd->arg[DT_ARG_ADDEND] = ADDEND;
   if (c->pool) {
     fwd->arg[DT_ARG_AUX] = AUX;
-    fwd->pool.window = (dt_window)SQUARE(2, 2, 0);
+    fwd->conv.pool.window = (dt_window)SQUARE(2, 2, 0);
   }
   dgrad->arg[DT_ARG_DY] = wgrad->arg[DT_ARG_DY] = DY;
   dgrad->arg[DT_ARG_DX] = DX;
   if (c->addend) dgrad->arg[DT_ARG_ADDEND] = DX_ADDEND;
   if (c->mask) {
     dgrad->arg[DT_ARG_MASK] = MASK;
-    dgrad->act = c->act;
+    dgrad->act.kind = c->act;
   }
   wgrad->arg[DT_ARG_DW] = DW;
   if (c->bias) wgrad->arg[DT_ARG_DB] = DB;
@@ -370,9 +376,9 @@ static rig *rig_create(const problem *p, int threads) {
   assert_int_equal(dt_cpu_create(&(dt_device_options){.threads = threads}, &b->device), DT_OK);
   const dt_device_ops *ops = b->device->ops;
   rig_instructions(b, c);
-  b->program = (dt_program){.buffer = b->buffer, .buffer_count = BUFFERS, .instr = b->instr, .count = 3, .pass_end = 3};
-  b->program.shards = b->program.pass_shards = c->shards;
-  b->program.shard_slots = c->slots;
+  b->program = (dt_program){.buffer = b->buffer, .buffer_count = BUFFERS, .instr = b->instr, .count = 3, .micro_batch_end = 3};
+  b->program.shards = b->program.micro_batch_shards = c->shards;
+  b->program.shard_capacity = c->slots;
   size_t arena = 0, param = 0, grad = 0;
   for (int i = 0; i < BUFFERS; i++) {
     dt_buffer *buffer = &b->buffer[i];
@@ -396,7 +402,7 @@ static rig *rig_create(const problem *p, int threads) {
   b->run.blocks.arena = device_memory(b->device, arena);
   b->run.blocks.param = device_memory(b->device, param * sizeof(float));
   b->run.blocks.grad = device_memory(b->device, grad * sizeof(float));
-  b->pass = (dt_pass){.shard_count = c->shards};
+  b->micro = (dt_micro_batch){.shard_count = c->shards};
   return b;
 }
 
@@ -413,7 +419,7 @@ static void rig_write(rig *b, const problem *p, int buffer) {
   size_t count = p->t[buffer].count * (size_t)p->samples;
   double *value = calloc(count, sizeof *value);
   for (size_t i = 0; i < count; i++) value[i] = p->t[buffer].value[i];
-  assert_int_equal(b->device->ops->write_value(&b->run, buffer, &b->pass, value), DT_OK);
+  assert_int_equal(b->device->ops->write_value(&b->run, buffer, &b->micro, value), DT_OK);
   free(value);
 }
 
@@ -422,7 +428,7 @@ static int rig_compare(rig *b, const problem *p, int buffer, const char *name, d
   size_t count = p->t[buffer].count * (size_t)p->samples;
   double *value = calloc(count, sizeof *value);
   int wrong = 0;
-  assert_int_equal(b->device->ops->read_value(&b->run, buffer, &b->pass, value), DT_OK);
+  assert_int_equal(b->device->ops->read_value(&b->run, buffer, &b->micro, value), DT_OK);
   for (size_t i = 0; i < count; i++) {
     double want = p->t[buffer].value[i];
     if (!sample_filled(p->c, (int)(i / p->t[buffer].count)) || fabs(value[i] - want) <= tolerance * (1 + fabs(want))) continue;
@@ -433,7 +439,7 @@ static int rig_compare(rig *b, const problem *p, int buffer, const char *name, d
 }
 
 static int rig_compare_gradient(rig *b, const problem *p, int buffer, const char *name) {
-  const float *value = dt_cpu_buffer(&b->run, &b->pass, buffer);
+  const float *value = dt_cpu_buffer(&b->run, &b->micro, buffer);
   int wrong = 0;
   for (size_t i = 0; i < p->t[buffer].count; i++) {
     if (value[i] == p->t[buffer].value[i]) continue;
@@ -442,17 +448,17 @@ static int rig_compare_gradient(rig *b, const problem *p, int buffer, const char
   return wrong;
 }
 
-static int rig_compare_winners(rig *b, const problem *p) {
-  const uint8_t *value = (const uint8_t *)dt_cpu_buffer(&b->run, &b->pass, AUX);
+static int rig_compare_argmax(rig *b, const problem *p) {
+  const uint8_t *value = (const uint8_t *)dt_cpu_buffer(&b->run, &b->micro, AUX);
   size_t count = p->t[AUX].count, blocks = (size_t)(p->c->slots + 15) / 16;
   int wrong = 0;
   for (int n = 0; n < p->samples; n++) {
     size_t at = (size_t)(n % p->c->slots), block = (size_t)(n / p->c->slots) * blocks + at / 16;
     for (size_t i = 0; sample_filled(p->c, n) && i < count; i++) {
-      wrong += value[(block * count + i) * 16 + at % 16] != p->winner[(size_t)n * count + i];
+      wrong += value[(block * count + i) * 16 + at % 16] != p->argmax[(size_t)n * count + i];
     }
   }
-  if (wrong > 0) print_error("winners: %d wrong\n", wrong);
+  if (wrong > 0) print_error("argmax: %d wrong\n", wrong);
   return wrong;
 }
 
@@ -470,7 +476,7 @@ static int rig_check(rig *b, const problem *p) {
   wrong += rig_compare(b, p, DX, "dx", fmax(rounding, exact || !c->mask ? 0 : 2e-6));
   wrong += rig_compare_gradient(b, p, DW, "dw");
   if (c->bias) wrong += rig_compare_gradient(b, p, DB, "db");
-  if (c->pool && exact) wrong += rig_compare_winners(b, p);
+  if (c->pool && exact) wrong += rig_compare_argmax(b, p);
   return wrong;
 }
 
@@ -479,14 +485,14 @@ static uint64_t rig_run(const problem *p, int threads, int *out_wrong) {
   static const int inputs[] = {X, ADDEND, DY, DX_ADDEND, MASK};
   rig *b = rig_create(p, threads);
   for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) rig_write(b, p, inputs[i]);
-  memcpy(dt_cpu_buffer(&b->run, &b->pass, W), p->t[W].value, p->t[W].count * sizeof(float));
-  memcpy(dt_cpu_buffer(&b->run, &b->pass, B), p->t[B].value, p->t[B].count * sizeof(float));
-  for (int i = 0; i < 3; i++) assert_int_equal(b->device->kernel[b->instr[i].op](&b->run, &b->instr[i], &b->pass), DT_OK);
+  memcpy(dt_cpu_buffer(&b->run, &b->micro, W), p->t[W].value, p->t[W].count * sizeof(float));
+  memcpy(dt_cpu_buffer(&b->run, &b->micro, B), p->t[B].value, p->t[B].count * sizeof(float));
+  for (int i = 0; i < 3; i++) assert_int_equal(b->device->kernel[b->instr[i].op](&b->run, &b->instr[i], &b->micro), DT_OK);
   if (out_wrong != NULL) *out_wrong = rig_check(b, p);
   uint64_t hash = 14695981039346656037u;
   for (int i = 0; i < WORK_FWD; i++) {
     bool flat = b->buffer[i].kind == DT_BUF_PARAM || b->buffer[i].kind == DT_BUF_GRAD;
-    hash = bytes_mix(hash, dt_cpu_buffer(&b->run, &b->pass, i), b->buffer[i].bytes * (flat ? sizeof(float) : 1));
+    hash = bytes_mix(hash, dt_cpu_buffer(&b->run, &b->micro, i), b->buffer[i].bytes * (flat ? sizeof(float) : 1));
   }
   rig_free(b);
   return hash;

@@ -5,7 +5,7 @@
 
 typedef struct linear_case {
   int inputs, outputs, shards, slots, short_by; /* the last shard lacks short_by samples */
-  dt_act act;
+  dt_act_kind act;
   bool addend;
 } linear_case;
 
@@ -19,18 +19,18 @@ static const linear_case cases[] = {
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
-static double activate(dt_act act, double x) {
+static double activate(dt_act_kind act, double x) {
   return act == DT_ACT_RELU ? fmax(x, 0) : act == DT_ACT_TANH ? tanh(x) : act == DT_ACT_SIGMOID ? 1 / (1 + exp(-x)) : x;
 }
 
-static double slope(dt_act act, double y) {
+static double slope(dt_act_kind act, double y) {
   return act == DT_ACT_RELU ? y > 0 : act == DT_ACT_TANH ? 1 - y * y : act == DT_ACT_SIGMOID ? y * (1 - y) : 1;
 }
 
 static bool create(one_kernel *k, const linear_case *c, dt_op op, const char *isa, int threads) {
   if (!one_create(k, op, isa, threads, c->shards, c->slots)) return false;
   k->filled[c->shards - 1] -= c->short_by;
-  k->instr.act = c->act;
+  k->instr.act.kind = c->act;
   return true;
 }
 

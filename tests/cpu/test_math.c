@@ -1,4 +1,4 @@
-/* exp, log, tanh and sigmoid against libm in double precision, and the same bits on every instruction set. */
+/* exp, log, log1p, tanh, sigmoid and erf against libm in double precision, and the same bits on every instruction set. */
 #include <float.h>
 #include <math.h>
 
@@ -25,13 +25,17 @@ static const struct {
   const char *name;
   double (*exact)(double);
   size_t offset;
-  double low, high; /* of the arguments; log's are powers of two */
+  double low, high; /* of the arguments */
   double tolerance; /* ulps */
+  bool powers;      /* the arguments are powers of two, from 2^low to 2^high */
 } functions[] = {
     {"exp", exp, offsetof(dt_cpu_kernels, exp), -86.9, 88, 2},
-    {"log", log, offsetof(dt_cpu_kernels, log), -120, 120, 2},
+    {"log", log, offsetof(dt_cpu_kernels, log), -120, 120, 2, .powers = true},
+    {"log1p", log1p, offsetof(dt_cpu_kernels, log1p), 0, 1, 4},
+    {"log1p of little", log1p, offsetof(dt_cpu_kernels, log1p), -120, 0, 4, .powers = true},
     {"tanh", tanh, offsetof(dt_cpu_kernels, tanh), -20, 20, 3},
     {"sigmoid", sigmoid, offsetof(dt_cpu_kernels, sigmoid), -86, 86, 3},
+    {"erf", erf, offsetof(dt_cpu_kernels, erf), -5, 5, 2},
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
@@ -45,7 +49,7 @@ static float *make_arguments(int f) {
   float *x = malloc(POINTS * sizeof *x);
   for (int i = 0; i < POINTS; i++) {
     double at = functions[f].low + (functions[f].high - functions[f].low) * i / (POINTS - 1);
-    x[i] = (float)(functions[f].exact == log ? exp2(at) : at);
+    x[i] = (float)(functions[f].powers ? exp2(at) : at);
   }
   return x;
 }
@@ -95,8 +99,12 @@ static void test_ends_of_the_range(void **state) {
     assert_true(y[0] == -1 && y[1] == -1 && y[3] == 0 && isnan(y[4]) && y[5] == 1 && y[6] == -1);
     kernels->sigmoid(x, y, 16);
     assert_true(y[0] == 0 && y[1] == 0 && y[3] == 0.5f && isnan(y[4]) && y[5] == 1);
+    kernels->erf(x, y, 16);
+    assert_true(y[0] == -1 && y[1] == -1 && y[3] == 0 && isnan(y[4]) && y[5] == 1 && y[6] == -1);
     kernels->log(x, y, 16);
     assert_true(isnan(y[4]) && y[7] == 0);
+    kernels->log1p(x, y, 16);
+    assert_true(y[3] == 0 && isnan(y[4]) && y[7] == 0.693147182f);
   }
 }
 

@@ -17,7 +17,7 @@ static void apply(const dt_choice *choice, uint8_t *image, dt_rng_block random) 
   uint8_t scratch[ELEMENTS];
   memset(scratch, 0xAA, sizeof scratch);
   const dt_augment *functions = choice->kind->impl;
-  dt_move_apply(functions->draw(choice->attr, random), &shape, image, scratch);
+  dt_augmentation_apply(functions->draw(choice->attr, random), &shape, image, scratch);
 }
 
 static bool is_moved(const uint8_t *image, int dy, int dx) {
@@ -36,7 +36,7 @@ static bool is_moved(const uint8_t *image, int dy, int dx) {
 }
 
 /* Every draw is one of the allowed moves, the same for all channels, and all of them come up about equally often. */
-static void check_moves(const char *kind, const char *option, int limit) {
+static void check_augmentations(const char *kind, const char *option, int limit) {
   enum { DRAWS = 20000, SIDES = 17 };
   dt_choice choice = dt_test_choice(dt_augment_kinds, kind);
   *(int64_t *)dt_test_choice_value(&choice, option) = limit;
@@ -66,17 +66,17 @@ static void check_moves(const char *kind, const char *option, int limit) {
 }
 
 static void test_shift(void **state) {
-  for (int limit = 0; limit <= 2; limit++) check_moves("shift", "max", limit);
+  for (int limit = 0; limit <= 2; limit++) check_augmentations("shift", "max", limit);
 }
 
 /* Farther than the image is wide: what has left it is black. */
 static void test_shift_beyond_the_edge(void **state) {
-  check_moves("shift", "max", 8);
+  check_augmentations("shift", "max", 8);
 }
 
 static void test_crop(void **state) {
-  check_moves("crop", "pad", 1);
-  check_moves("crop", "pad", 2);
+  check_augmentations("crop", "pad", 1);
+  check_augmentations("crop", "pad", 2);
 }
 
 static void test_flip(void **state) {

@@ -5,6 +5,7 @@
 
 #include "data/data.h"
 #include "support/choice.h"
+#include "support/columns.h"
 #include "support/files.h"
 #include "support/unit.h"
 
@@ -48,19 +49,18 @@ static void test_batches_are_joined(void **state) {
   uint8_t *first = make_batch(1), *second = make_batch(2);
   write_batch("one", first, RECORDS * RECORD);
   assert_int_equal(dt_test_write_gzip(dir, "two", second, 3 * RECORD), DT_OK);
-  const char *names[] = {"one", "two"};
+  const char *names[] = {"one.gz", "two"}; /* found without .gz */
   dt_dataset *dataset;
   assert_int_equal(load(names, 2, &dataset), DT_OK);
   assert_int_equal(dataset->count, 7);
-  assert_int_equal(dataset->classes, 10);
-  assert_int_equal(dataset->shape.ndim, 3);
-  assert_int_equal(dataset->shape.dim[0], 3);
-  assert_int_equal(dataset->shape.dim[1], 32);
-  assert_int_equal(dataset->shape.dim[2], 32);
+  assert_int_equal(data_field(dataset, "input")->shape.ndim, 3);
+  assert_int_equal(data_field(dataset, "input")->shape.dim[0], 3);
+  assert_int_equal(data_field(dataset, "input")->shape.dim[1], 32);
+  assert_int_equal(data_field(dataset, "input")->shape.dim[2], 32);
   for (int i = 0; i < 7; i++) {
     const uint8_t *record = i < RECORDS ? first + i * RECORD : second + (i - RECORDS) * RECORD;
-    assert_int_equal(dataset->labels[i], record[0]);
-    assert_memory_equal(dataset->pixels + i * (RECORD - 1), record + 1, RECORD - 1);
+    assert_int_equal(data_labels(dataset)[i], record[0]);
+    assert_memory_equal(data_pixels(dataset) + i * (RECORD - 1), record + 1, RECORD - 1);
   }
   assert_non_null(strstr(dataset->source, "/one, "));
   dt_dataset_destroy(&dataset);

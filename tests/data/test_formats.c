@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/data.h"
+#include "support/columns.h"
 #include "support/digits.h"
 #include "support/files.h"
 #include "support/unit.h"
@@ -35,6 +36,22 @@ static dt_config *parse_well(const char *train, const char *augment) {
   return config;
 }
 
+/* A format says its fields before it reads: those that it then has, and as many bytes. */
+static void check_info(const dt_data_info *info, const dt_dataset *dataset) {
+  dt_data_info loaded;
+  dt_dataset_info(dataset, &loaded);
+  assert_int_equal(info->fields.count, dataset->fields.count);
+  assert_int_equal(dt_dataset_bytes(info), dt_dataset_bytes(&loaded));
+  for (int f = 0; f < info->fields.count; f++) {
+    const dt_field *said = &info->fields.field[f], *found = &dataset->fields.field[f];
+    assert_string_equal(said->name, found->name);
+    assert_int_equal(said->dtype, found->dtype);
+    assert_int_equal(said->layout, found->layout);
+    assert_int_equal(said->entries, found->entries);
+    assert_true(dt_shape_equal(&said->shape, &found->shape));
+  }
+}
+
 static void test_idx(void **state) {
   static const char *const forms[] = {
       "{idx: {images: train-images-idx3-ubyte, labels: train-labels-idx1-ubyte}}",
@@ -46,7 +63,11 @@ static void test_idx(void **state) {
     dt_dataset *dataset;
     assert_int_equal(dt_dataset_load(&spec->data.train, spec->data.dir, &dataset), DT_OK);
     assert_int_equal(dataset->count, 30);
-    assert_true((dataset->labels != NULL) == (i == 0));
+    dt_data_info info;
+    assert_int_equal(dt_dataset_inspect(&spec->data.train, spec->data.dir, false, &info), DT_OK);
+    assert_int_equal(info.count, 30);
+    assert_true((data_labels(dataset) != NULL) == (i == 0));
+    check_info(&info, dataset);
     dt_dataset_destroy(&dataset);
     dt_config_destroy(&config);
   }
@@ -68,7 +89,11 @@ static void test_cifar10(void **state) {
     dt_dataset *dataset;
     assert_int_equal(dt_dataset_load(&spec->data.train, spec->data.dir, &dataset), DT_OK);
     assert_int_equal(dataset->count, forms[i].count);
-    assert_int_equal(dataset->labels[0], i == 0 ? 0 : 7);
+    dt_data_info info;
+    assert_int_equal(dt_dataset_inspect(&spec->data.train, spec->data.dir, true, &info), DT_OK);
+    assert_int_equal(info.count, forms[i].count);
+    assert_int_equal(data_labels(dataset)[0], i == 0 ? 0 : 7);
+    check_info(&info, dataset);
     dt_dataset_destroy(&dataset);
     dt_config_destroy(&config);
   }

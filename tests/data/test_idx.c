@@ -9,6 +9,7 @@
 
 #include "data/data.h"
 #include "support/choice.h"
+#include "support/columns.h"
 #include "support/digits.h"
 #include "support/files.h"
 #include "support/unit.h"
@@ -71,20 +72,27 @@ static dt_status load_pair(const pair *files, dt_dataset **out) {
   return load("images", "labels", out);
 }
 
+static void expect_refusal(const char *name, dt_status status, dt_status expected, const char *const *fragments, int count) {
+  if (status != expected) fail_msg("%s: status %s, message \"%s\"", name, dt_status_name(status), dt_error_text());
+  for (int i = 0; i < count && fragments[i] != NULL; i++) {
+    if (strstr(dt_error_text(), fragments[i]) == NULL) fail_msg("%s: \"%s\" lacks \"%s\"", name, dt_error_text(), fragments[i]);
+  }
+  if (strchr(dt_error_text(), '\n') != NULL) fail_msg("%s: \"%s\" has several lines", name, dt_error_text());
+}
+
 /* --- Good files. --- */
 
 static void check_good(const dt_dataset *dataset) {
   pair files;
   make_good(&files);
   assert_int_equal(dataset->count, COUNT);
-  assert_int_equal(dataset->shape.ndim, 3);
-  assert_int_equal(dataset->shape.dim[0], 1);
-  assert_int_equal(dataset->shape.dim[1], HEIGHT);
-  assert_int_equal(dataset->shape.dim[2], WIDTH);
-  assert_int_equal(dataset->dtype, DT_U8);
-  assert_int_equal(dataset->classes, 3);
-  assert_memory_equal(dataset->pixels, files.images + 16, IMAGES_BYTES - 16);
-  for (int i = 0; i < COUNT; i++) assert_int_equal(dataset->labels[i], i % 3);
+  assert_int_equal(data_field(dataset, "input")->shape.ndim, 3);
+  assert_int_equal(data_field(dataset, "input")->shape.dim[0], 1);
+  assert_int_equal(data_field(dataset, "input")->shape.dim[1], HEIGHT);
+  assert_int_equal(data_field(dataset, "input")->shape.dim[2], WIDTH);
+  assert_int_equal(data_field(dataset, "input")->dtype, DT_U8);
+  assert_memory_equal(data_pixels(dataset), files.images + 16, IMAGES_BYTES - 16);
+  for (int i = 0; i < COUNT; i++) assert_int_equal(data_labels(dataset)[i], i % 3);
 }
 
 static void test_plain_and_packed_are_equal(void **state) {
@@ -123,6 +131,56 @@ static void test_joined_members(void **state) {
   dt_dataset_destroy(&dataset);
 }
 
+/* Zeros behind the last member are padding, as gzip(1) has it, across any number of reads; what follows them is not. */
+static void test_padding(void **state) {
+  static const size_t zeros[] = {1, 7, 70000, 200000};
+  for (size_t i = 0; i < sizeof zeros / sizeof zeros[0]; i++) {
+    pair files;
+    make_good(&files);
+    pack(files.images, &files.images_bytes);
+    pack(files.labels, &files.labels_bytes);
+    uint8_t *padded = calloc(files.images_bytes + zeros[i] + files.images_bytes, 1);
+    memcpy(padded, files.images, files.images_bytes);
+    assert_int_equal(dt_test_write_file(dir, "images", padded, files.images_bytes + zeros[i]), DT_OK);
+    assert_int_equal(dt_test_write_file(dir, "labels", files.labels, files.labels_bytes), DT_OK);
+    dt_dataset *dataset;
+    assert_int_equal(load("images", "labels", &dataset), DT_OK);
+    check_good(dataset);
+    dt_dataset_destroy(&dataset);
+    memcpy(padded + files.images_bytes + zeros[i], files.images, files.images_bytes);
+    assert_int_equal(dt_test_write_file(dir, "images", padded, 2 * files.images_bytes + zeros[i]), DT_OK);
+    static const char *const fragments[] = {"/images: found other bytes after the gzip data"};
+    expect_refusal("a member after padding", load("images", "labels", &dataset), DT_DATA, fragments, 1);
+    free(padded);
+  }
+}
+
+/* A name stands for a file with or without .gz, whatever is in it; where both are there, for the one of that name. */
+static void test_found_with_or_without_gz(void **state) {
+  pair files;
+  dt_dataset *dataset;
+  make_good(&files);
+  assert_int_equal(dt_test_write_file(dir, "labels", files.labels, files.labels_bytes), DT_OK);
+  assert_int_equal(dt_test_write_file(dir, "bare", files.images, files.images_bytes), DT_OK);
+  pack(files.images, &files.images_bytes);
+  assert_int_equal(dt_test_write_file(dir, "packed.gz", files.images, files.images_bytes), DT_OK);
+  assert_int_equal(dt_test_write_file(dir, "both", "damaged", 7), DT_OK);
+  assert_int_equal(dt_test_write_file(dir, "both.gz", files.images, files.images_bytes), DT_OK);
+  static const char *const found[][2] = {
+      {"bare.gz", "/bare, "}, {"bare", "/bare, "}, {"packed", "/packed.gz, "}, {"both.gz", "/both.gz, "}};
+  for (size_t i = 0; i < sizeof found / sizeof found[0]; i++) {
+    assert_int_equal(load(found[i][0], "labels.gz", &dataset), DT_OK);
+    check_good(dataset);
+    assert_non_null(strstr(dataset->source, found[i][1]));
+    assert_null(strstr(dataset->source, "labels.gz"));
+    dt_dataset_destroy(&dataset);
+  }
+  static const char *const exact[] = {"/both: found magic"};
+  expect_refusal("both", load("both", "labels", &dataset), DT_DATA, exact, 1);
+  static const char *const nowhere[] = {"/nowhere.gz: could not be opened: No such file", "nor is there", "/nowhere"};
+  expect_refusal("neither", load("nowhere.gz", "labels", &dataset), DT_DATA, nowhere, 3);
+}
+
 static void test_other_dimensions(void **state) {
   static const struct {
     uint32_t dim[4];
@@ -143,10 +201,10 @@ static void test_other_dimensions(void **state) {
     free(file);
     dt_dataset *dataset;
     assert_int_equal(load("images", NULL, &dataset), DT_OK);
-    assert_null(dataset->labels);
-    assert_int_equal(dataset->classes, 0);
-    assert_int_equal(dataset->shape.ndim, row[i].expected.ndim);
-    for (int d = 0; d < row[i].expected.ndim; d++) assert_int_equal(dataset->shape.dim[d], row[i].expected.dim[d]);
+    assert_null(data_labels(dataset));
+    assert_int_equal(data_field(dataset, "input")->shape.ndim, row[i].expected.ndim);
+    for (int d = 0; d < row[i].expected.ndim; d++)
+      assert_int_equal(data_field(dataset, "input")->shape.dim[d], row[i].expected.dim[d]);
     dt_dataset_destroy(&dataset);
   }
 }
@@ -240,6 +298,7 @@ static void stream_length(pair *f) {
   f->images[f->images_bytes - 1] ^= 1;
 }
 static void stream_garbage(pair *f) {
+  memset(f->images + f->images_bytes, 'x', 7);
   f->images_bytes += 7;
 }
 static void stream_block(pair *f) {
@@ -312,14 +371,6 @@ static const bad_case bad[] = {
      {"/images: found other bytes after the gzip data", "expected the end"}},
     {"packed: bad block", nothing, true, stream_block, {"/images: found damaged gzip data: invalid block type"}},
 };
-
-static void expect_refusal(const char *name, dt_status status, dt_status expected, const char *const *fragments, int count) {
-  if (status != expected) fail_msg("%s: status %s, message \"%s\"", name, dt_status_name(status), dt_error_text());
-  for (int i = 0; i < count && fragments[i] != NULL; i++) {
-    if (strstr(dt_error_text(), fragments[i]) == NULL) fail_msg("%s: \"%s\" lacks \"%s\"", name, dt_error_text(), fragments[i]);
-  }
-  if (strchr(dt_error_text(), '\n') != NULL) fail_msg("%s: \"%s\" has several lines", name, dt_error_text());
-}
 
 static void test_bad_files(void **state) {
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -394,10 +445,14 @@ static void test_check(void **state) {
   make_good(&files);
   dt_dataset *dataset;
   assert_int_equal(load_pair(&files, &dataset), DT_OK);
-  assert_int_equal(dt_dataset_check(dataset, &(dt_shape){3, {1, HEIGHT, WIDTH}}, 3), DT_OK);
-  expect_refusal("label", dt_dataset_check(dataset, &(dt_shape){3, {1, HEIGHT, WIDTH}}, 2), DT_DATA, label, 3);
+  dt_field needed[] = {{.name = "input", .dtype = DT_U8, .shape = {3, {1, HEIGHT, WIDTH}}},
+                       {.name = "label", .dtype = DT_I32, .limit = 3}};
+  assert_int_equal(dt_dataset_check(dataset, needed, 2, 1), DT_OK);
+  needed[1].limit = 2;
+  expect_refusal("label", dt_dataset_check(dataset, needed, 2, 1), DT_DATA, label, 3);
   dt_error_clear();
-  expect_refusal("shape", dt_dataset_check(dataset, &(dt_shape){3, {1, WIDTH, HEIGHT}}, 3), DT_DATA, shape, 2);
+  needed[0].shape = (dt_shape){3, {1, WIDTH, HEIGHT}};
+  expect_refusal("shape", dt_dataset_check(dataset, needed, 2, 1), DT_DATA, shape, 2);
   dt_dataset_destroy(&dataset);
 }
 
@@ -422,25 +477,28 @@ static void test_statistics(void **state) {
   static const int64_t widths[] = {5, 65536, 70001};
   for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
     const int64_t elements = 2 * widths[w];
-    dt_dataset set = {.count = 3, .shape = {3, {2, 1, widths[w]}}, .dtype = DT_U8, .pixels = malloc((size_t)(3 * elements))};
+    uint8_t *pixels = malloc((size_t)(3 * elements));
+    dt_dataset set = {.count = 3,
+                      .fields = {{{.name = "input", .dtype = DT_U8, .shape = {3, {2, 1, widths[w]}}}}, .count = 1},
+                      .data = {{.values = pixels}}};
     long double sum = 0, squares = 0;
     for (int64_t i = 0; i < 3 * elements; i++) {
       const bool first_channel = i / widths[w] % 2 == 0;
-      set.pixels[i] = first_channel ? (uint8_t)(255 - i % 7) : 9;
-      if (first_channel) sum += set.pixels[i] / 255.0L;
+      pixels[i] = first_channel ? (uint8_t)(255 - i % 7) : 9;
+      if (first_channel) sum += pixels[i] / 255.0L;
     }
     const long double n = 3.0L * (long double)widths[w];
     for (int64_t i = 0; i < 3 * elements; i++) {
-      const long double d = set.pixels[i] / 255.0L - sum / n;
+      const long double d = pixels[i] / 255.0L - sum / n;
       if (i / widths[w] % 2 == 0) squares += d * d;
     }
     double mean[2], std[2];
-    dt_dataset_statistics(&set, mean, std);
+    dt_dataset_statistics(&set, 0, mean, std);
     assert_true(fabsl(mean[0] - sum / n) < 1e-15L);
     assert_true(fabsl(std[0] - sqrtl(squares / n)) < 1e-15L);
     assert_true(mean[1] == 9 / 255.0);
     assert_true(std[1] == 1);
-    free(set.pixels);
+    free(pixels);
   }
 }
 
@@ -484,9 +542,8 @@ static void test_fashion_mnist(void **state) {
   double mean, std;
   assert_int_equal(dt_dataset_load(&choice, folder, &dataset), DT_OK);
   assert_int_equal(dataset->count, 60000);
-  assert_int_equal(dataset->classes, 10);
-  assert_memory_equal(dataset->labels, labels, sizeof labels);
-  dt_dataset_statistics(dataset, &mean, &std);
+  assert_memory_equal(data_labels(dataset), labels, sizeof labels);
+  dt_dataset_statistics(dataset, 0, &mean, &std);
   assert_true(fabs(mean - 0.286041) < 1e-6);
   assert_true(fabs(std - 0.353024) < 1e-6);
   dt_dataset_destroy(&dataset);
@@ -500,7 +557,6 @@ static void test_digits(void **state) {
   assert_int_equal(load("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", &eval), DT_OK);
   assert_int_equal(train->count, 300);
   assert_int_equal(eval->count, 50);
-  assert_int_equal(train->classes, 10);
   dt_dataset_destroy(&train);
   dt_dataset_destroy(&eval);
 }
@@ -513,6 +569,8 @@ int main(void) {
       cmocka_unit_test(test_bad_files),
       cmocka_unit_test(test_every_cut),
       cmocka_unit_test(test_gzip_bomb),
+      cmocka_unit_test(test_padding),
+      cmocka_unit_test(test_found_with_or_without_gz),
       cmocka_unit_test(test_what_is_no_file),
       cmocka_unit_test(test_check),
       cmocka_unit_test(test_hash_sees_everything),

@@ -10,22 +10,51 @@
 enum { SAMPLES = 53, SIDE = 6, ELEMENTS = SIDE * SIDE, BATCH = 12, SHARDS = 5, SLOTS = 3, END = 2 * SAMPLES };
 
 typedef struct fixture {
+  uint8_t *pixels;
+  float *values;
+  int32_t *labels;
   dt_dataset bytes, floats;
+  dt_program of_bytes, of_floats; /* that read all fields */
   dt_choice item[2];
   dt_choices augment, none;
   dt_sampler sampler;
 } fixture;
 
+static const uint8_t *pixels_of(const dt_batch *batch) {
+  return batch->field[0].part[DT_PART_VALUES];
+}
+
+static const int32_t *labels_of(const dt_batch *batch) {
+  return batch->field[1].part[DT_PART_VALUES];
+}
+
+static const dt_shape image = {3, {1, SIDE, SIDE}};
+
+static dt_dataset make_dataset(dt_field input, void *values, int32_t *labels) {
+  dt_dataset set = {.count = SAMPLES,
+                    .fields = {{[1] = {.name = "label", .dtype = DT_I32}}, .count = 2},
+                    .data = {{.values = values}, {.values = labels}}};
+  set.fields.field[0] = input;
+  return set;
+}
+
+static dt_program make_program(const dt_dataset *set) {
+  return (dt_program){
+      .field = set->fields.field, .field_count = set->fields.count, .field_use = {DT_FIELD_LOADED, DT_FIELD_READ}};
+}
+
 static int make_fixture(void **state) {
   fixture *f = calloc(1, sizeof *f);
-  f->bytes = (dt_dataset){.count = SAMPLES, .shape = {3, {1, SIDE, SIDE}}, .dtype = DT_U8, .classes = 10};
-  f->bytes.pixels = malloc(SAMPLES * ELEMENTS);
-  f->bytes.labels = malloc(SAMPLES * sizeof(int32_t));
-  for (int i = 0; i < SAMPLES * ELEMENTS; i++) f->bytes.pixels[i] = (uint8_t)(1 + i * 31 % 255);
-  for (int i = 0; i < SAMPLES; i++) f->bytes.labels[i] = 1 + i % 9;
-  f->floats = (dt_dataset){.count = SAMPLES, .shape = {1, {ELEMENTS}}, .dtype = DT_F32, .labels = f->bytes.labels};
-  f->floats.values = malloc(SAMPLES * ELEMENTS * sizeof(float));
-  for (int i = 0; i < SAMPLES * ELEMENTS; i++) f->floats.values[i] = (float)i + 0.5f;
+  f->pixels = malloc(SAMPLES * ELEMENTS);
+  f->labels = malloc(SAMPLES * sizeof(int32_t));
+  f->values = malloc(SAMPLES * ELEMENTS * sizeof(float));
+  for (int i = 0; i < SAMPLES * ELEMENTS; i++) f->pixels[i] = (uint8_t)(1 + i * 31 % 255);
+  for (int i = 0; i < SAMPLES; i++) f->labels[i] = 1 + i % 9;
+  for (int i = 0; i < SAMPLES * ELEMENTS; i++) f->values[i] = (float)i + 0.5f;
+  f->bytes = make_dataset((dt_field){.name = "input", .dtype = DT_U8, .shape = image}, f->pixels, f->labels);
+  f->floats = make_dataset((dt_field){.name = "input", .dtype = DT_F32, .shape = {1, {ELEMENTS}}}, f->values, f->labels);
+  f->of_bytes = make_program(&f->bytes);
+  f->of_floats = make_program(&f->floats);
   f->item[0] = dt_test_choice(dt_augment_kinds, "shift");
   f->item[1] = dt_test_choice(dt_augment_kinds, "flip");
   *(int64_t *)dt_test_choice_value(&f->item[0], "max") = 2;
@@ -38,9 +67,9 @@ static int make_fixture(void **state) {
 static int destroy_fixture(void **state) {
   fixture *f = *state;
   dt_test_choice_destroy(&f->item[0]);
-  free(f->floats.values);
-  free(f->bytes.labels);
-  free(f->bytes.pixels);
+  free(f->values);
+  free(f->labels);
+  free(f->pixels);
   free(f);
   return 0;
 }
@@ -48,53 +77,53 @@ static int destroy_fixture(void **state) {
 /* The augmented pixels of one sample, by the definition. */
 static void expected_pixels(const fixture *f, const dt_choices *augment, int64_t epoch, int64_t index, uint8_t *out) {
   uint8_t scratch[ELEMENTS];
-  memcpy(out, f->bytes.pixels + index * ELEMENTS, ELEMENTS);
+  memcpy(out, f->pixels + index * ELEMENTS, ELEMENTS);
   for (int i = 0; i < augment->count; i++) {
     const dt_augment *functions = augment->item[i].kind->impl;
     const dt_rng_block random = dt_rng(f->sampler.seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i);
-    dt_move_apply(functions->draw(augment->item[i].attr, random), &f->bytes.shape, out, scratch);
+    dt_augmentation_apply(functions->draw(augment->item[i].attr, random), &image, out, scratch);
   }
 }
 
-/* One shard of a pass, place by place; empty places hold zeros. */
+/* One shard of a micro-batch, place by place; empty positions hold zeros. */
 static void check_shard(const fixture *f, const dt_choices *augment, const dt_step_plan *plan, int shard, int s,
                         const dt_batch *batch) {
   int64_t first;
   const int64_t count = dt_shard_samples(plan->count, SHARDS, shard, &first);
-  assert_int_equal(batch->filled[s], count);
-  assert_int_equal(batch->place[s], first);
+  assert_int_equal(batch->valid[s], count);
+  assert_int_equal(batch->position[s], first);
   for (int64_t i = 0; i < SLOTS; i++) {
     uint8_t expected[ELEMENTS] = {0};
     int32_t label = 0;
     if (i < count) {
       const int64_t index = dt_sampler_index(&f->sampler, plan->epoch, plan->first + first + i);
       expected_pixels(f, augment, plan->epoch, index, expected);
-      label = f->bytes.labels[index];
+      label = f->labels[index];
     }
-    assert_memory_equal(batch->pixels + (s * SLOTS + i) * ELEMENTS, expected, ELEMENTS);
-    assert_int_equal(batch->labels[s * SLOTS + i], label);
+    assert_memory_equal(pixels_of(batch) + (s * SLOTS + i) * ELEMENTS, expected, ELEMENTS);
+    assert_int_equal(labels_of(batch)[s * SLOTS + i], label);
   }
 }
 
-/* Every pass of one rank from samples_seen to the end, then nothing more. Samples counted are added to *total. */
-static void check_rank(const fixture *f, const dt_choices *augment, int size, int rank, int pass_limit, int64_t samples_seen,
-                       int prefetch, int threads, int64_t *total) {
+/* Every micro-batch of one rank from samples_seen to the end, then nothing more. Samples counted are added to *total. */
+static void check_rank(const fixture *f, const dt_choices *augment, int size, int rank, int micro_batch_limit,
+                       int64_t samples_seen, int prefetch, int threads, int64_t *total) {
   dt_tree *tree;
   dt_loader *loader;
   const dt_batch *batch;
-  assert_int_equal(dt_tree_create(SHARDS, size, rank, pass_limit, &tree), DT_OK);
-  assert_int_equal(dt_loader_create(&f->bytes, augment, &f->sampler, tree, samples_seen, END, prefetch, threads, &loader),
-                   DT_OK);
+  assert_int_equal(dt_tree_create(SHARDS, size, rank, micro_batch_limit, &tree), DT_OK);
+  assert_int_equal(
+      dt_loader_create(&f->bytes, &f->of_bytes, augment, &f->sampler, tree, samples_seen, END, prefetch, threads, &loader),
+      DT_OK);
   while (samples_seen < END) {
     const dt_step_plan plan = dt_sampler_plan(&f->sampler, samples_seen);
-    for (int p = 0; p < tree->pass_count; p++) {
-      const dt_pass_plan *pass = &tree->passes[p];
+    for (int p = 0; p < tree->micro_batch_count; p++) {
+      const dt_micro_batch_plan *micro = &tree->micro_batches[p];
       assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
-      assert_null(batch->values);
       int64_t samples = 0;
-      for (int s = 0; s < pass->shard_count; s++) {
-        check_shard(f, augment, &plan, pass->first_shard + s, s, batch);
-        samples += batch->filled[s];
+      for (int s = 0; s < micro->shard_count; s++) {
+        check_shard(f, augment, &plan, micro->first_shard + s, s, batch);
+        samples += batch->valid[s];
       }
       assert_int_equal(batch->samples, samples);
       *total += samples;
@@ -108,7 +137,7 @@ static void check_rank(const fixture *f, const dt_choices *augment, int size, in
   dt_tree_destroy(&tree);
 }
 
-/* Ranks together see each sample once, whatever their number, their passes and their threads. */
+/* Ranks together see each sample once, whatever their number, their micro-batches and their threads. */
 static void test_any_ranks_and_threads(void **state) {
   const fixture *f = *state;
   static const int threads[] = {1, 3}, prefetches[] = {1, 2, 7};
@@ -136,36 +165,62 @@ static void test_resume_in_mid_epoch(void **state) {
 
 /* Where a device holds the data set, the batch says which samples and how they are moved: made so, they are the pixels that the
  * loader would have handed over. */
-static void test_held(void **state) {
+static void test_cached(void **state) {
   const fixture *f = *state;
   dt_dataset held = f->bytes;
   dt_tree *tree;
   dt_loader *plain, *loader;
-  held.held = &held;
+  held.cached = &held;
   assert_int_equal(dt_tree_create(SHARDS, 1, 0, 1, &tree), DT_OK);
-  assert_int_equal(dt_loader_create(&f->bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &plain), DT_OK);
-  assert_int_equal(dt_loader_create(&held, &f->augment, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
-  for (int pass = 0; pass < 9 * SHARDS; pass++) {
+  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &plain), DT_OK);
+  assert_int_equal(dt_loader_create(&held, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
+  for (int micro = 0; micro < 9 * SHARDS; micro++) {
     const dt_batch *expected, *batch;
     assert_int_equal(dt_loader_next(plain, &expected), DT_OK);
     assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
-    assert_null(batch->pixels);
-    assert_ptr_equal(batch->held, &held);
-    assert_int_equal(batch->moves, 2);
+    assert_null(pixels_of(batch));
+    assert_ptr_equal(batch->cached, &held);
+    assert_int_equal(batch->augmentations, 2);
     assert_int_equal(batch->samples, expected->samples);
     for (int i = 0; i < SLOTS; i++) {
       uint8_t sample[ELEMENTS] = {0}, scratch[ELEMENTS];
-      if (batch->index[i] >= 0) memcpy(sample, f->bytes.pixels + batch->index[i] * ELEMENTS, ELEMENTS);
+      if (batch->index[i] >= 0) memcpy(sample, f->pixels + batch->index[i] * ELEMENTS, ELEMENTS);
       for (int m = 0; m < 2 && batch->index[i] >= 0; m++) {
-        dt_move_apply(batch->move[i * 2 + m], &f->bytes.shape, sample, scratch);
+        dt_augmentation_apply(batch->augmentation[i * 2 + m], &image, sample, scratch);
       }
-      assert_true((batch->index[i] >= 0) == (i < batch->filled[0]));
-      assert_memory_equal(sample, expected->pixels + i * ELEMENTS, ELEMENTS);
-      assert_int_equal(batch->labels[i], expected->labels[i]);
+      assert_true((batch->index[i] >= 0) == (i < batch->valid[0]));
+      assert_memory_equal(sample, pixels_of(expected) + i * ELEMENTS, ELEMENTS);
+      assert_int_equal(labels_of(batch)[i], labels_of(expected)[i]);
     }
   }
   dt_loader_destroy(&loader);
   dt_loader_destroy(&plain);
+  dt_tree_destroy(&tree);
+}
+
+/* A field that a loss reads besides comes with every batch and is moved all the same. */
+static void test_input_that_is_a_target(void **state) {
+  const fixture *f = *state;
+  dt_dataset held = f->bytes;
+  dt_program both = f->of_bytes;
+  dt_tree *tree;
+  held.cached = &held;
+  both.field_use[0] = DT_FIELD_READ;
+  const dt_dataset *const sets[] = {&f->bytes, &held};
+  assert_int_equal(dt_tree_create(SHARDS, 1, 0, 1, &tree), DT_OK);
+  for (int i = 0; i < 2; i++) {
+    dt_loader *plain, *loader;
+    assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &plain), DT_OK);
+    assert_int_equal(dt_loader_create(sets[i], &both, &f->augment, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
+    for (int micro = 0; micro < 9 * SHARDS; micro++) {
+      const dt_batch *expected, *batch;
+      assert_int_equal(dt_loader_next(plain, &expected), DT_OK);
+      assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
+      assert_memory_equal(pixels_of(batch), pixels_of(expected), SLOTS * ELEMENTS);
+    }
+    dt_loader_destroy(&loader);
+    dt_loader_destroy(&plain);
+  }
   dt_tree_destroy(&tree);
 }
 
@@ -176,15 +231,16 @@ static void test_floats(void **state) {
   const dt_batch *batch;
   assert_int_equal(dt_tree_create(1, 1, 0, 0, &tree), DT_OK);
   dt_error_clear();
-  assert_int_equal(dt_loader_create(&f->floats, &f->augment, &f->sampler, tree, 0, END, 1, 1, &loader), DT_USAGE);
-  assert_int_equal(dt_loader_create(&f->floats, &f->none, &f->sampler, tree, 48, END, 1, 1, &loader), DT_OK);
+  assert_int_equal(dt_loader_create(&f->floats, &f->of_floats, &f->augment, &f->sampler, tree, 0, END, 1, 1, &loader),
+                   DT_USAGE);
+  assert_int_equal(dt_loader_create(&f->floats, &f->of_floats, &f->none, &f->sampler, tree, 48, END, 1, 1, &loader), DT_OK);
   assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
-  assert_null(batch->pixels);
   assert_int_equal(batch->samples, SAMPLES - 48);
   for (int64_t i = 0; i < BATCH; i++) {
-    const float *expected = f->floats.values + dt_sampler_index(&f->sampler, 0, (48 + i) % SAMPLES) * ELEMENTS;
+    const float *expected = f->values + dt_sampler_index(&f->sampler, 0, (48 + i) % SAMPLES) * ELEMENTS;
     const float zeros[ELEMENTS] = {0};
-    assert_memory_equal(batch->values + i * ELEMENTS, i < SAMPLES - 48 ? expected : zeros, sizeof zeros);
+    assert_memory_equal((const float *)batch->field[0].part[DT_PART_VALUES] + i * ELEMENTS, i < SAMPLES - 48 ? expected : zeros,
+                        sizeof zeros);
   }
   dt_loader_destroy(&loader);
   dt_tree_destroy(&tree);
@@ -199,7 +255,7 @@ static void test_nothing_left_by_dropping(void **state) {
   dt_loader *loader = NULL;
   assert_int_equal(dt_tree_create(1, 1, 0, 0, &tree), DT_OK);
   dt_error_clear();
-  assert_int_equal(dt_loader_create(&f->bytes, &f->none, &sampler, tree, 0, END, 1, 1, &loader), DT_USAGE);
+  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->none, &sampler, tree, 0, END, 1, 1, &loader), DT_USAGE);
   assert_non_null(strstr(dt_error_text(), "found 53 samples, expected train.global_batch (54) or more"));
   assert_null(loader);
   dt_tree_destroy(&tree);
@@ -213,7 +269,8 @@ static void test_destroyed_at_any_time(void **state) {
   for (int taken = 0; taken < 40; taken++) {
     dt_loader *loader;
     const dt_batch *batch;
-    assert_int_equal(dt_loader_create(&f->bytes, &f->augment, &f->sampler, tree, 0, END, 1 + taken % 5, 3, &loader), DT_OK);
+    assert_int_equal(
+        dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 1 + taken % 5, 3, &loader), DT_OK);
     for (int i = 0; i < taken; i++) assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
     dt_loader_destroy(&loader);
   }
@@ -231,7 +288,7 @@ static void test_waiting_workers_sleep(void **state) {
   const struct timespec pause = {.tv_nsec = 100000000};
   struct timespec before, after;
   assert_int_equal(dt_tree_create(SHARDS, 1, 0, 0, &tree), DT_OK);
-  assert_int_equal(dt_loader_create(&f->bytes, &f->augment, &f->sampler, tree, 0, 1000000, 2, 2, &loader), DT_OK);
+  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, 1000000, 2, 2, &loader), DT_OK);
   assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
   nanosleep(&pause, NULL);
@@ -245,7 +302,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_any_ranks_and_threads),
       cmocka_unit_test(test_resume_in_mid_epoch),
-      cmocka_unit_test(test_held),
+      cmocka_unit_test(test_cached),
+      cmocka_unit_test(test_input_that_is_a_target),
       cmocka_unit_test(test_floats),
       cmocka_unit_test(test_nothing_left_by_dropping),
       cmocka_unit_test(test_destroyed_at_any_time),

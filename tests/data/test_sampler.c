@@ -11,10 +11,10 @@ static void count_batch(const dt_sampler *sampler, const dt_step_plan *plan, int
   for (int rank = 0; rank < size; rank++) {
     dt_tree *tree;
     assert_int_equal(dt_tree_create(shards, size, rank, 0, &tree), DT_OK);
-    for (int p = 0; p < tree->pass_count; p++) {
-      for (int s = 0; s < tree->passes[p].shard_count; s++) {
+    for (int p = 0; p < tree->micro_batch_count; p++) {
+      for (int s = 0; s < tree->micro_batches[p].shard_count; s++) {
         int64_t first;
-        const int64_t count = dt_shard_samples(plan->count, shards, tree->passes[p].first_shard + s, &first);
+        const int64_t count = dt_shard_samples(plan->count, shards, tree->micro_batches[p].first_shard + s, &first);
         for (int64_t i = 0; i < count; i++) seen[dt_sampler_index(sampler, plan->epoch, plan->first + first + i)]++;
       }
     }

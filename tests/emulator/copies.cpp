@@ -60,6 +60,13 @@ void check_side(const char *which, const void *p, size_t bytes, bool device) {
     emulator_fail("a copy of %zu bytes: the %s is device memory, not host memory", bytes, which);
 }
 
+/* The queue is locked: nothing that is enqueued from here on runs. */
+void hang_at_download(held_lock *held) {
+  static const long chosen = emulator_number("hang_download", -1);
+  static long count = 0;
+  if (++count == chosen) hang(*held);
+}
+
 cudaError_t put_copy(held_lock *held, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t handle,
                      bool synchronous) {
   if (!bytes) return cudaSuccess;
@@ -72,6 +79,7 @@ cudaError_t put_copy(held_lock *held, void *to, const void *from, size_t bytes, 
   if (stream->recording && ((!to_device && !pinned_owns(to, bytes)) || (!from_device && !pinned_owns(from, bytes)))) {
     emulator_fail("a copy of %zu bytes is recorded that reads or writes pageable memory, expected pinned memory", bytes);
   }
+  if (kind == cudaMemcpyDeviceToHost && !stream->recording) hang_at_download(held);
   copy *c = new copy{to, from, bytes, to_device, from_device, {}};
   if (!from_device && !pinned_owns(from, bytes)) {
     c->staged.assign((const char *)from, (const char *)from + bytes);

@@ -3,6 +3,7 @@
  * Operands are widened to float once and laid side by side: x and y as [N, H, W, C], the filter as [R, S, C / groups, K]
  * (forward, and for its gradient) or [K, R, S, C / groups] (backward data), so that the innermost loop always runs over
  * neighbours. Every sum is taken in one order, which depends on the shape alone, except by the engine that is made not to. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -153,14 +154,23 @@ static void compute_sample(const cudnn_problem *p, const operands *o, int64_t n,
   }
 }
 
+/* Where a shuffled sum begins: another place in each process, and the next one in each call, so that two calls never agree by
+ * chance where there are two places. */
+static int64_t next_shift(void) {
+  static _Atomic int64_t calls;
+  struct timespec now;
+  if (!atomic_load(&calls)) {
+    int64_t none = 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    atomic_compare_exchange_strong(&calls, &none, 1 + now.tv_nsec / 64);
+  }
+  return atomic_fetch_add(&calls, 1);
+}
+
 /* A sample's share of a filter's gradient is summed on its own and then added, in double where the order is fixed. */
 static void compute(const cudnn_problem *p, const cudnn_engine *engine, const operands *o, meeting *met, double *total) {
-  int64_t taps = p->w.dim[2] * p->w.dim[3], weights = count_of(&p->w), samples = p->x.dim[0], shift = 0;
-  struct timespec now;
-  if (engine->shuffled) {
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    shift = now.tv_nsec / 64;
-  }
+  int64_t taps = p->w.dim[2] * p->w.dim[3], weights = count_of(&p->w), samples = p->x.dim[0];
+  int64_t shift = engine->shuffled ? next_shift() : 0;
   for (int64_t i = 0; i < samples; i++) {
     int64_t n = (i + shift) % samples;
     if (p->direction != CUDNN_BACKWARD_FILTER) {

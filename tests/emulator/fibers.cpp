@@ -25,13 +25,19 @@ dim3 blockDim, gridDim;
 
 namespace {
 
-constexpr size_t stack_bytes = 256 << 10;
 constexpr unsigned max_threads = 1024, lanes = 32;
+/* Most of a switch is the first look at the other stack: stacks lie close together in large pages, with their tops in different
+ * sets of the cache. Sanitizers make frames large. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t stack_bytes = 256 << 10;
+#else
+constexpr size_t stack_bytes = 64 << 10;
+#endif
+constexpr size_t stack_stride = stack_bytes + 576, large_page = 2 << 20, stacks_bytes = max_threads * stack_stride + large_page;
 
 struct fiber {
-  void *where[5]; /* __builtin_setjmp's */
-  ucontext_t context;
-  bool entered = false;
+  void *where[5];                /* __builtin_setjmp's */
+  ucontext_t *context = nullptr; /* until it is entered */
   void *stack = nullptr;
   size_t bytes = 0;
   void *fake = nullptr, *traced = nullptr; /* AddressSanitizer's and ThreadSanitizer's view of it */
@@ -80,12 +86,13 @@ struct runner {
   thread threads[max_threads] = {};
   std::vector<unsigned> ready; /* parked threads that may go on */
   std::vector<fiber *> idle;
-  size_t fibers = 0; /* made */
-  fiber scheduler;   /* the device thread's own stack */
+  fiber fibers[max_threads]; /* a thread needs one at most */
+  size_t made = 0;
+  char *stacks = nullptr;
+  fiber scheduler; /* the device thread's own stack */
   fiber *self = &scheduler;
-  runner() {
-    scheduler.entered = true;
-  }
+  dim3 placed = {0, 0, 0}; /* the shape of block that `place` is for */
+  uint3 place[max_threads];
 };
 
 runner *only; /* made by the first kernel */
@@ -95,10 +102,16 @@ runner &r() {
 
 void set_thread(unsigned t) {
   r().current = t;
-  if (blockDim.y == 1 && blockDim.z == 1) {
-    threadIdx = {t, 0, 0};
-  } else {
-    threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
+  threadIdx = r().place[t];
+}
+
+/* Works out each thread's place in a block of this shape. */
+void place_threads() {
+  runner &run = r();
+  if (run.placed.x == blockDim.x && run.placed.y == blockDim.y && run.placed.z == blockDim.z) return;
+  run.placed = blockDim;
+  for (unsigned t = 0; t < run.count; t++) {
+    run.place[t] = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
   }
 }
 
@@ -128,9 +141,10 @@ void arrived() {
 
 /* __builtin_longjmp must not be in the function that it jumps to. Instrumented, it would clear the shadow of whole stacks. */
 __attribute__((noinline, no_sanitize("address"))) void jump(fiber *to) {
-  if (!to->entered) {
-    to->entered = true;
-    setcontext(&to->context);
+  if (to->context) {
+    ucontext_t *context = to->context;
+    to->context = nullptr;
+    setcontext(context);
   }
   __builtin_longjmp(to->where, 1);
 }
@@ -188,16 +202,26 @@ void enter_fiber() {
   run_threads();
 }
 
+char *make_stacks() {
+  void *memory = mmap(nullptr, stacks_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) emulator_fail("no memory for the stacks of fibers");
+  char *aligned = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(memory) + large_page - 1) / large_page * large_page);
+  madvise(aligned, max_threads * stack_stride, MADV_HUGEPAGE); /* a matter of speed alone */
+  return aligned;
+}
+
 fiber *make_fiber() {
-  fiber *made = new fiber;
+  runner &run = r();
+  if (!run.stacks) run.stacks = make_stacks();
+  fiber *made = &run.fibers[run.made];
   made->bytes = stack_bytes;
-  made->stack = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (made->stack == MAP_FAILED) emulator_fail("no memory for a fiber's stack");
-  getcontext(&made->context);
-  made->context.uc_stack.ss_sp = made->stack;
-  made->context.uc_stack.ss_size = stack_bytes - r().fibers++ % 64 * 576; /* tops of stacks in different sets of the cache */
-  made->context.uc_link = nullptr;
-  makecontext(&made->context, enter_fiber, 0);
+  made->stack = run.stacks + run.made++ * stack_stride;
+  made->context = static_cast<ucontext_t *>(made->stack); /* its far end */
+  getcontext(made->context);
+  made->context->uc_stack.ss_sp = made->stack;
+  made->context->uc_stack.ss_size = stack_bytes;
+  made->context->uc_link = nullptr;
+  makecontext(made->context, enter_fiber, 0);
   return made;
 }
 
@@ -319,6 +343,7 @@ void run_kernel(emulator_kernel *kernel) {
   blockDim = kernel->block;
   gridDim = kernel->grid;
   run.count = blockDim.x * blockDim.y * blockDim.z;
+  place_threads();
   uint64_t blocks = (uint64_t)gridDim.x * gridDim.y * gridDim.z;
   shuffled order;
   order.draw(&run.dice, blocks);

@@ -50,7 +50,7 @@ struct node {
   const void *stream;
   size_t before = 0; /* nodes not yet done that it waits for */
   std::vector<std::shared_ptr<node>> after;
-  bool done = false;
+  bool done = false, awaited = false;
   double done_ms = 0;
 };
 using node_ref = std::shared_ptr<node>;
@@ -60,8 +60,12 @@ using held_lock = std::unique_lock<std::mutex>;
 std::mutex &lock();
 /* Puts work (NULL: nothing to do) behind the nodes in `before`, which may hold NULL. */
 node_ref submit(work_ref what, const void *stream, const std::vector<node_ref> &before);
+/* From here on nothing runs any more. */
+void hang(held_lock &held);
 void wait_for(held_lock &held, node_ref node);
 void wait_for_all(held_lock &held);
+/* Whether the nodes are done, after a question about them: waits a moment for what the question makes the device do. */
+bool wait_for_answer(held_lock &held, const std::vector<node_ref> &nodes);
 /* Tells the device that the host made a call; it may run a few nodes, and after a question it does. */
 void host_called(bool asked);
 

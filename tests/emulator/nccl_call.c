@@ -37,6 +37,7 @@ static void meet_fate(ncclComm_t comm) {
   unsigned long operation = ++comm->operation_count;
   if (nccl_is_planned("nccl_die", comm->rank, operation)) _exit(1);
   if (nccl_is_planned("nccl_kill", comm->rank, operation)) kill(getpid(), SIGKILL);
+  if (nccl_is_planned("nccl_stop", comm->rank, operation)) kill(getpid(), SIGSTOP);
   if (nccl_is_planned("nccl_error", comm->rank, operation)) {
     nccl_fail_later(comm, ncclSystemError, "emulated network error at operation %lu", operation);
     wait_for_abort(comm);

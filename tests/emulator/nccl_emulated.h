@@ -9,6 +9,7 @@
  *   nccl_init_die=RANK    the rank ends while it joins a communicator
  *   nccl_die=RANK:N       the rank ends at its N-th operation
  *   nccl_init_kill=RANK, nccl_kill=RANK:N  the same by SIGKILL
+ *   nccl_stop=RANK:N      the rank stands still (SIGSTOP) before its N-th operation, which the others wait for
  *   count_scale=N         every count that a call is given is taken N times, as when bytes are given for elements
  *   nccl_hang=RANK:N      the rank's N-th operation does not end until it is aborted
  *   nccl_error=RANK:N     the same, and the communicator reports an error

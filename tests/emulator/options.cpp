@@ -13,6 +13,7 @@
  * fail_kernel=K   the K-th kernel that runs touches memory that it may not
  * fail_record=K   the K-th piece of work that is recorded is refused, as what cannot be recorded is
  * hang_after=K    nothing runs any more after K pieces of work
+ * hang_download=K nothing runs any more from the K-th copy to the host on, which is not made
  * slow_copies=MS  a copy from pinned memory to the device takes so many milliseconds
  *
  * The cuDNN, cuBLASLt and NCCL stand-ins read options of their own; defects.cpp has those that plant a program's mistakes. */
@@ -29,10 +30,10 @@ namespace {
 
 /* Every option that is read anywhere: one that is misspelt would plant nothing, and its test could not fail. */
 const char known[] =
-    " seed devices memory driver busy order fail_alloc full peaks fail_kernel fail_record hang_after slow_copies "
+    " seed devices memory driver busy order fail_alloc full peaks fail_kernel fail_record hang_after hang_download slow_copies "
     " drop_waits drop_wait deaf early_events hasty wrong_stream "
     " cublas_fail cudnn cudnn_broken cudnn_fail cudnn_refuse cudnn_shuffled cudnn_wrong "
-    " nccl_version nccl_init_die nccl_die nccl_init_kill nccl_kill count_scale nccl_hang nccl_error nccl_abort_hangs "
+    " nccl_version nccl_init_die nccl_die nccl_init_kill nccl_kill nccl_stop count_scale nccl_hang nccl_error nccl_abort_hangs "
     "slow_nccl ";
 
 /* engine_2_ms, engine_2_7_ms and algorithm_1_ms belong to engines, of which there are many. */

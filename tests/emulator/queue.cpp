@@ -3,6 +3,7 @@
  * It is as lazy as a GPU may be: it starts nothing until the host waits or asks for something, except a few nodes after one
  * call in eight, and everything when the host has been silent for a while (it may sit in MPI, waiting for what this rank
  * computes). Among the nodes that are ready it draws one; it favours one stream for a while, so that streams run far apart. */
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -14,7 +15,7 @@ namespace {
 
 using emulated::node_ref;
 using clock_type = std::chrono::steady_clock;
-constexpr auto silence = std::chrono::milliseconds(2);
+constexpr auto silence = std::chrono::milliseconds(2), answer = std::chrono::milliseconds(1);
 
 struct queue {
   std::mutex lock;
@@ -22,10 +23,12 @@ struct queue {
   std::vector<node_ref> ready;
   size_t unfinished = 0; /* nodes submitted and not done */
   int waiting = 0;       /* host threads that wait */
+  int asking = 0;        /* those that asked, and wait for the answer */
   long credit = 0;       /* nodes to run although nobody waits */
   double spent = 0;      /* milliseconds that work said it takes */
   long started = 0, hang_after = emulator_number("hang_after", -1);
   bool running = false;
+  int busy = 0; /* nodes that are run, one within another (emulator_take) */
   clock_type::time_point last_call = clock_type::now();
   const void *favoured = nullptr;
   emulated::dice dice{1};
@@ -48,7 +51,8 @@ void finish(const node_ref &node) {
   }
   node->after.clear();
   q().unfinished--;
-  q().progress.notify_all();
+  q().busy--;
+  if (node->awaited || q().unfinished == 0) q().progress.notify_all();
 }
 
 node_ref take_ready() {
@@ -75,6 +79,7 @@ void run_one(emulated::held_lock &held) {
   emulated::work_ref what = std::move(node->what);
   bool failed = emulated::sticky_error() != cudaSuccess;
   if (q().credit > 0) q().credit--;
+  q().busy++;
   if (what) {
     q().started++;
     held.unlock();
@@ -96,10 +101,14 @@ bool run_any() {
 void run_device() {
   emulated::held_lock held(q().lock);
   for (;;) {
-    if (q().ready.empty() || hung()) {
-      q().work.wait(held);
-    } else if (q().waiting > 0 || q().credit > 0 || clock_type::now() - q().last_call >= silence) {
+    bool stuck = q().ready.empty() || hung();
+    if (!stuck && (q().waiting > 0 || q().credit > 0 || clock_type::now() - q().last_call >= silence)) {
       run_one(held);
+      continue;
+    }
+    if (q().asking > 0) q().progress.notify_all();
+    if (stuck) {
+      q().work.wait(held);
     } else {
       q().work.wait_until(held, q().last_call + silence);
     }
@@ -130,7 +139,7 @@ void host_called(bool asked) {
   queue &all = q();
   all.last_call = clock_type::now();
   if (asked) {
-    all.credit += 1 + all.dice.below(4);
+    all.credit += 1 + all.dice.below(16);
   } else if (all.dice.below(8) == 0) {
     all.credit += all.dice.below(4);
   }
@@ -155,13 +164,34 @@ node_ref submit(work_ref what, const void *stream, const std::vector<node_ref> &
   return made;
 }
 
+void hang(held_lock &) {
+  q().hang_after = 0;
+}
+
 void wait_for(held_lock &held, node_ref node) {
   if (!node || node->done) return;
   q().waiting++;
+  node->awaited = true;
   q().work.notify_one();
   q().progress.wait(held, [&] { return node->done; });
   q().waiting--;
   q().last_call = clock_type::now();
+}
+
+/* The device does what it does before it waits for the next question, for which a host that asks in a loop leaves it the core.
+ */
+bool wait_for_answer(held_lock &held, const std::vector<node_ref> &nodes) {
+  auto done = [&] { return std::all_of(nodes.begin(), nodes.end(), [](const node_ref &node) { return !node || node->done; }); };
+  for (const node_ref &node : nodes) {
+    if (node) node->awaited = true;
+  }
+  q().asking++;
+  q().progress.wait_for(held, answer, [&] {
+    bool stands = q().busy == 0 && (q().ready.empty() || q().credit == 0 || hung());
+    return stands || done();
+  });
+  q().asking--;
+  return done();
 }
 
 void wait_for_all(held_lock &held) {

@@ -1,6 +1,5 @@
 /* Streams and events. */
 #include <set>
-#include <thread>
 
 #include "internal.h"
 
@@ -151,12 +150,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
         CUstream_st *stream = stream_of(handle);
         if (cudaError_t error = forbidden(stream)) return error;
         if (cudaError_t error = unsafe_call()) return error;
-        bool done = true;
-        for (const node_ref &node : before_next(stream)) done = done && (!node || node->done);
-        held.unlock();
-        std::this_thread::yield();
-        held.lock();
-        return done ? cudaSuccess : cudaErrorNotReady;
+        return wait_for_answer(held, before_next(stream)) ? cudaSuccess : cudaErrorNotReady;
       },
       true);
 }
@@ -234,11 +228,7 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
         CUevent_st *event = event_of(handle);
         if (cudaError_t error = forbidden(event)) return error;
         if (cudaError_t error = unsafe_call()) return error;
-        node_ref node = event->at;
-        held.unlock();
-        std::this_thread::yield();
-        held.lock();
-        return !node || node->done ? cudaSuccess : cudaErrorNotReady;
+        return wait_for_answer(held, {event->at}) ? cudaSuccess : cudaErrorNotReady;
       },
       true);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/checkpoint_parts.h"
+#include "checkpoint/parts.h"
 
 enum { DIGITS_AT = sizeof "{\n  \"checksum\": \"" - 1, DIGITS = DT_HASH_TEXT - 1 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/spec.h"
+#include "core/config/spec.h"
 
 static char *print(const dt_config *config) {
   char *text = NULL;

@@ -6,6 +6,7 @@
 
 #include "data/data.h"
 #include "support/choice.h"
+#include "support/columns.h"
 
 /* A file in memory and the path under which it can be opened. */
 static int make_file(const uint8_t *data, size_t bytes, char *out_path, size_t path_bytes) {
@@ -33,10 +34,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   dt_error_clear();
   if (dt_dataset_load(&choice, "", &dataset) == DT_OK) {
     /* What was accepted must hold what it says. */
-    const int64_t elements = dataset->count * dt_shape_count(&dataset->shape);
-    volatile uint8_t last = dataset->pixels[elements - 1];
+    const int64_t elements = dataset->count * dt_shape_count(&data_field(dataset, "input")->shape);
+    volatile uint8_t last = data_pixels(dataset)[elements - 1];
     (void)last;
-    if (dataset->labels[dataset->count - 1] >= dataset->classes) abort();
+    if (data_labels(dataset)[dataset->count - 1] > 255) abort();
   } else if (dt_error_text()[0] == '\0') {
     abort();
   }

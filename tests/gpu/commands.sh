@@ -35,7 +35,7 @@ for row in fp32:0.000002 tf32:0.01 bf16:0.02 fp16:0.01; do
 done
 
 # The comparison can fail: a checkpoint of another seed has other probabilities.
-ranks self train "$work/net.yaml" --device gpu --set seed=8 --set train.length="6 steps" || fail "seed 8: exit $?"
+ranks self train "$work/net.yaml" --device gpu --set seed=11 --set train.length="6 steps" || fail "seed 11: exit $?"
 predict gpu other
 near "$work/other.probabilities" "$work/reference.probabilities" 0.02 && fail "another network gives the same probabilities"
 finish

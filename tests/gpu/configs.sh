@@ -27,6 +27,6 @@ check() {
   done
 }
 
-check fashion-lenet '[1, 28, 28]'
-check cifar10-resnet20 '[3, 32, 32]'
+beside check fashion-lenet '[1, 28, 28]'
+beside check cifar10-resnet20 '[3, 32, 32]'
 finish

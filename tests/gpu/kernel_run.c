@@ -9,11 +9,11 @@ kernel_run *kernel_now;
 
 enum { MEMORY_MOST = 64 };
 static void *held[MEMORY_MOST];
-static int held_count;
+static int cached_count;
 
 /* --- what args.c would say --- */
 
-void *dt_gpu_arg(const dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg arg) {
+void *dt_gpu_arg(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg) {
   return kernel_now->memory[arg];
 }
 
@@ -25,8 +25,13 @@ dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, dt_arg ar
   return kernel_now->image[arg];
 }
 
-dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_pass *pass) {
-  return (dt_gpu_input){.step = kernel_now->step, .filled = kernel_now->filled};
+dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, dt_arg arg) {
+  const dt_gpu_image *image = &kernel_now->image[arg];
+  return (dt_gpu_values){.samples = image->samples, .inner = image->height * image->width, .channels = image->channels};
+}
+
+dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_micro_batch *micro) {
+  return (dt_gpu_input){.step = kernel_now->step, .valid = kernel_now->filled};
 }
 
 float *dt_gpu_loss_scale(const dt_run *run) {
@@ -36,6 +41,14 @@ float *dt_gpu_loss_scale(const dt_run *run) {
 dt_gpu_stretch dt_gpu_stretch_of(const dt_run *run, const dt_instr *instr) {
   const dt_bucket *bucket = &run->program->bucket[instr->bucket];
   return (dt_gpu_stretch){bucket->first, bucket->param_count};
+}
+
+const dt_segment *dt_gpu_tensors_of(const dt_run *run) {
+  return kernel_now->tensors;
+}
+
+dt_gpu_pieces dt_gpu_pieces_of(const dt_run *run, const dt_gpu_stretch *stretch) {
+  return dt_gpu_pieces_within(&kernel_now->pieces, stretch);
 }
 
 void *dt_gpu_low_params(const dt_run *run) {
@@ -65,7 +78,7 @@ void kernel_run_begin(kernel_run *k, dt_gpu_type type) {
 
 void kernel_run_end(kernel_run *k) {
   cuda_ok(cudaStreamSynchronize(k->gpu.stream[DT_STREAM_COMPUTE]));
-  while (held_count > 0) cuda_ok(cudaFree(held[--held_count]));
+  while (cached_count > 0) cuda_ok(cudaFree(held[--cached_count]));
   cuda_ok(cudaStreamDestroy(k->gpu.stream[DT_STREAM_COMPUTE]));
   kernel_now = NULL;
 }
@@ -83,9 +96,9 @@ void kernel_read(void *to, const void *from, size_t bytes) {
 void *kernel_memory(const void *bytes, size_t count) {
   void *zeros = calloc(1, count > 0 ? count : 1), *memory = NULL;
   assert_non_null(zeros);
-  assert_true(held_count < MEMORY_MOST);
+  assert_true(cached_count < MEMORY_MOST);
   cuda_ok(cudaMalloc(&memory, count > 0 ? count : 1));
-  held[held_count++] = memory;
+  held[cached_count++] = memory;
   kernel_write(memory, bytes != NULL ? bytes : zeros, count);
   free(zeros);
   return memory;

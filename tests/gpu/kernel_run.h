@@ -10,13 +10,15 @@ typedef struct kernel_run {
   dt_program program;
   dt_run run;
   dt_instr instr;
-  dt_pass pass;
+  dt_micro_batch micro;
   void *memory[DT_ARG_COUNT];       /* device memory; NULL = absent */
   dt_gpu_image image[DT_ARG_COUNT]; /* of values */
   int64_t count[DT_ARG_COUNT];      /* elements a sample, or of a block */
   dt_step *step;
   int32_t *filled;
   float *loss_scale;
+  dt_segment *tensors;  /* of TENSOR_NORM, in device memory */
+  dt_gpu_pieces pieces; /* of UPDATE, with its piece in device memory */
   void *low;
 } kernel_run;
 

@@ -11,7 +11,7 @@ typedef struct norm_case {
   int64_t places, filled, plane, channels;
   dt_gpu_type type;
   double mean, corner; /* of x; what stands at the first pixel of each sample */
-  dt_act act;
+  dt_act_kind act;
   bool fused; /* an addend in forward; a mask and the addend's gradient in backward */
 } norm_case;
 
@@ -25,6 +25,8 @@ static const norm_case cases[] = {
     {"several tiles", 64, 63, 36, 140, DT_GPU_F32, 2, 2, DT_ACT_NONE, false},
     {"far from zero", 64, 64, 81, 8, DT_GPU_F32, 10000, 10000, DT_ACT_NONE, false},
     {"far from zero but at the corners", 64, 60, 81, 8, DT_GPU_F32, 1000, 444, DT_ACT_NONE, false},
+    {"a large image", 2, 2, 512 * 512, 1, DT_GPU_F32, 53, 53, DT_ACT_NONE, false},
+    {"large images", 3, 2, 200 * 200, 8, DT_GPU_F32, 53, 53, DT_ACT_NONE, false},
     {"one value", 4, 1, 1, 9, DT_GPU_F32, 5, 5, DT_ACT_NONE, false},
     {"bf16", 64, 50, 81, 16, DT_GPU_BF16, 1, 1, DT_ACT_RELU, true},
     {"bf16 several tiles", 40, 39, 81, 328, DT_GPU_BF16, 1, 1, DT_ACT_RELU, true},
@@ -49,7 +51,7 @@ static float *with_corners(const norm_case *row, float *x) {
   return x;
 }
 
-static double act_of(dt_act act, double x) {
+static double act_of(dt_act_kind act, double x) {
   switch (act) {
     case DT_ACT_RELU:
       return x > 0 ? x : 0;
@@ -62,7 +64,7 @@ static double act_of(dt_act act, double x) {
   }
 }
 
-static double slope_of(dt_act act, double y) {
+static double slope_of(dt_act_kind act, double y) {
   switch (act) {
     case DT_ACT_RELU:
       return y > 0 ? 1 : 0;
@@ -75,7 +77,7 @@ static double slope_of(dt_act act, double y) {
   }
 }
 
-/* Empty places have values of their own, which must not count, and gradients of zero. */
+/* Empty positions have values of their own, which must not count, and gradients of zero. */
 static void begin(norm_test *t, const norm_case *row) {
   kernel_run *k = &t->k;
   t->row = row;
@@ -83,9 +85,9 @@ static void begin(norm_test *t, const norm_case *row) {
   kernel_run_begin(k, row->type);
   int32_t filled = (int32_t)row->filled;
   kernel_write(k->filled, &filled, sizeof filled);
-  k->program.shard_slots = row->places;
-  k->instr.bn.eps = eps;
-  k->instr.act = row->act;
+  k->program.shard_capacity = row->places;
+  k->instr.norm.eps = eps;
+  k->instr.act.kind = row->act;
   k->count[DT_ARG_X] = row->plane * row->channels;
   k->count[DT_ARG_W] = row->channels;
   t->x = with_corners(row, kernel_numbers(1, t->elements, row->mean, 1));
@@ -162,7 +164,7 @@ static void test_forward(void **state) {
   float *y = malloc((size_t)t.elements * sizeof *y), *aux = malloc((size_t)t.row->channels * 4 * sizeof *aux);
   float *stat = aux + 2 * t.row->channels;
   give_work(&t, DT_OP_BN_FWD);
-  kernel_ok(dt_gpu_bn_fwd(&t.k.run, &t.k.instr, &t.k.pass));
+  kernel_ok(dt_gpu_bn_fwd(&t.k.run, &t.k.instr, &t.k.micro));
   kernel_read_values(y, t.k.memory[DT_ARG_Y], t.elements);
   kernel_read(aux, t.k.memory[DT_ARG_AUX], (size_t)t.row->channels * 2 * sizeof *aux);
   kernel_read(stat, t.k.memory[DT_ARG_STAT], (size_t)t.row->channels * 2 * sizeof *stat);
@@ -204,7 +206,7 @@ static void test_backward(void **state) {
   float *dx = malloc((size_t)t.elements * sizeof *dx), *dadd = malloc((size_t)t.elements * sizeof *dadd);
   float *aux = malloc(4 * channels * sizeof *aux), *sums = aux + 2 * channels;
   give_work(&t, DT_OP_BN_FWD);
-  kernel_ok(dt_gpu_bn_fwd(&k->run, &k->instr, &k->pass));
+  kernel_ok(dt_gpu_bn_fwd(&k->run, &k->instr, &k->micro));
   kernel_read(aux, k->memory[DT_ARG_AUX], 2 * channels * sizeof *aux);
   k->memory[DT_ARG_DY] = kernel_values(t.dy, t.elements);
   k->memory[DT_ARG_MASK] = t.row->fused ? kernel_values(t.mask, t.elements) : NULL;
@@ -213,7 +215,7 @@ static void test_backward(void **state) {
   k->memory[DT_ARG_DW] = kernel_memory(NULL, channels * sizeof(float));
   k->memory[DT_ARG_DB] = kernel_memory(NULL, channels * sizeof(float));
   give_work(&t, DT_OP_BN_BWD);
-  kernel_ok(dt_gpu_bn_bwd(&k->run, &k->instr, &k->pass));
+  kernel_ok(dt_gpu_bn_bwd(&k->run, &k->instr, &k->micro));
   kernel_read(sums, k->memory[DT_ARG_DW], channels * sizeof *sums);
   kernel_read(sums + channels, k->memory[DT_ARG_DB], channels * sizeof *sums);
   kernel_read_values(dx, k->memory[DT_ARG_DX], t.elements);

@@ -12,13 +12,13 @@ typedef struct conv_case {
   int samples, height, width, inputs, outputs, groups;
   dt_window window;
   dt_gpu_type type;
-  dt_act act;
+  dt_act_kind act;
   bool bias;
 } conv_case;
 
-#define WINDOW(kh, kw, sh, sw, ph, pw, dh, dw)                                      \
-  {                                                                                 \
-    .kernel = {kh, kw}, .stride = {sh, sw}, .pad = {ph, pw}, .dilation = { dh, dw } \
+#define WINDOW(kh, kw, sh, sw, ph, pw, dh, dw)                                                 \
+  {                                                                                            \
+    .ndim = 2, .kernel = {kh, kw}, .stride = {sh, sw}, .pad = {ph, pw}, .dilation = { dh, dw } \
   }
 static const conv_case cases[] = {
     {"1x1", 3, 4, 5, 7, 3, 1, WINDOW(1, 1, 1, 1, 0, 0, 1, 1), DT_GPU_F32, DT_ACT_NONE, false},
@@ -29,6 +29,8 @@ static const conv_case cases[] = {
     {"groups", 2, 5, 6, 6, 9, 3, WINDOW(3, 3, 1, 1, 1, 1, 1, 1), DT_GPU_F32, DT_ACT_NONE, false},
     {"a group a channel", 2, 5, 6, 5, 5, 5, WINDOW(3, 3, 1, 1, 1, 1, 1, 1), DT_GPU_BF16, DT_ACT_NONE, false},
     {"more channels than lanes", 2, 3, 3, 37, 2, 1, WINDOW(2, 2, 1, 1, 0, 0, 1, 1), DT_GPU_F32, DT_ACT_NONE, true},
+    {"pad beyond the window", 2, 4, 5, 3, 4, 1, WINDOW(3, 2, 2, 1, 7, 4, 1, 2), DT_GPU_F32, DT_ACT_RELU, true},
+    {"1x1 pad", 2, 4, 3, 2, 3, 1, WINDOW(1, 1, 1, 1, 2, 2, 1, 1), DT_GPU_BF16, DT_ACT_NONE, true},
     {"everything", 2, 9, 10, 4, 6, 2, WINDOW(3, 2, 2, 3, 2, 1, 2, 3), DT_GPU_F32, DT_ACT_TANH, true},
 };
 
@@ -48,7 +50,7 @@ static void begin(conv_test *t, const conv_case *row) {
   const dt_window *w = &row->window;
   kernel_run_begin(&t->k, row->type);
   t->row = row;
-  t->conv = (dt_gpu_conv){.window = *w, .groups = row->groups, .bias = row->bias, .act = row->act};
+  t->conv = (dt_gpu_conv){.window = *w, .groups = row->groups, .bias = row->bias, .act = {row->act, {0}}};
   t->conv.x = (dt_gpu_image){row->samples, row->height, row->width, row->inputs};
   t->conv.y = (dt_gpu_image){row->samples, size_after(w, 0, row->height), size_after(w, 1, row->width), row->outputs};
   t->x_count = dt_gpu_image_count(&t->conv.x), t->y_count = dt_gpu_image_count(&t->conv.y);
@@ -106,7 +108,7 @@ static void to_w(double *sum, double *size, int64_t x, int64_t w, int64_t y, con
   add(&sum[w], &size[w], (double)t->x[x] * t->y[y]);
 }
 
-static double act_of(dt_act act, double x) {
+static double act_of(dt_act_kind act, double x) {
   if (act == DT_ACT_RELU) return x > 0 ? x : 0;
   if (act == DT_ACT_SIGMOID) return 1 / (1 + exp(-x));
   return act == DT_ACT_TANH ? tanh(x) : x;
@@ -129,7 +131,7 @@ static void check(conv_test *t, dt_gpu_type type, const void *result, int64_t co
   float *found = malloc((size_t)count * sizeof *found);
   visit_all(t, visit, sum, size);
   for (int64_t i = 0; visit == to_y && i < count; i++) {
-    sum[i] = act_of(t->conv.act, sum[i] + (bias != NULL ? bias[i % t->conv.y.channels] : 0));
+    sum[i] = act_of(t->conv.act.kind, sum[i] + (bias != NULL ? bias[i % t->conv.y.channels] : 0));
   }
   if (type == t->row->type) {
     kernel_read_values(found, result, count);
@@ -164,7 +166,7 @@ static void test_bias_apart(void **state) {
   float *bias = kernel_numbers(5, t.row->outputs, 0, 1), *found = malloc((size_t)t.y_count * sizeof *found);
   void *y = kernel_values(t.y, t.y_count);
   const float *b = kernel_memory(bias, (size_t)t.row->outputs * sizeof *bias);
-  kernel_ok(dt_gpu_add_bias(type, t.row->act, b, rows, t.row->outputs, y, stream));
+  kernel_ok(dt_gpu_apply_bias(type, (dt_act){t.row->act, {0}}, b, rows, t.row->outputs, y, stream));
   kernel_read_values(found, y, t.y_count);
   for (int64_t i = 0; i < t.y_count; i++) {
     double expected = act_of(t.row->act, (double)t.y[i] + bias[i % t.row->outputs]), size = 1;

@@ -109,10 +109,10 @@ static void test_fold(void **state) {
 /* --- the norm --- */
 
 /* A gradient block of count elements on the device, and a batch of 24 samples. */
-static void norm_begin(kernel_run *k, const float *gradient, int64_t count) {
-  dt_step step = {.batch_samples = 24, .grad_norm = -1};
+static void norm_begin(kernel_run *k, const float *gradient, int64_t count, double clip_norm) {
+  dt_step step = {.batch_samples = 24, .grad_norm = -1, .clip_norm = clip_norm, .scale = 1.0 / 24};
   kernel_run_begin(k, DT_GPU_F32);
-  k->program.param_elements = count;
+  k->program.trained_elements = count;
   k->run.blocks.grad = kernel_memory(gradient, (size_t)count * sizeof *gradient);
   size_t work = 0;
   assert_int_equal(dt_gpu_grad_norm_work(&k->gpu, &k->program, &k->instr, &work), DT_OK);
@@ -120,11 +120,11 @@ static void norm_begin(kernel_run *k, const float *gradient, int64_t count) {
   kernel_write(k->step, &step, sizeof step);
 }
 
-static double norm_now(kernel_run *k) {
+static dt_step norm_now(kernel_run *k) {
   dt_step step;
-  kernel_ok(dt_gpu_grad_norm(&k->run, &k->instr, &k->pass));
+  kernel_ok(dt_gpu_grad_norm(&k->run, &k->instr, &k->micro));
   kernel_read(&step, k->step, sizeof step);
-  return step.grad_norm;
+  return step;
 }
 
 static void test_norm(void **state) {
@@ -134,10 +134,54 @@ static void test_norm(void **state) {
     float *gradient = kernel_numbers(40, counts[i], 0, 1e20);
     double sum = 0;
     for (int64_t e = 0; e < counts[i]; e++) sum += (double)gradient[e] * gradient[e];
-    norm_begin(&k, gradient, counts[i]);
-    double got = norm_now(&k), expected = sqrt(sum) / 24;
+    norm_begin(&k, gradient, counts[i], 0);
+    dt_step step = norm_now(&k);
+    double got = step.grad_norm, expected = sqrt(sum) / 24;
+    assert_true(step.scale == 1.0 / 24 && !step.skip);
     if (!(fabs(got - expected) <= 1e-12 * expected)) fail_msg("norm: found %.17g, expected %.17g", got, expected);
     free(gradient);
+    kernel_run_end(&k);
+  }
+}
+
+/* Three tensors, the padding behind each being zero. */
+static void test_tensor_norm(void **state) {
+  enum { ALL = 40000 };
+  const dt_segment tensors[] = {{.first = 0, .count = 16}, {.first = 16, .count = 5008}, {.first = 5024, .count = ALL - 5024}};
+  float *p = kernel_numbers(43, ALL, 0, 3), *g = kernel_numbers(44, ALL, 0, 1e10);
+  double got[3][2];
+  kernel_run k;
+  kernel_run_begin(&k, DT_GPU_F32);
+  k.program.segment_count = 3;
+  k.tensors = kernel_memory(tensors, sizeof tensors);
+  k.run.blocks.param = kernel_memory(p, ALL * sizeof *p), k.run.blocks.grad = kernel_memory(g, ALL * sizeof *g);
+  k.memory[DT_ARG_Y] = kernel_memory(NULL, sizeof got);
+  kernel_ok(dt_gpu_tensor_norm(&k.run, &k.instr, &k.micro));
+  kernel_read(got, k.memory[DT_ARG_Y], sizeof got);
+  for (int t = 0; t < 3; t++) {
+    double sum[2] = {0};
+    for (int64_t i = tensors[t].first; i < tensors[t].first + tensors[t].count; i++) {
+      sum[0] += (double)p[i] * p[i];
+      sum[1] += (double)g[i] * g[i];
+    }
+    for (int c = 0; c < 2; c++) {
+      if (!(fabs(got[t][c] - sum[c]) <= 1e-12 * sum[c]))
+        fail_msg("tensor %d: found %.17g, expected %.17g", t, got[t][c], sum[c]);
+    }
+  }
+  free(p), free(g);
+  kernel_run_end(&k);
+}
+
+/* A gradient of norm 4 * 24 / 24 = 4: what clipping leaves of it is in the scale. */
+static void test_clip(void **state) {
+  static const double clip[] = {0, 0.5, 3, 4.001, 1e9};
+  for (size_t i = 0; i < sizeof clip / sizeof *clip; i++) {
+    float gradient[16] = {[5] = -96};
+    kernel_run k;
+    norm_begin(&k, gradient, 16, clip[i]);
+    double expected = clip[i] == 0 ? 1 : fmin(1, clip[i] / (4 + 1e-6));
+    assert_true(norm_now(&k).scale == expected / 24);
     kernel_run_end(&k);
   }
 }
@@ -165,22 +209,26 @@ static void test_scale(void **state) {
   float gradient[COUNT] = {0}, scaling[DT_LOSS_SCALE_COUNT] = {row->scale, row->steps, 7, 7};
   kernel_run k;
   gradient[COUNT - 3] = row->gradient;
-  norm_begin(&k, gradient, COUNT);
+  norm_begin(&k, gradient, COUNT, 0.25);
   k.loss_scale = kernel_memory(scaling, sizeof scaling);
-  double norm = norm_now(&k), expected = row->skip != 0 ? 0 : fabs(row->gradient) / 24 / row->scale;
+  dt_step step = norm_now(&k);
+  double expected = row->skip != 0 ? 0 : fabs(row->gradient) / 24 / row->scale;
   kernel_read(scaling, k.loss_scale, sizeof scaling);
   assert_true(scaling[0] == row->next_scale);
   assert_true(scaling[1] == row->next_steps);
   assert_true(scaling[2] == row->skip);
   assert_true(scaling[3] == row->scale);
-  assert_true(fabs(norm - expected) <= 1e-15);
+  assert_true(fabs(step.grad_norm - expected) <= 1e-15);
+  assert_true(step.skip == (row->skip != 0));
+  if (!step.skip) assert_true(step.scale == fmin(1, 0.25 / (step.grad_norm + 1e-6)) / 24 / row->scale);
   kernel_run_end(&k);
 }
 
 int main(void) {
   enum { COLUMNS = sizeof column_cases / sizeof *column_cases, SCALES = sizeof scale_cases / sizeof *scale_cases };
   struct CMUnitTest columns[COLUMNS], scales[SCALES];
-  const struct CMUnitTest others[] = {cmocka_unit_test(test_add), cmocka_unit_test(test_fold), cmocka_unit_test(test_norm)};
+  const struct CMUnitTest others[] = {cmocka_unit_test(test_add), cmocka_unit_test(test_fold), cmocka_unit_test(test_norm),
+                                      cmocka_unit_test(test_clip), cmocka_unit_test(test_tensor_norm)};
   for (int i = 0; i < COLUMNS; i++) {
     columns[i] =
         (struct CMUnitTest){.name = column_cases[i].name, .test_func = test_columns, .initial_state = (void *)&column_cases[i]};

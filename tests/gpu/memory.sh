@@ -13,13 +13,13 @@ refused() {
   [[ $code == 9 ]] || fail "$1: exit $code, expected 9: $(head -n 3 "$work/err")"
   [[ $(wc -l <"$work/err") == 1 ]] || fail "$1: expected one line, found: $(cat "$work/err")"
   grep -qE -- "$2" "$work/err" || fail "$1: expected \"$2\", found: $(cat "$work/err")"
-  [[ ! -e $work/runs/net/ckpt/step-000000000064 ]] || fail "$1: a step was made"
+  [[ ! -e $work/runs/net/ckpt/step-0000000001-samples-000000000064 ]] || fail "$1: a step was made"
 }
 emulate
 # What describe says of a training on $1 ranks: $total, $libraries and $reducer bytes.
 describe() {
   ranks self describe "$work/net.yaml" --device gpu --ranks "$@" || fail "describe --ranks $*: exit $?: $(cat "$work/err")"
-  bytes_of() { awk -v row="$1" '/^memory/ { memory = 1 } memory && $1 == row { gsub(",", ""); print $(NF - 2); exit }' "$work/out"; }
+  bytes_of() { awk -v row="$1" '/^memory/ { memory = 1 } memory && $1 == row { gsub(",", ""); print $2; exit }' "$work/out"; }
   total=$(bytes_of total) libraries=$(bytes_of libraries) reducer=$(bytes_of reducer)
   [[ $total -gt 10000 && $libraries -gt 0 ]] || fail "describe: found no total and no libraries: $(cat "$work/out")"
 }
@@ -32,7 +32,7 @@ ranks self describe "$work/net.yaml" --device gpu || fail "describe, too little 
 grep -qE "^does not fit: .* expected [0-9]+ at most" "$work/out" || fail "describe: does not say that it does not fit"
 refused memory=$((room - 1)) "train.global_batch: found 64, which needs $total bytes .* libraries about $libraries; .* expected [0-9]+ at most"
 refused memory=40000 "the network needs [0-9]+ bytes .* whatever the batch"
-for k in 1 2 3 5 8 10; do refused "fail_alloc=$k" "could not allocate [0-9]+ bytes of GPU memory; [0-9]+ of [0-9]+ are free"; done
+for k in 1 2 3 5 8 10; do beside refused "fail_alloc=$k" "could not allocate [0-9]+ bytes of GPU memory; [0-9]+ of [0-9]+ are free"; done
 
 # The most bytes that rank $1 of the last run had.
 peak() { cat "$work/peaks.$1"; }
@@ -64,7 +64,7 @@ taken() { # NP ARGUMENTS...
   describe "${np/self/1}" "$@"
   rm -rf "$work/runs" "$work"/peaks.*
   emulate peaks="$work/peaks"
-  ranks "$np" train "$work/net.yaml" --device gpu --set data.resident=false "$@" || fail "np $np $*: exit $?: $(tail -n 3 "$work/err")"
+  ranks "$np" train "$work/net.yaml" --device gpu --set data.device_cache=false "$@" || fail "np $np $*: exit $?: $(tail -n 3 "$work/err")"
   for ((device = 0; device < ${np/self/1}; device++)); do
     found=$(peak "$device")
     [[ $found == "$total" ]] || ((device > 0 && 8 % np != 0 && found < total)) ||
@@ -78,27 +78,31 @@ taken() { # NP ARGUMENTS...
   ((found >= 1 && (8 % ${np/self/1} != 0 || found == ${np/self/1}))) || fail "np $np $*: $found logs tell of the memory"
   printf 'np %s %s: %s bytes, of them %s for the reducer\n' "$np" "$*" "$total" "${reducer:-0}"
 }
+taken_with_reducer() {
+  taken "$@"
+  [[ $reducer -gt 0 ]] || fail "np $*: no memory is planned for the gradients that ranks send each other, or one itself over NCCL"
+}
+taken_without_reducer() {
+  taken "$@"
+  [[ -z $reducer ]] || fail "np $*: $reducer bytes for the reducer"
+}
 for precision in fp32 bf16; do
   set -- --set precision=$precision
-  taken self "$@"
-  [[ -z $reducer ]] || fail "one rank: $reducer bytes for the reducer"
-  taken self "$@" --set comm.transport=nccl
-  [[ $reducer -gt 0 ]] || fail "no memory is planned for what a rank sends to itself over NCCL"
-  taken 4 "$@"
-  [[ $reducer -gt 0 ]] || fail "no memory is planned for the gradients of other ranks"
-  taken 4 "$@" --set comm.reduce=fast
-  taken 4 "$@" --set comm.transport=staged
-  [[ -z $reducer ]] || fail "staged: $reducer bytes for the reducer"
+  beside taken_without_reducer self "$@"
+  beside taken_with_reducer self "$@" --set comm.transport=nccl
+  beside taken_with_reducer 4 "$@"
+  beside taken 4 "$@" --set comm.reduce=fast
+  beside taken_without_reducer 4 "$@" --set comm.transport=staged
 done
 # Ranks with unlike numbers of roots, another cut into buckets, ranks without shards, a network without running statistics.
-taken 3 --set comm.bucket_bytes=65536 --set train.global_batch=40
-taken 5 --set train.shards=3
-taken self --set train.shards=5 --set comm.transport=nccl
-taken self --set comm.reduce=fast --set comm.transport=nccl
+beside taken 3 --set comm.bucket_bytes=65536 --set train.global_batch=40
+beside taken 5 --set train.shards=3
+beside taken self --set train.shards=5 --set comm.transport=nccl
+beside taken self --set comm.reduce=fast --set comm.transport=nccl
 write_gpu_config "
     - flatten
     - linear: 10" net
-taken 2
+beside taken 2
 
 # Ranks on one GPU have to fit beside each other.
 shared() { # BYTES
@@ -117,16 +121,16 @@ shared $room || fail "two ranks on a GPU for two: exit $?: $(cat "$work/err")"
 # A data set that stays on the GPU is told of beside the plan.
 emulate
 ranks self train "$work/net.yaml" --device gpu || fail "train: exit $?: $(cat "$work/err")"
-[[ $(recorded held_data) == $((2 * 64 * 144)) ]] || fail "run.json has $(recorded held_data) bytes of data, held: $((2 * 64 * 144))"
+[[ $(recorded cached_data) == $((2 * 64 * 144)) ]] || fail "run.json has $(recorded cached_data) bytes of data, held: $((2 * 64 * 144))"
 
 # An evaluation alone has parameters of its own, and copies of them.
 emulate peaks="$work/peaks"
 ranks self train "$work/net.yaml" --device gpu --set precision=bf16 || fail "train: exit $?: $(cat "$work/err")"
 emulate memory=1000
-ranks self eval "$work/net.yaml" --device gpu --set precision=bf16 --set data.resident=false
+ranks self eval "$work/net.yaml" --device gpu --set precision=bf16 --set data.device_cache=false
 planned=$(sed -nE 's/.*the network needs ([0-9]+) bytes.*/\1/p' "$work/err")
 emulate peaks="$work/peaks"
-ranks self eval "$work/net.yaml" --device gpu --set precision=bf16 --set data.resident=false || fail "eval: exit $?: $(cat "$work/err")"
+ranks self eval "$work/net.yaml" --device gpu --set precision=bf16 --set data.device_cache=false || fail "eval: exit $?: $(cat "$work/err")"
 [[ $(peak 0) == "$planned" ]] || fail "an evaluation took $(peak 0) bytes, planned: ${planned:-none}"
 
 # Of samples that are smaller than their numbers and moves, the inputs are at their most where the data set is held.
@@ -138,6 +142,6 @@ describe 1
 rm -rf "$work/runs"
 emulate peaks="$work/peaks"
 ranks self train "$work/net.yaml" --device gpu --set eval.every=never || fail "small samples: exit $?: $(cat "$work/err")"
-(($(recorded held_data) == 48 * 4 && $(peak 0) == total + 48 * 4)) ||
-  fail "small samples took $(peak 0) bytes, planned: $total; held: $(recorded held_data)"
+(($(recorded cached_data) == 48 * 4 && $(peak 0) == total + 48 * 4)) ||
+  fail "small samples took $(peak 0) bytes, planned: $total; held: $(recorded cached_data)"
 finish

@@ -25,17 +25,21 @@ refused() {
     fail "$1, auto: exit $?: $(cat "$work/err")"
   grep -qF -- "no gpu, so the cpu" "$work/out" || fail "$1, auto: does not say why it takes the cpu: $(head -n 3 "$work/out")"
 }
-refused driver=none "the NVIDIA driver is not installed"
-refused driver=old "found one for CUDA 11.4, expected CUDA 13.0 or newer"
-refused driver=nodevice "the NVIDIA driver sees no GPU"
-refused driver=notready "start the service nvidia-fabricmanager"
-refused driver=mismatch "restart after an update"
-refused busy=1 "another process has this GPU to itself"
-says 2 "another process has this GPU to itself"
+refused_on_two() {
+  emulate "$1"
+  says 2 "$2"
+}
+beside refused driver=none "the NVIDIA driver is not installed"
+beside refused driver=old "found one for CUDA 11.4, expected CUDA 13.0 or newer"
+beside refused driver=nodevice "the NVIDIA driver sees no GPU"
+beside refused driver=notready "start the service nvidia-fabricmanager"
+beside refused driver=mismatch "restart after an update"
+beside refused busy=1 "another process has this GPU to itself"
+beside refused_on_two busy=1 "another process has this GPU to itself"
 
 # An incomplete cuDNN has no plan for what every cuDNN can compute.
-refused cudnn_refuse=1 "cuDNN is incomplete, or too old for this GPU"
-says 2 "cuDNN is incomplete, or too old for this GPU"
+beside refused cudnn_refuse=1 "cuDNN is incomplete, or too old for this GPU"
+beside refused_on_two cudnn_refuse=1 "cuDNN is incomplete, or too old for this GPU"
 
 # One that has no plan for a single convolution of the net is no error, and is told of once.
 emulate cudnn_refuse=2
@@ -54,15 +58,15 @@ grep -qF "$text: see --plans" "$work/out" || fail "describe tells of no convolut
 # CUDA_VISIBLE_DEVICES: what names no GPU ends the list, and a GPU that is named twice leaves none.
 emulate devices=2
 visible() { CUDA_VISIBLE_DEVICES=$1 says "${2:-self}" "no GPU is left by CUDA_VISIBLE_DEVICES: found '$1', expected indices"; }
-CUDA_VISIBLE_DEVICES=7 refused devices=2 "no GPU is left by CUDA_VISIBLE_DEVICES: found '7', expected indices"
-for list in "" -1 0,0 1,0,1 none GPU-00000000 GPU-; do visible "$list"; done
-visible 0,0 2
+CUDA_VISIBLE_DEVICES=7 beside refused devices=2 "no GPU is left by CUDA_VISIBLE_DEVICES: found '7', expected indices"
+for list in "" -1 0,0 1,0,1 none GPU-00000000 GPU-; do beside visible "$list"; done
+beside visible 0,0 2
 
 # A GPU by its UUID as the table of ranks has it, by the beginning of it, and two of them in the order named.
 gpus() { # NP: the GPUs that the ranks have
   ranks "$1" train "$work/net.yaml" --device gpu --set train.length="1 steps" --set eval.every=never ||
     fail "np $1, ${CUDA_VISIBLE_DEVICES-all GPUs}: exit $?: $(cat "$work/err")"
-  sed -n 's/^rank [0-9].*, \(GPU-[0-9a-f-]*\)$/\1/p' "$work/out" | paste -sd,
+  sed -n 's/^[^ ]*Z  rank [0-9].*, \(GPU-[0-9a-f-]*\)$/\1/p' "$work/out" | paste -sd,
 }
 both=$(gpus 2)
 first=${both%,*} second=${both#*,}

@@ -47,7 +47,7 @@ typedef struct trial {
   dt_bucket bucket[BUCKETS];
   int64_t elements; /* of a node */
   dt_reducer *reducer;
-  float *host; /* [nodes_max][elements]: what goes to the device and comes from it */
+  float *host; /* [partials_max][elements]: what goes to the device and comes from it */
 } trial;
 
 static uint64_t mix(uint64_t x) {
@@ -71,7 +71,7 @@ static float tree_sum(int round, int first, int count, int64_t element) {
 }
 
 static size_t block_bytes(const trial *t) {
-  return (size_t)t->tree->nodes_max * (size_t)t->elements * sizeof(float);
+  return (size_t)t->tree->partials_max * (size_t)t->elements * sizeof(float);
 }
 
 /* Roots hold their shards' sums; what must not be summed, or written, would show. */
@@ -83,7 +83,7 @@ static void fill(const trial *t, int round) {
     const dt_root *root = &tree->roots[i];
     for (int b = 0; b < BUCKETS; b++) {
       for (int64_t e = t->bucket[b].first; e < t->bucket[b].first + t->bucket[b].count; e++)
-        t->host[root->node * t->elements + e] = tree_sum(round, root->first_shard, root->shard_count, e);
+        t->host[root->partial * t->elements + e] = tree_sum(round, root->first_shard, root->shard_count, e);
     }
   }
   CALL(t->device->ops->upload(t->device, t->reducer->gradient, t->host, block_bytes(t)));
@@ -123,9 +123,9 @@ static void begin_trial(trial *t, int shards, int limit) {
       .dtype = DT_F32,
       .bucket = t->bucket,
       .bucket_count = BUCKETS,
-      .node_elements = t->elements,
+      .partial_elements = t->elements,
   };
-  CALL(t->device->ops->reducer_create(t->device, t->comm, &options, &t->reducer));
+  CALL(t->device->ops->own_memory->reducer_create(t->device, t->comm, &options, &t->reducer));
   CHECK(t->comm->size > 1 || t->reducer->records, "one rank can record its steps");
   const char *library = t->reducer->library != NULL ? t->reducer->library : "nothing";
   CHECK((strncmp(library, "NCCL 2.", 7) == 0) == (t->kind->transport == DT_TRANSPORT_NCCL), "%s reduces", library);
@@ -160,7 +160,7 @@ static void run_trial(trial *t, int shards, int limit, int rounds) {
 static void run_without_waiting(trial *t) {
   enum { ROUNDS = 4 };
   begin_trial(t, t->comm->size, 0);
-  CHECK(t->tree->nodes_max == 1, "%d nodes for a shard a rank", t->tree->nodes_max);
+  CHECK(t->tree->partials_max == 1, "%d partial sums for a shard a rank", t->tree->partials_max);
   for (int64_t e = 0; e < t->elements; e++) t->host[e] = (float)((t->comm->rank + 1) * (e % 8));
   CALL(t->device->ops->upload(t->device, t->reducer->gradient, t->host, block_bytes(t)));
   CALL(t->device->ops->sync(t->device));

@@ -71,7 +71,7 @@ go_on() { ranks self "$work/net.yaml" --resume --set train.epochs=3 --accept "tr
 go_on "" && fail "a changed key was taken without a word"
 grep -q 'plans: .* -> auto' "$work/err" || fail "resume does not name the key: $(cat "$work/err")"
 go_on ,plans --set plans=off || fail "resume, accepted: exit $?: $(cat "$work/err")"
-grep -q 'bits may part' "$work/out" || fail "resume does not tell of other engines: $(head -n 8 "$work/out")"
+grep -q 'bits may differ' "$work/out" || fail "resume does not tell of other engines: $(head -n 8 "$work/out")"
 
 # Ranks with different tables do not start.
 rm -rf "$work/runs"

@@ -15,10 +15,14 @@ unset DTRAIN_GPU_PLUGIN
 DTRAIN_DATA=$work "$dtrain" describe "$source_dir/configs/mnist-lenet.yaml" --gpu h200 --plans >"$work/out" 2>"$work/err" ||
   { grep -q 'cudnn.*cannot open shared object' "$work/err" && skip "$(cat "$work/err")"; }
 
+# Print-outs, in a folder that cases share.
+plans=$work/shared
+mkdir "$plans"
+
 # Prints the refusals of one config $1, model $2, precision $3: lines of the print-out that name no engine of cuDNN's.
 check() {
   local out
-  out=$work/plans.$3.$2.$(basename "$1")
+  out=$plans/plans.$3.$2.$(basename "$1")
   if ! DTRAIN_DATA=$work "$dtrain" describe "$1" --gpu "$2" --plans --set precision="$3" >"$out" 2>"$out.err"; then
     printf '%s %s %s: %s\n' "$(basename "$1")" "$2" "$3" "$(cat "$out.err")"
     return
@@ -31,44 +35,51 @@ check() {
 
 models=$("$dtrain" describe "$source_dir/configs/mnist-lenet.yaml" --gpu none 2>&1 | sed -n 's/.*expected one of //p' | tr -d ,)
 [[ -n $models ]] || fail "no models are named for an unknown one"
+# All configs of folder $1.
+check_configs() {
+  local config line refusal known
+  for config in "$1"/*.yaml; do check "$config" "$2" "$3"; done >"$work/refused"
+  while read -r line; do
+    known=no
+    for refusal in ${expected_refusals[@]+"${expected_refusals[@]}"}; do [[ $line == "$refusal" ]] && known=yes; done
+    [[ $known == yes ]] || fail "$line: found no plan of cuDNN's, expected one"
+  done <"$work/refused"
+}
+# The H100 has the multiprocessors of the H200, and so its engines: one precision tells that its properties are good for plans.
 for model in $models; do
   for precision in fp32 tf32 bf16 fp16; do
-    for config in "$source_dir"/configs/*.yaml; do check "$config" "$model" "$precision"; done
+    [[ $model != h100 || $precision == bf16 ]] || continue
+    beside check_configs "$source_dir/configs" "$model" $precision
   done
-done >"$work/refused"
-for precision in fp32 bf16; do
-  for config in "$source_dir"/bench/configs/*.yaml; do check "$config" h200 "$precision"; done
-done >>"$work/refused"
-
-while read -r line; do
-  known=no
-  for refusal in ${expected_refusals[@]+"${expected_refusals[@]}"}; do [[ $line == "$refusal" ]] && known=yes; done
-  [[ $known == yes ]] || fail "$line: found no plan of cuDNN's, expected one"
-done <"$work/refused"
+done
+for precision in fp32 bf16; do beside check_configs "$source_dir/bench/configs" h200 $precision; done
+together
 
 # Tensor cores compute where 16 bits or TF32 are asked for, and never in fp32.
-if grep -q '^[^ ]* *conv_.*tensor cores' "$work"/plans.fp32.*; then fail "tensor cores compute in fp32"; fi
-grep -q 'conv_fwd .*tensor cores' "$work/plans.bf16.h200.cifar10-resnet20.yaml" || fail "no tensor cores in bf16"
+if grep -q '^[^ ]* *conv_.*tensor cores' "$plans"/plans.fp32.*; then fail "tensor cores compute in fp32"; fi
+grep -q 'conv_fwd .*tensor cores' "$plans/plans.bf16.h200.cifar10-resnet20.yaml" || fail "no tensor cores in bf16"
 # The same plans every time.
-first=$work/plans.bf16.h200.cifar10-resnet20.yaml
+first=$plans/plans.bf16.h200.cifar10-resnet20.yaml
 cp "$first" "$work/first"
 check "$source_dir/configs/cifar10-resnet20.yaml" h200 bf16 >/dev/null
 cmp -s "$first" "$work/first" || fail "plans differ from one run to the next"
 
 # A table of the heuristics' own choices makes the same plans, made from engines and knobs that are named.
 describe() { DTRAIN_DATA=$work "$dtrain" describe "$1" --gpu h200 --set precision="$2" "${@:3}"; }
-table=$work/table.txt
+own_choices() { # CONFIG PRECISION
+  local table=$work/table.txt
+  describe "$source_dir/$1.yaml" "$2" --plan-table >"$table" || fail "$1 $2: --plan-table: exit $?"
+  [[ $(wc -l <"$table") -gt 10 ]] || fail "$1 $2: the table is empty: $(cat "$table")"
+  describe "$source_dir/$1.yaml" "$2" --plans >"$work/first"
+  describe "$source_dir/$1.yaml" "$2" --plans --set plans="$table" >"$work/second" 2>&1
+  cmp -s "$work/first" "$work/second" || fail "$1 $2: other plans by the table: $(diff "$work/first" "$work/second" | head -n 4)"
+}
 for config in configs/cifar10-resnet20 configs/cifar10-inception bench/configs/resnet50; do
-  for precision in fp32 bf16; do
-    describe "$source_dir/$config.yaml" $precision --plan-table >"$table" || fail "$config $precision: --plan-table: exit $?"
-    [[ $(wc -l <"$table") -gt 10 ]] || fail "$config $precision: the table is empty: $(cat "$table")"
-    describe "$source_dir/$config.yaml" $precision --plans >"$work/first"
-    describe "$source_dir/$config.yaml" $precision --plans --set plans="$table" >"$work/second" 2>&1
-    cmp -s "$work/first" "$work/second" || fail "$config $precision: other plans by the table: $(diff "$work/first" "$work/second" | head -n 4)"
-  done
+  for precision in fp32 bf16; do beside own_choices $config $precision; done
 done
 # Another engine is taken when it is named, and one that cuDNN has not is refused with its line.
 resnet20=$source_dir/configs/cifar10-resnet20.yaml
+table=$work/table.txt
 describe "$resnet20" bf16 --plan-table >"$table"
 what=$(sed -n 's/^\(conv_fwd .* y 32x32x16 .*\) = .*/\1/p' "$table" | tail -n 1)
 name_engine() { printf '%s\n%s = %s\n' "$(head -n 1 "$table")" "$what" "$1" >"$work/named.txt"; }
@@ -98,5 +109,5 @@ for part in graph heuristic engines_precompiled engines_runtime_compiled; do
   [[ $code == 10 && $(wc -l <"$work/err") == 1 ]] && grep -q "cuDNN is incomplete: .* has no libcudnn_$part" "$work/err" ||
     fail "without $part: exit $code, expected 10 and one line: $(cat "$work/err")"
 done
-printf '%d print-outs\n' "$(find "$work" -name 'plans.*' ! -name '*.err' | wc -l)"
+printf '%d print-outs\n' "$(find "$plans" -name 'plans.*' ! -name '*.err' | wc -l)"
 finish

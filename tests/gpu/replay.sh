@@ -5,7 +5,7 @@
 source "$(dirname "$0")/emulated.sh"
 make_data 200 64 12
 write_config
-seeds=${1-20}
+seeds=${1-6}
 
 # Trains on $1 ranks of the emulated GPU with options $2; prints what came of it, or how it ended.
 train() {
@@ -31,20 +31,23 @@ compare() {
   [[ $found == "$expected" ]] || fail "$label: found $found, expected $expected"
 }
 for np in self 2; do
-  DTRAIN_GPU_GRAPH=0 compare "np $np, issued, not recorded" $np seed=0
-  compare "np $np, one after the other" $np order=inline
-  for seed in 1 2 3; do DTRAIN_GPU_GRAPH=0 compare "np $np, issued, seed $seed" $np "seed=$seed"; done
-  for seed in 1 2 3; do compare "np $np, data that travels, seed $seed" $np "seed=$seed" --set data.resident=false; done
+  DTRAIN_GPU_GRAPH=0 beside compare "np $np, issued, not recorded" $np seed=0
+  beside compare "np $np, one after the other" $np order=inline
+  for seed in 1 2 3; do DTRAIN_GPU_GRAPH=0 beside compare "np $np, issued, seed $seed" $np "seed=$seed"; done
+  for seed in 1 2 3; do beside compare "np $np, data that travels, seed $seed" $np "seed=$seed" --set data.device_cache=false; done
 done
-for seed in 1 2 3; do compare "np 1, seed $seed" self "seed=$seed"; done
-for seed in $(seq "$seeds"); do compare "np 2, seed $seed" 2 "seed=$seed"; done
+for seed in 1 2 3; do beside compare "np 1, seed $seed" self "seed=$seed"; done
+for seed in $(seq "$seeds"); do beside compare "np 2, seed $seed" 2 "seed=$seed"; done
 
-# The comparison can fail: streams that do not wait for each other show. On one rank the copies of the input are all there is.
-for np in self 2; do
-  differs=0
+# The comparison can fail: streams that do not wait for each other show, as other bits, a failure or a hang, which a run of half a
+# second need not be waited for long. On one rank the copies of the input are all there is.
+limit=10
+compares_something() {
+  local seed
   for seed in 1 2 3 4 5 6; do
-    [[ $(train $np "seed=$seed,drop_waits=1") == "$expected" ]] || { differs=1; break; }
+    [[ $(train "$1" "seed=$seed,drop_waits=1") == "$expected" ]] || return 0
   done
-  [[ $differs == 1 ]] || fail "np $np, without any events the bits are the same: the comparison compares nothing"
-done
+  fail "np $1, without any events the bits are the same: the comparison compares nothing"
+}
+for np in self 2; do beside compares_something $np; done
 finish

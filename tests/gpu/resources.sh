@@ -1,30 +1,22 @@
 #!/usr/bin/env bash
-# What our kernels take of a GPU: registers, shared memory and stack of each kernel, as the assembler reports them. None may spill
-# registers or use a stack.
-#   tests/gpu/resources.sh build/release          checks sm_90
-#   tests/gpu/resources.sh build/release long     checks all architectures that the plug-in is built for
-#   tests/gpu/resources.sh build/release table    prints bench/results/gpu-resources.txt
+# What our kernels take of a GPU: registers, shared memory and stack of each kernel, as the assembler reported them when the plug-in
+# was built (src/gpu/keep_usage.sh), for every architecture it was built for. None may spill registers or use a stack.
+#   bash tests/gpu/resources.sh build/release          checks
+#   bash tests/gpu/resources.sh build/release table    prints bench/results/gpu-resources.txt
 source "$(dirname "$0")/../support/run.sh"
 root=$(cd "$(dirname "$0")/../.." && pwd)
 nvcc=$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)
-if [[ -z $nvcc ]]; then
-  echo 'SKIP: gpu.resources, found no nvcc'
+reports=$build/src/gpu/CMakeFiles/dtrain_gpu.dir
+if [[ -z $nvcc || ! -e $build/libdtrain_gpu.so ]]; then
+  echo 'SKIP: gpu.resources, found no plug-in that nvcc has built'
   exit 77
 fi
 mode=${1-check}
-architectures=90
-[[ $mode == check ]] || architectures="80 90 100"
+architectures="80 90 100"
 
-targets=()
-for a in $architectures; do targets+=(-gencode "arch=compute_$a,code=sm_$a"); done
-
-# Appends a line for each kernel of file $1 to $2: FILE KERNEL SM REGISTERS SHARED STACK SPILLS.
-measure() {
-  local file=$1 to=$2
-  shift 2
-  "$nvcc" -std=c++17 -O3 --fmad=true -I"$root/src" "${targets[@]}" "$@" --resource-usage -c "$file" -o "$to.o" >"$to.log" 2>&1 ||
-    { fail "$file: $(grep -m 1 error "$to.log")"; return; }
-  awk -v file="$(basename "$file")" '
+# A line for each kernel of file $1 by the report $2: FILE KERNEL SM REGISTERS SHARED STACK SPILLS.
+usage_of() {
+  awk -v file="$(basename "$1")" '
     function number_before(word,   parts) { # of "16384 bytes smem"
       return match($0, "[0-9]+ bytes " word) ? substr($0, RSTART, RLENGTH) + 0 : 0
     }
@@ -33,21 +25,21 @@ measure() {
     /bytes stack frame/ { stack = number_before("stack frame"); spills = number_before("spill stores") + number_before("spill loads") }
     /Used [0-9]+ registers/ { match($0, /Used [0-9]+/)
                               print file, kernel, sm, substr($0, RSTART + 5, RLENGTH - 5), number_before("smem"), stack, spills }
-  ' "$to.log" >"$to"
+  ' "$2"
 }
 
-# Two compilers at a time.
-running=0
 for file in "$root"/src/gpu/*.cu; do
-  measure "$file" "$work/$(basename "$file").usage" &
-  running=$((running + 1))
-  ((running < 2)) || { wait -n; running=$((running - 1)); }
+  report=$reports/$(basename "$file").o.usage
+  grep -q 'Compiling entry function' "$report" || { fail "$file: found no kernel in $report, expected what the assembler said of it"; continue; }
+  usage_of "$file" "$report" >>"$work/all"
 done
-wait
-cat "$work"/*.usage >"$work/all" 2>/dev/null
 
 kernels=$(awk '{ print $1, $2 }' "$work/all" | sort -u | wc -l)
-((kernels > 0)) || fail "found no kernel in src/gpu"
+((kernels > 0)) || fail "found no kernel in $reports"
+for a in $architectures; do
+  found=$(awk -v sm="$a" '$3 == sm { print $1, $2 }' "$work/all" | sort -u | wc -l)
+  ((found == kernels)) || fail "found $found kernels for sm_$a, expected all $kernels"
+done
 spilling=$(awk '$6 > 0 || $7 > 0 { print "  " $1 " " $2 " sm_" $3 ": " $6 " bytes of stack, " $7 " bytes spilled" }' "$work/all")
 [[ -z $spilling ]] || fail "kernels that spill or use a stack:"$'\n'"$spilling"
 
@@ -55,7 +47,7 @@ if [[ $mode == table ]]; then
   [[ ! -e $work/failures ]] || finish
   printf 'Registers of a thread, and bytes of shared memory of a block, of each kernel of src/gpu. None uses a stack or spills.\n'
   printf '%s\n' "$("$nvcc" --version | grep release)"
-  printf 'tests/gpu/resources.sh build/release table > bench/results/gpu-resources.txt\n\n'
+  printf 'bash tests/gpu/resources.sh build/release table > bench/results/gpu-resources.txt\n\n'
   # Names as in the sources: without namespace and arguments.
   awk '{ print $2 }' "$work/all" | c++filt |
     sed -E 's/^void //; s/(_GLOBAL__N__[A-Za-z0-9_]*|\(anonymous namespace\)):://g; s/ //g; s/>\(.*/>/; s/^([A-Za-z0-9_:]+)\(.*/\1/' >"$work/names"
@@ -78,7 +70,9 @@ __global__ void planted(const float *x, float *y) {
   for (int i = 0; i < 48; i++) y[threadIdx.x + 32 * i] = v[i];
 }
 END
-measure "$work/planted.cu" "$work/planted" -maxrregcount=24
-[[ $(awk '{ print ($7 > 0) }' "$work/planted" | sort -u) == 1 ]] || fail "a planted kernel spills unnoticed: $(cat "$work/planted")"
+"$root/src/gpu/keep_usage.sh" "$nvcc" -arch=sm_90 -O3 --resource-usage -maxrregcount=24 -c "$work/planted.cu" -o "$work/planted.o" ||
+  fail "the planted kernel does not compile"
+[[ $(usage_of planted.cu "$work/planted.o.usage" | awk '{ print ($7 > 0) }') == 1 ]] ||
+  fail "a planted kernel spills unnoticed: $(cat "$work/planted.o.usage")"
 printf '%d kernels for sm_%s\n' "$kernels" "${architectures// /, sm_}"
 finish

@@ -38,7 +38,7 @@ static bool is_kept(const net *n, int layer, double p, int64_t place, int64_t el
 static void check_sample(const net *n, const dropout_case *row, const double *got, int64_t slot, int64_t place) {
   int64_t count = net_classes(n) - 1;
   for (int64_t e = 0; e < count; e++) {
-    float x = n->values[slot * count + e], factor = (float)(1 / (1 - row->p));
+    float x = ((const float *)net_field(n, "input"))[slot * count + e], factor = (float)(1 / (1 - row->p));
     bool kept = is_kept(n, 0, row->p, place, e) && is_kept(n, 1, row->p, place, e);
     double expected = kept ? (double)(x * factor * factor) : 0;
     double apart = got[e] > expected ? got[e] - expected : expected - got[e];
@@ -52,7 +52,7 @@ static void check_sample(const net *n, const dropout_case *row, const double *go
 static void test_bits(void **state) {
   const dropout_case *row = *state;
   char layers[128];
-  double tail[DT_TAIL_COUNT];
+  net_sums sums;
   snprintf(layers, sizeof layers, "[{branches: [[{dropout: %g}, {dropout: %g}, flatten], [flatten, {linear: 1}]]}]", row->p,
            row->p);
   net n;
@@ -60,12 +60,12 @@ static void test_bits(void **state) {
                               .layers = layers,
                               .global_batch = BATCH,
                               .shards = SHARDS,
-                              .pass_shards = 1,
+                              .micro_batch_shards = 1,
                               .device = create,
                               .precision = row->precision});
-  net_step(&n, "dropout", SAMPLES, samples_seen, tail);
-  dt_pass last = {.index = 1, .first_shard = 1, .shard_count = 1, .batch = &n.batch};
-  double *got = net_memory((size_t)(n.train->shard_slots * net_classes(&n)) * sizeof(double));
+  net_step(&n, "dropout", SAMPLES, samples_seen, &sums);
+  dt_micro_batch last = {.index = 1, .first_shard = 1, .shard_count = 1, .batch = &n.batch};
+  double *got = net_memory((size_t)(n.train->shard_capacity * net_classes(&n)) * sizeof(double));
   NET_OK(n.device->ops->read_value(dt_executor_run_state(n.trainer), n.train->logits, &last, got));
   for (int64_t i = 0; i < n.filled[0]; i++) check_sample(&n, row, got + i * net_classes(&n), i, n.place[0] + i);
   free(got);

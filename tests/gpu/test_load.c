@@ -1,5 +1,5 @@
-/* LOAD from a data set in device memory: every pixel is the one that the loader's own moves (dt_move_apply) put there, and the
- * same as when the samples travel with the batch. Scales are such that all values are exact in every precision. */
+/* LOAD from a data set in device memory: every pixel is the one that the loader's own moves (dt_augmentation_apply) put there,
+ * and the same as when the samples travel with the batch. Scales are such that all values are exact in every precision. */
 #include "data/data.h"
 #include "gpu/device.h"
 #include "support/fill.h"
@@ -8,7 +8,7 @@
 
 typedef struct load_case {
   const char *name, *input, *precision;
-  int moves;
+  int augmentations;
   bool bytes;
 } load_case;
 
@@ -31,11 +31,11 @@ typedef struct load_test {
   float *values;
   void *held;
   int64_t index[BATCH];
-  dt_move move[BATCH * MOVES];
+  dt_augmentation move[BATCH * MOVES];
 } load_test;
 
 /* Some leave nothing of the image, some not a pixel out. */
-static const dt_move some_moves[] = {
+static const dt_augmentation some_augmentations[] = {
     {.dy = 1, .dx = -2}, {.flip = 1},         {.dy = -1, .dx = 1, .flip = 1}, {.dy = 0, .dx = 0}, {.dy = 0, .dx = 3},
     {.dy = 40, .dx = 0}, {.dy = -2, .dx = 0}, {.dy = 0, .dx = -1, .flip = 1}, {.dy = 2, .dx = 2}, {.dy = 0, .dx = -90},
     {.flip = 1},
@@ -50,8 +50,8 @@ static void make_samples(load_test *t) {
     t->pixels[i] = (uint8_t)((fill_value(key, i) + 1) * 128);
   }
   for (int i = 0; i < BATCH; i++) t->index[i] = i < FILLED ? (i * 7 + 3) % HELD : -1;
-  for (int i = 0; i < BATCH * t->row->moves; i++) {
-    t->move[i] = some_moves[i % (int)(sizeof some_moves / sizeof *some_moves)];
+  for (int i = 0; i < BATCH * t->row->augmentations; i++) {
+    t->move[i] = some_augmentations[i % (int)(sizeof some_augmentations / sizeof *some_augmentations)];
   }
 }
 
@@ -71,14 +71,15 @@ static void set_up(load_test *t, const load_case *row) {
   *t = (load_test){.row = row};
   open_net(t);
   make_samples(t);
-  dt_samples samples = {
-      .pixels = row->bytes ? t->pixels : NULL, .values = row->bytes ? NULL : t->values, .count = HELD, .elements = t->elements};
-  NET_OK(t->net.device->ops->hold(t->net.device, &samples, 0, &t->held));
+  dt_samples samples = {.values = {row->bytes ? (const void *)t->pixels : t->values},
+                        .sample_bytes = {(size_t)t->elements * (row->bytes ? 1 : sizeof(float))},
+                        .count = HELD};
+  NET_OK(t->net.device->ops->own_memory->cache_data(t->net.device, &samples, 0, &t->held));
   assert_non_null(t->held);
 }
 
 static void tear_down(load_test *t) {
-  t->net.device->ops->release(t->net.device, t->held);
+  t->net.device->ops->own_memory->release_data(t->net.device, t->held);
   net_close(&t->net);
   free(t->pixels);
   free(t->values);
@@ -89,17 +90,17 @@ static double *load(load_test *t, dt_batch *batch) {
   double *got = net_memory((size_t)(BATCH * (t->elements + 1)) * sizeof(double));
   int32_t labels[BATCH] = {0}, filled[1] = {FILLED};
   int64_t place[1] = {0};
-  dt_pass pass = {.shard_count = 1, .batch = batch};
-  batch->labels = labels;
-  batch->filled = filled;
-  batch->place = place;
+  dt_micro_batch micro = {.shard_count = 1, .batch = batch};
+  batch->field[1].part[DT_PART_VALUES] = labels;
+  batch->valid = filled;
+  batch->position = place;
   batch->samples = FILLED;
-  NET_OK(dt_executor_pass(t->net.scorer, 0, batch));
-  NET_OK(t->net.device->ops->read_value(dt_executor_run_state(t->net.scorer), t->net.eval->logits, &pass, got));
+  NET_OK(dt_executor_run_micro_batch(t->net.scorer, 0, batch));
+  NET_OK(t->net.device->ops->read_value(dt_executor_run_state(t->net.scorer), t->net.eval->logits, &micro, got));
   return got;
 }
 
-/* The batch as the loader would make it: moved bytes, noise in empty places. */
+/* The batch as the loader would make it: moved bytes, noise in empty positions. */
 static void move_samples(const load_test *t, uint8_t *pixels, float *values) {
   uint8_t *scratch = net_memory((size_t)t->elements);
   memset(pixels, 77, (size_t)(BATCH * t->elements));
@@ -107,7 +108,8 @@ static void move_samples(const load_test *t, uint8_t *pixels, float *values) {
     uint8_t *sample = pixels + i * t->elements;
     memcpy(sample, t->pixels + t->index[i] * t->elements, (size_t)t->elements);
     memcpy(values + i * t->elements, t->values + t->index[i] * t->elements, (size_t)t->elements * sizeof *values);
-    for (int m = 0; m < t->row->moves; m++) dt_move_apply(t->move[i * t->row->moves + m], &t->shape, sample, scratch);
+    for (int m = 0; m < t->row->augmentations; m++)
+      dt_augmentation_apply(t->move[i * t->row->augmentations + m], &t->shape, sample, scratch);
   }
   free(scratch);
 }
@@ -136,8 +138,9 @@ static void test_load(void **state) {
   uint8_t *pixels = net_memory((size_t)(BATCH * gathered.elements));
   float *values = net_memory((size_t)(BATCH * gathered.elements) * sizeof *values);
   move_samples(&gathered, pixels, values);
-  dt_batch by_index = {.held = gathered.held, .index = gathered.index, .move = gathered.move, .moves = row->moves};
-  dt_batch whole = {.pixels = row->bytes ? pixels : NULL, .values = row->bytes ? NULL : values};
+  dt_batch by_index = {
+      .cached = gathered.held, .index = gathered.index, .augmentation = gathered.move, .augmentations = row->augmentations};
+  dt_batch whole = {.field = {{{row->bytes ? (const void *)pixels : values}}}};
   double *a = load(&gathered, &by_index), *b = load(&sent, &whole);
   check(&gathered, a, pixels, values);
   check(&sent, b, pixels, values);

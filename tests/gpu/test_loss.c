@@ -1,5 +1,6 @@
-/* LOSS and SCORE on logits that the test chooses: few and many classes, batches of one block and of several, ties, and logits
- * that are not finite. The input is the logits, so that the numbers expected here are computed from them in double. */
+/* CROSS_ENTROPY, TALLY and SCORE on logits that the test chooses: few and many classes, batches of one block and of several,
+ * ties, and logits that are not finite. The input is the logits, so that the numbers expected here are computed from them in
+ * double. */
 #include <math.h>
 
 #include "gpu/device.h"
@@ -12,7 +13,8 @@ static device_create *create;
 typedef struct loss_case {
   const char *name;
   int classes, samples, batch;
-  bool odd; /* with ties, NaN and infinity */
+  bool odd;     /* with ties, NaN and infinity */
+  double scale; /* of the logits; 0 = 8 */
 } loss_case;
 
 static const loss_case cases[] = {
@@ -25,6 +27,8 @@ static const loss_case cases[] = {
     {"thousand classes, many blocks", 1000, 40, 64, false},
     {"ten classes, many samples", 10, 1200, 1201, false},
     {"ties and NaN", 10, 30, 33, true},
+    {"huge losses", 10, 50, 64, false, 6e34},
+    {"losses beyond 2^43", 4, 30, 33, false, 5.6e17},
 };
 
 typedef struct expected_sums {
@@ -34,7 +38,7 @@ typedef struct expected_sums {
 
 static float logit_of(const loss_case *row, int64_t sample, int64_t k) {
   double value = fill_value(fill_key(row->name), sample * row->classes + k);
-  if (!row->odd) return (float)(8 * value);
+  if (!row->odd) return (float)((row->scale > 0 ? row->scale : 8) * value);
   if (sample == 3 && k == 0) return NAN;
   if (sample == 5 && k == 4) return NAN;
   if (sample == 7 && k == 2) return INFINITY;
@@ -76,11 +80,12 @@ static dt_status next_batch(void *context, const dt_batch **out) {
 
 static expected_sums fill_batch(net *n, const loss_case *row) {
   expected_sums e = {0};
+  int32_t *label = net_field(n, "label");
   for (int64_t s = 0; s < row->batch; s++) {
-    float *x = n->values + s * row->classes;
+    float *x = (float *)net_field(n, "input") + s * row->classes;
     for (int64_t k = 0; k < row->classes; k++) x[k] = logit_of(row, s, k);
-    n->labels[s] = label_of(row, s, best_of(x, row->classes));
-    if (s < row->samples) add_sample(x, row->classes, n->labels[s], &e);
+    label[s] = label_of(row, s, best_of(x, row->classes));
+    if (s < row->samples) add_sample(x, row->classes, label[s], &e);
   }
   n->filled[0] = row->samples;
   n->place[0] = 0;
@@ -93,32 +98,34 @@ static void assert_near(double got, double expected, double tolerance) {
   if (!(fabs(got - expected) <= tolerance)) fail_msg("found %.9g, expected %.9g", got, expected);
 }
 
-static void check_tail(net *n, const loss_case *row, const expected_sums *e) {
-  double flags[DT_TAIL_COUNT] = {0};
-  flags[DT_TAIL_STOP] = 1;
-  flags[DT_TAIL_FAIL] = 2;
-  dt_outcome got;
+static void check_statistics(net *n, const loss_case *row, const expected_sums *e) {
+  double flags[DT_STATISTIC_COUNT] = {0};
+  flags[DT_STATISTIC_STOP] = 1;
+  flags[DT_STATISTIC_FAIL] = 2;
+  dt_step_result got;
   dt_executor_run_state(n->trainer)->step->batch_samples = row->samples;
   NET_OK(dt_executor_step(n->trainer, next_batch, n, flags));
-  NET_OK(dt_executor_outcome(n->trainer, &got));
-  assert_near(got.tail[DT_TAIL_LOSS], e->loss, 2e-6 * fabs(e->loss));
-  assert_int_equal((int64_t)got.tail[DT_TAIL_CORRECT], e->correct);
-  assert_int_equal((int64_t)got.tail[DT_TAIL_SAMPLES], row->samples);
-  assert_int_equal((int64_t)got.tail[DT_TAIL_NONFINITE], e->nonfinite);
-  assert_int_equal((int)got.tail[DT_TAIL_STOP], 1);
-  assert_int_equal((int)got.tail[DT_TAIL_SAVE], 0);
-  assert_int_equal((int)got.tail[DT_TAIL_FAIL], 2);
+  NET_OK(dt_executor_result(n->trainer, &got));
+  const int loss = dt_sum_find(n->train, "loss");
+  assert_near(got.sum[loss], e->loss, 2e-6 * fabs(e->loss));
+  assert_int_equal((int64_t)got.sum[dt_sum_find(n->train, "correct")], e->correct);
+  assert_int_equal((int64_t)got.statistic[DT_STATISTIC_SAMPLES], row->samples);
+  assert_int_equal((int64_t)got.nonfinite[loss], e->nonfinite);
+  assert_int_equal((int)got.statistic[DT_STATISTIC_STOP], 1);
+  assert_int_equal((int)got.statistic[DT_STATISTIC_SAVE], 0);
+  assert_int_equal((int)got.statistic[DT_STATISTIC_FAIL], 2);
 }
 
 /* Each sample is within a unit or two of float's rounding. */
 static void check_score(net *n, const loss_case *row, const expected_sums *e) {
-  dt_score got;
-  for (int pass = 0; pass < 2; pass++) NET_OK(dt_executor_pass(n->scorer, 0, &n->batch));
-  NET_OK(dt_executor_score(n->scorer, &got));
-  assert_int_equal(got.samples, 2 * row->samples);
-  assert_int_equal(got.correct, 2 * e->correct);
-  assert_int_equal(got.nonfinite, 2 * e->nonfinite);
-  assert_near((double)got.loss * 0x1p-20, 2 * e->units, 4e-6 * (double)row->samples);
+  int64_t *got = net_memory((size_t)n->eval->score_words * sizeof *got);
+  for (int micro = 0; micro < 2; micro++) NET_OK(dt_executor_run_micro_batch(n->scorer, 0, &n->batch));
+  NET_OK(dt_executor_score(n->scorer, got));
+  assert_int_equal(got[0], 2 * row->samples);
+  assert_int_equal((int64_t)net_score(n, got, "correct"), 2 * e->correct);
+  assert_int_equal(dt_sum_nonfinite(&n->eval->sum[dt_sum_find(n->eval, "loss")], got), 2 * e->nonfinite);
+  assert_near(net_score(n, got, "loss"), 2 * e->units, 4e-6 * ((double)row->samples + e->units));
+  free(got);
 }
 
 /* A convolution of every channel with 1: a net needs parameters, and this one lets a NaN stay where it is. */
@@ -142,7 +149,7 @@ static void test_sums(void **state) {
   fill_params(&n);
   expected_sums e = fill_batch(&n, row);
   check_score(&n, row, &e);
-  check_tail(&n, row, &e);
+  check_statistics(&n, row, &e);
   net_close(&n);
 }
 

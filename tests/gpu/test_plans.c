@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/config/spec.h"
 #include "core/device.h"
-#include "core/spec.h"
-#include "support/cases.h"
+#include "support/outcome.h"
 #include "support/unit.h"
 
 static const char plugin[] = DT_TEST_BINARY_DIR "/libdtrain_gpu.so";
@@ -43,7 +43,7 @@ static void lower(const net_case *row, const dt_config *config, const dt_device 
   require(dt_graph_create(config, &graph));
   require(dt_program_create(graph, dt_config_spec(config), device, DT_PROGRAM_TRAIN, 1, &program));
   FILE *out = open_memstream(&text, &bytes);
-  require(device->ops->print_plans(device, program, out));
+  require(device->ops->libraries->print_plans(device, program, out));
   fclose(out);
   count_plans(text, row->name);
   free(text);
@@ -57,16 +57,8 @@ static void test_plans(void **state) {
   require(dt_gpu_create(&options, &device));
   for (int i = 0; i < net_case_count; i++) {
     const net_case *row = &net_cases[i];
-    char text[4096];
-    dt_config *config = NULL;
-    int length = snprintf(text, sizeof text,
-                          "name: plans\ndata: {dir: /, train: {idx: {images: a, labels: b}}}\n"
-                          "model: {input: [%s], layers: %s, loss: cross_entropy}\n"
-                          "train: {global_batch: %lld, shards: %d, length: 1 steps}\n"
-                          "optimizer: {sgd: {}}\nschedule: {lr: 0.1}\n",
-                          row->input, row->layers, (long long)row->global_batch, row->shards);
-    assert_true(length < (int)sizeof text);
-    require(dt_config_parse(row->name, text, (size_t)length, NULL, 0, &config));
+    const net_options net_of_row = outcome_options(row);
+    dt_config *config = net_config(&net_of_row);
     lower(row, config, device);
     dt_config_destroy(&config);
   }

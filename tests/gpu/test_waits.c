@@ -26,15 +26,15 @@ static dt_status next_batch(void *context, const dt_batch **out) {
 /* The waits of steps that follow one another: the least and the greatest. */
 static void run_steps(net *n, bool slow, double *out_least, double *out_greatest) {
   source from = {.n = n, .slow = slow};
-  double flags[DT_TAIL_COUNT] = {0};
-  dt_outcome got;
+  double flags[DT_STATISTIC_COUNT] = {0};
+  dt_step_result got;
   *out_least = INFINITY;
   *out_greatest = 0;
-  int lag = dt_executor_lag(n->trainer);
+  int lag = dt_executor_depth(n->trainer);
   for (int step = 0; step < STEPS + lag; step++) {
     if (step < STEPS) NET_OK(dt_executor_step(n->trainer, next_batch, &from, flags));
     if (step < lag) continue;
-    NET_OK(dt_executor_outcome(n->trainer, &got));
+    NET_OK(dt_executor_result(n->trainer, &got));
     *out_least = fmin(*out_least, got.data_wait);
     *out_greatest = fmax(*out_greatest, got.data_wait);
     assert_true(got.reduce_wait == 0);

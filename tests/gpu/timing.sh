@@ -24,15 +24,9 @@ measure() {
   communication=$(last exposed_communication)
 }
 
+# Of rank 0, which comes before the figures over all ranks.
 last() {
-  grep -o "\"$1\":[^,}]*" "$work/runs/net/timing.jsonl" | tail -n 1 | awk -F: '{ print $2 * 1000 }'
-}
-
-# expect LABEL DATA COMMUNICATION: each "small", 0, or milliseconds of which it has 3/4 to 5/4.
-expect() {
-  printf '%s: data_wait %s ms, exposed_communication %s ms\n' "$1" "$data" "$communication"
-  within "$data" "$2" || fail "$1: data_wait is $data ms, expected $2"
-  within "$communication" "$3" || fail "$1: exposed_communication is $communication ms, expected $3"
+  grep '"kind":"train"' "$work/runs/net/timing.jsonl" | tail -n 1 | grep -o "\"$1\":[^,}]*" | head -n 1 | awk -F: '{ print $2 * 1000 }'
 }
 
 within() {
@@ -42,25 +36,32 @@ within() {
   }'
 }
 
-measure self ""
-expect "one rank" small 0
-measure self slow_copies=$slow
-expect "slow copies" $slow 0
-DTRAIN_GPU_GRAPH=0 measure self slow_copies=$slow
-expect "slow copies, issued" $slow 0
-measure self slow_copies=$slow --set data.resident=false
-expect "slow copies of samples" $slow 0
+# waits LABEL DATA COMMUNICATION NP OPTIONS ARGUMENTS...: a run with those waits, each "small", 0, or milliseconds of which it has 3/4
+# to 5/4. A machine that is busy with something else can lengthen a wait, and no run can be told from that: one that was out of
+# bounds is run again, twice at most, which is said. What is wrong in the program is so every time.
+waits() {
+  local label=$1 wanted_data=$2 wanted_communication=$3 attempt data communication
+  shift 3
+  for attempt in 1 2 3; do
+    measure "$@"
+    printf '%s: data_wait %s ms, exposed_communication %s ms%s\n' "$label" "$data" "$communication" \
+      "$( ((attempt == 1)) || echo ", attempt $attempt")"
+    within "$data" "$wanted_data" && within "$communication" "$wanted_communication" && return
+  done
+  fail "$label: data_wait is $data ms, expected $wanted_data; exposed_communication is $communication ms, expected $wanted_communication"
+}
 
-measure 2 ""
-expect "two ranks" small small
+# Most of a run is a wait, so that runs beside each other take little from one another.
+beside waits "one rank" small 0 self ""
+beside waits "slow copies" $slow 0 self slow_copies=$slow
+DTRAIN_GPU_GRAPH=0 beside waits "slow copies, issued" $slow 0 self slow_copies=$slow
+beside waits "slow copies of samples" $slow 0 self slow_copies=$slow --set data.device_cache=false
+
+beside waits "two ranks" small small 2 ""
 # Gradients are exchanged and then gathered, all of them behind backward: there is one bucket.
-measure 2 slow_nccl=$slow
-expect "slow reductions" small $((2 * slow))
-DTRAIN_GPU_GRAPH=0 measure 2 slow_nccl=$slow
-expect "slow reductions, issued" small $((2 * slow))
-measure 2 slow_nccl=$slow --set comm.reduce=fast
-expect "slow all-reduce" small $slow
+beside waits "slow reductions" small $((2 * slow)) 2 slow_nccl=$slow
+DTRAIN_GPU_GRAPH=0 beside waits "slow reductions, issued" small $((2 * slow)) 2 slow_nccl=$slow
+beside waits "slow all-reduce" small $slow 2 slow_nccl=$slow --set comm.reduce=fast
 # The next step's copy crosses the bus while this step reduces; not that of the first step after a line of the record.
-half=6 measure 2 slow_nccl=$slow,slow_copies=$slow
-expect "copies behind reductions" small $((2 * slow))
+half=6 beside waits "copies behind reductions" small $((2 * slow)) 2 slow_nccl=$slow,slow_copies=$slow
 finish

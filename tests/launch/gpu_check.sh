@@ -11,89 +11,113 @@ else
 fi
 check() { "$root/launch/gpu-check" --build "$build" --quick --device $device --out "$work/check" "$@" >"$work/out" 2>&1; }
 status_of() { sed -n "s/^    {\"name\": \"$1\", \"status\": \"\([a-z]*\)\".*/\1/p" "$work/check/gpu-check.json"; }
+figure_of() { sed -n "s/.*\"$1\": \([^,}]*\).*/\1/p" "$work/check/gpu-check.json"; }
 
 # Digits stand in for the data set, under its files' names: readers look at what a file holds.
 mkdir -p "$work/data/fashion-mnist"
-"$build/make_digits" "$work/data/fashion-mnist" 256 64 28 >/dev/null
+"$build/make_digits" "$work/data/fashion-mnist" 128 32 28 >/dev/null
 for file in "$work"/data/fashion-mnist/*-ubyte; do mv "$file" "$file.gz"; done
 cp -r "$work/data/fashion-mnist" "$work/data/mnist"
 
-check --data "$work/data" --seconds $((240 * slowdown)) || fail "exit $?: $(cat "$work/out")"
-for stage in environment determinism ranks train; do
-  [[ $(status_of $stage) == ok ]] || fail "$stage: found $(status_of $stage), expected ok"
-done
-for stage in speed sanitize; do
-  [[ $(status_of $stage) == skipped ]] || fail "$stage: found $(status_of $stage), expected skipped"
-done
-[[ $device == cpu || $(status_of plans) == ok ]] || fail "plans: found $(status_of plans): $(cat "$work/check/plans.log")"
-[[ $device == cpu ]] || grep -q '"table": "# Choices among' "$work/check/gpu-check.json" || fail "gpu-check.json has no plan table"
-[[ $device == cpu || $(status_of parity) == ok || ! -x $build/tests/test_parity_gpu_reference ]] || fail "parity: found $(status_of parity)"
-grep -q '"mnist-lenet-fast seeds": 2, "mnist-lenet-fast accuracy": [0-9.]*, "mnist-lenet-fast seconds": [0-9.]*' "$work/check/gpu-check.json" ||
-  fail "train: no mean of two seeds in $(cat "$work/check/gpu-check.json")"
-grep -q '"data sets missing": "cifar10"' "$work/check/gpu-check.json" && grep -q '^train .*without cifar10: not in' "$work/check/summary.txt" ||
-  fail "train: does not name the data set that is missing: $(cat "$work/check/summary.txt")"
-if [[ $device == gpu ]]; then
-  for name in NCCL "1 rank, NCCL" "1 rank, NCCL, no graph" "1 rank, NCCL, fast" "1 rank, NCCL, fast, no graph"; do
-    grep -q "\"$name\": \"[0-9a-f.]*\"" "$work/check/gpu-check.json" || fail "ranks: no $name in $(cat "$work/check/gpu-check.json")"
+all_stages() {
+  local stage name
+  check --data "$work/data" --seconds $((240 * slowdown)) || fail "exit $?: $(cat "$work/out")"
+  for stage in environment determinism ranks train; do
+    [[ $(status_of $stage) == ok ]] || fail "$stage: found $(status_of $stage), expected ok"
   done
-  grep -q '"2 ranks, NCCL": "skipped: found NCCL 2' "$work/check/gpu-check.json" || fail "ranks: an older NCCL is not told of: $(cat "$work/out")"
-fi
-# The packed file has what lies beside it.
-mkdir "$work/packed"
-tar -C "$work/packed" -xzf "$work/check/gpu-check.tar.gz" || fail "gpu-check.tar.gz does not unpack"
-for name in gpu-check.json summary.txt environment.log ranks.log train.log; do
-  cmp -s "$work/packed/$name" "$work/check/$name" || fail "gpu-check.tar.gz has no $name, or another"
-done
-if command -v python3 >/dev/null; then
-  python3 -m json.tool "$work/check/gpu-check.json" >/dev/null || fail "gpu-check.json is no JSON: $(cat "$work/check/gpu-check.json")"
-fi
+  for stage in speed sanitize; do
+    [[ $(status_of $stage) == skipped ]] || fail "$stage: found $(status_of $stage), expected skipped"
+  done
+  [[ $device == cpu || $(status_of plans) == ok ]] || fail "plans: found $(status_of plans): $(cat "$work/check/plans.log")"
+  [[ $device == cpu ]] || grep -q '"table": "# Choices among' "$work/check/gpu-check.json" || fail "gpu-check.json has no plan table"
+  [[ $device == cpu || $(status_of parity) == ok || ! -x $build/tests/test_parity_gpu_reference ]] || fail "parity: found $(status_of parity)"
+  grep -q '"mnist-lenet-fast seeds": 2, "mnist-lenet-fast accuracy": [0-9.]*, "mnist-lenet-fast seconds": [0-9.]*' "$work/check/gpu-check.json" ||
+    fail "train: no mean of two seeds in $(cat "$work/check/gpu-check.json")"
+  grep -q '"data sets missing": "cifar10"' "$work/check/gpu-check.json" && grep -q '^train .*without cifar10: not in' "$work/check/summary.txt" ||
+    fail "train: does not name the data set that is missing: $(cat "$work/check/summary.txt")"
+  if [[ $device == gpu ]]; then
+    for name in NCCL "1 rank, NCCL" "1 rank, NCCL, no graph" "1 rank, NCCL, fast" "1 rank, NCCL, fast, no graph"; do
+      grep -q "\"$name\": \"[0-9a-f.]*\"" "$work/check/gpu-check.json" || fail "ranks: no $name in $(cat "$work/check/gpu-check.json")"
+    done
+    grep -q '"2 ranks, NCCL": "skipped: found NCCL 2' "$work/check/gpu-check.json" || fail "ranks: an older NCCL is not told of: $(cat "$work/out")"
+    [[ $(figure_of "convolutions of resnet20 without a plan") == 0 && $(figure_of "fashion-lenet convolutions without a plan") == 0 ]] ||
+      fail "with all plans: found $(grep -o '[^"]* without a plan[^,}]*' "$work/check/gpu-check.json")"
+  fi
+  # The packed file has what lies beside it.
+  mkdir "$work/packed"
+  tar -C "$work/packed" -xzf "$work/check/gpu-check.tar.gz" || fail "gpu-check.tar.gz does not unpack"
+  for name in gpu-check.json summary.txt environment.log ranks.log train.log; do
+    cmp -s "$work/packed/$name" "$work/check/$name" || fail "gpu-check.tar.gz has no $name, or another"
+  done
+  if command -v python3 >/dev/null; then
+    python3 -m json.tool "$work/check/gpu-check.json" >/dev/null || fail "gpu-check.json is no JSON: $(cat "$work/check/gpu-check.json")"
+  fi
+}
+beside all_stages
 
-# Convolutions that cuDNN has no plan for are counted.
-if [[ $device == gpu ]]; then
-  figure_of() { sed -n "s/.*\"$1\": \([^,}]*\).*/\1/p" "$work/check/gpu-check.json"; }
-  [[ $(figure_of "convolutions of resnet20 without a plan") == 0 && $(figure_of "fashion-lenet convolutions without a plan") == 0 ]] ||
-    fail "with all plans: found $(grep -o '[^"]* without a plan[^,}]*' "$work/check/gpu-check.json")"
+# Convolutions that cuDNN has no plan for are counted. One stage runs alone when it is asked for.
+without_plans() {
   DTRAIN_EMULATED_GPU=cudnn_refuse=2 check --stages environment || fail "no plans: exit $?: $(cat "$work/out")"
   [[ $(figure_of "convolutions of resnet20 without a plan") -gt 50 ]] ||
     fail "no plans: found $(figure_of "convolutions of resnet20 without a plan"), expected those of resnet20"
-fi
+  [[ $(status_of environment) == ok && -z $(status_of train) ]] || fail "--stages environment: found $(cat "$work/check/gpu-check.json")"
+}
+[[ $device == gpu ]] && beside without_plans
 
-# One stage alone; without python3; a program that gives other bits at every run must be caught.
-check --stages ranks --seconds $((60 * slowdown)) || fail "--stages ranks: exit $?: $(cat "$work/out")"
-[[ $(status_of ranks) == ok && -z $(status_of train) ]] || fail "--stages ranks: found $(cat "$work/check/gpu-check.json")"
+# One stage alone.
+one_stage() {
+  check --stages ranks --seconds $((60 * slowdown)) || fail "--stages ranks: exit $?: $(cat "$work/out")"
+  [[ $(status_of ranks) == ok && -z $(status_of train) ]] || fail "--stages ranks: found $(cat "$work/check/gpu-check.json")"
+}
+[[ $device == gpu ]] || beside one_stage # without_plans and new_nccl have stages alone
+
+# Puts the lines of standard input, behind a first line of a shell, into the place of dtrain in $work/planted.
 mkdir -p "$work/planted/tests"
-cat >"$work/planted/dtrain" <<END
-#!/bin/sh
-# A dtrain whose bits depend on the time.
+plant() {
+  { printf '#!/bin/bash\n' && cat; } >"$work/planted/dtrain"
+  chmod +x "$work/planted/dtrain"
+}
+check_planted() { "$root/launch/gpu-check" --build "$work/planted" --out "$work/check" "$@" >"$work/out" 2>&1; }
+
+# A program that gives other bits at every run must be caught.
+bits_of_the_time() {
+  plant <<END
 case \$* in *short.yaml*) exec "$dtrain" "\$@" --set seed=\$(date +%N | sed 's/^0*//') ;; esac
 exec "$dtrain" "\$@"
 END
-chmod +x "$work/planted/dtrain"
-"$root/launch/gpu-check" --build "$work/planted" --quick --device $device --stages determinism --out "$work/check" >"$work/out" 2>&1
-[[ $? == 1 && $(status_of determinism) == failed ]] || fail "other bits at every run were not noticed: $(cat "$work/out")"
+  check_planted --quick --device $device --stages determinism
+  [[ $? == 1 && $(status_of determinism) == failed ]] || fail "other bits at every run were not noticed: $(cat "$work/out")"
+}
+beside bits_of_the_time
 
 # NCCL from 2.30 on lets two ranks share a GPU; a dtrain that passes over the transport calls none, and is caught.
-if [[ $device == gpu ]]; then
+new_nccl() {
   DTRAIN_EMULATED_GPU=nccl_version=23007 check --stages ranks --seconds $((90 * slowdown)) || fail "NCCL 2.30: exit $?: $(cat "$work/out")"
+  [[ $(status_of ranks) == ok && -z $(status_of train) ]] || fail "--stages ranks: found $(cat "$work/check/gpu-check.json")"
   grep -qE '"NCCL": "2.30.7".*"2 ranks, NCCL": "[0-9a-f]{16}"' "$work/check/gpu-check.json" || fail "NCCL 2.30: no two ranks in $(cat "$work/out")"
-  cat >"$work/planted/dtrain" <<END
-#!/bin/bash
+}
+no_nccl() {
+  plant <<END
 exec "$dtrain" "\${@/comm.transport=nccl/comm.transport=auto}"
 END
-  "$root/launch/gpu-check" --build "$work/planted" --quick --stages ranks --out "$work/check" >"$work/out" 2>&1
+  check_planted --quick --stages ranks
   [[ $? == 1 && $(status_of ranks) == failed ]] && grep -q 'run.json names no NCCL' "$work/out" || fail "no NCCL was called, and not noticed: $(cat "$work/out")"
+}
+if [[ $device == gpu ]]; then
+  beside new_nccl
+  beside no_nccl
 fi
 
 # A stage that hangs leaves the next one what is due to it.
-cat >"$work/planted/dtrain" <<END
-#!/bin/sh
+hanging_stage() {
+  plant <<END
 case \$* in *short.yaml*) if [ ! -e "$work/hung" ]; then touch "$work/hung"; exec sleep 1000; fi ;; esac
 exec "$dtrain" "\$@"
 END
-chmod +x "$work/planted/dtrain"
-"$root/launch/gpu-check" --build "$work/planted" --device cpu --stages determinism,ranks --seconds $((30 * slowdown)) --out "$work/check" >"$work/out" 2>&1
-[[ $? == 1 && $(status_of determinism) == failed && $(status_of ranks) == ok ]] ||
-  fail "a stage that hangs: $(cat "$work/out")"
+  check_planted --device cpu --stages determinism,ranks --seconds $((30 * slowdown))
+  [[ $? == 1 && $(status_of determinism) == failed && $(status_of ranks) == ok ]] || fail "a stage that hangs: $(cat "$work/out")"
+}
+beside hanging_stage
 
 # Reports of compute-sanitizer: those on our kernels, or on none, are failures; those on a library's are counted.
 # sanitize STATUS TEXT: with reports from standard input the stage ends so, and says that.
@@ -104,7 +128,7 @@ sanitize() {
   PATH=$work/tools:$PATH "$root/launch/gpu-check" --build "$build" --stages sanitize --out "$work/check" >"$work/out" 2>&1
   [[ $(status_of sanitize) == "$1" ]] && grep -qF "$2" "$work/out" || fail "sanitize: expected $1, '$2': $(cat "$work/out")"
 }
-if [[ $device == gpu ]]; then
+sanitizer_reports() {
   sanitize failed "1 reports of ours, 0 of libraries" <<'END'
 ========= Invalid __global__ read of size 4 bytes
 =========     at void load<float, float>(const T1 *, load_job, T2 *)+0x150
@@ -145,37 +169,44 @@ END
 =========     at void cutlass::Kernel2<cutlass_80_tensorop_s1688gemm_128x64>(T1::Params)+0x2b80
 END
   sanitize failed "none can be read" </dev/null
-fi
+}
+[[ $device == gpu ]] && beside sanitizer_reports
 
 # Where the system's libraries are too old for the plug-in, those that pip installed are taken.
-if [[ $device == gpu ]] && command -v python3 >/dev/null; then
+old_libraries() {
   mkdir -p "$work/site/nvidia/cu13/lib"
-  cat >"$work/planted/dtrain" <<END
-#!/bin/sh
+  plant <<END
 case "\$1 :\$LD_LIBRARY_PATH:" in --version* | *:$work/site/nvidia/cu13/lib:*) exec "$dtrain" "\$@" ;; esac
 echo "dtrain: cuBLASLt: found 13.0.0, expected 13.1 or newer" >&2
 exit 10
 END
-  old_libraries() { "$root/launch/gpu-check" --build "$work/planted" --quick --stages environment,ranks --out "$work/check" >"$work/out" 2>&1; }
-  PYTHONPATH=$work/site old_libraries || fail "pip's libraries: exit $?: $(cat "$work/out")"
+  PYTHONPATH=$work/site check_planted --quick --stages environment,ranks || fail "pip's libraries: exit $?: $(cat "$work/out")"
   [[ $(status_of environment) == ok && $(status_of ranks) == ok ]] || fail "pip's libraries were not taken: $(cat "$work/out")"
-  old_libraries
+  check_planted --quick --stages environment,ranks
   [[ $? == 1 && $(status_of ranks) == skipped ]] && grep -q 'found 13.0.0' "$work/out" || fail "old libraries: $(cat "$work/out")"
-fi
+}
+if [[ $device == gpu ]] && command -v python3 >/dev/null; then beside old_libraries; fi
 
 # Open MPI starts nothing where no network interface is up.
-if unshare -n true 2>/dev/null; then
+no_network() {
   unshare -n "$root/launch/gpu-check" --build "$build" --quick --device cpu --stages ranks --out "$work/check" >"$work/out" 2>&1 ||
     fail "no network: exit $?: $(cat "$work/out")"
   [[ $(status_of ranks) == skipped ]] || fail "no network: found $(status_of ranks), expected skipped"
-fi
+}
+if unshare -n true 2>/dev/null; then beside no_network; fi
 
-"$root/launch/gpu-check" --build "$build" --stages speeed >"$work/out" 2>&1
-[[ $? == 2 ]] && grep -q 'found speeed, expected some of environment parity' "$work/out" || fail "a mistyped stage: $(cat "$work/out")"
-"$root/launch/gpu-check" --build "$work/nowhere" >"$work/out" 2>&1
-[[ $? == 2 ]] && grep -q 'expected an unpacked bundle, or a built tree' "$work/out" || fail "no build: $(cat "$work/out")"
+wrong_words() {
+  "$root/launch/gpu-check" --build "$build" --stages speeed >"$work/out" 2>&1
+  [[ $? == 2 ]] && grep -q 'found speeed, expected some of environment parity' "$work/out" || fail "a mistyped stage: $(cat "$work/out")"
+  "$root/launch/gpu-check" --build "$work/nowhere" >"$work/out" 2>&1
+  [[ $? == 2 ]] && grep -q 'expected an unpacked bundle, or a built tree' "$work/out" || fail "no build: $(cat "$work/out")"
+}
+beside wrong_words
 
 # Without the plug-in the device stages are skipped, and the reason is named once as a failure.
-DTRAIN_GPU_PLUGIN=$work/none.so "$root/launch/gpu-check" --build "$build" --quick --out "$work/check" >"$work/out" 2>&1
-[[ $? == 1 && $(status_of environment) == failed && $(status_of ranks) == skipped ]] || fail "no plug-in: $(cat "$work/out")"
+no_plugin() {
+  DTRAIN_GPU_PLUGIN=$work/none.so "$root/launch/gpu-check" --build "$build" --quick --out "$work/check" >"$work/out" 2>&1
+  [[ $? == 1 && $(status_of environment) == failed && $(status_of ranks) == skipped ]] || fail "no plug-in: $(cat "$work/out")"
+}
+beside no_plugin
 finish

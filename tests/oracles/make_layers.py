@@ -184,6 +184,7 @@ def sharded_loss(case, net, states, x, labels):
 
 def train(case, net, params, states):
     """Runs the steps; the loss sums and gradient norms of each, and the last sums of gradients."""
+    params = [(name, p) for name, p in params if p.requires_grad]
     sgd = torch.optim.SGD([p for _, p in params], lr=case.lr, **case.sgd)
     losses, norms, grads = [], [], {}
     net.train()
@@ -222,7 +223,7 @@ def write_case(case, out):
     print(f"batch {case.samples} {case.classes} {case.steps} {case.shards}", file=out)
     print(f"lr {numbers([case.lr])}\nclip {numbers([case.clip])}", file=out)
     print(f"loss {numbers(losses)}\nnorm {numbers(norms)}", file=out)
-    for name, _ in params:
+    for name in grads:
         print(f"grad {name} {tensor_text(grads[name])}", file=out)
     if case.steps > 1:
         for name, p in params:
@@ -266,6 +267,8 @@ def layer_cases():
     yield conv_case("conv", (3, 6, 5), 4, "kernel: 3", kernel_size=3)
     yield conv_case("conv_no_bias", (2, 5, 5), 3, "kernel: 3, bias: false", kernel_size=3, bias=False)
     yield conv_case("conv_pad", (2, 5, 4), 3, "kernel: 5, pad: 2", kernel_size=5, padding=2)
+    yield conv_case("conv_pad_beyond", (2, 4, 3), 3, "kernel: [2, 1], pad: [5, 2], stride: [2, 1]", kernel_size=(2, 1), padding=(5, 2),
+                    stride=(2, 1))
     yield conv_case("conv_stride", (3, 7, 9), 4, "kernel: 3, stride: 2, pad: 1", kernel_size=3, stride=2, padding=1)
     yield conv_case("conv_stride_rest", (2, 8, 6), 3, "kernel: 3, stride: 2", kernel_size=3, stride=2)
     yield conv_case("conv_dilation", (2, 9, 8), 3, "kernel: 3, dilation: 2, pad: 1", kernel_size=3, dilation=2, padding=1)
@@ -284,6 +287,15 @@ def layer_cases():
     yield middle_case("relu", (3, 4, 4), "relu", nn.ReLU())
     yield middle_case("sigmoid", (3, 4, 4), "sigmoid", nn.Sigmoid())
     yield middle_case("tanh", (3, 4, 4), "tanh", nn.Tanh())
+    yield middle_case("leaky_relu", (3, 4, 4), "{leaky_relu: 0.125}", nn.LeakyReLU(0.125))
+    yield middle_case("gelu", (3, 4, 4), "gelu", nn.GELU())
+    yield middle_case("gelu_tanh", (3, 4, 4), "gelu_tanh", nn.GELU(approximate="tanh"))
+    yield middle_case("softplus", (3, 4, 4), "softplus", nn.Softplus())
+    yield middle_case("layernorm", (3, 4, 5), "layernorm", nn.LayerNorm((3, 4, 5)), "layernorm1")
+    yield middle_case("layernorm_options", (3, 4, 5), "{layernorm: {eps: 1e-3}}", nn.LayerNorm((3, 4, 5), eps=1e-3), "layernorm1",
+                      steps=2)
+    yield Case("layernorm_vector", (6,), "[{linear: 5}, layernorm, gelu, {linear: 3}]",
+               {"linear1": nn.Linear(6, 5), "layernorm1": nn.LayerNorm(5), "gelu": nn.GELU(), "linear2": nn.Linear(5, 3)})
     yield middle_case("batchnorm", (3, 4, 5), "batchnorm", nn.BatchNorm2d(3), "bn1")
     yield middle_case("batchnorm_options", (3, 4, 5), "{batchnorm: {eps: 1e-3, momentum: 0.3}}",
                       nn.BatchNorm2d(3, eps=1e-3, momentum=0.3), "bn1", steps=2)
@@ -332,6 +344,70 @@ def joined_cases():
     yield branches_case()
 
 
+class Graph(nn.Module):
+    """A network that is a function of its modules, each a parameter's owner once."""
+
+    def __init__(self, modules, function):
+        super().__init__()
+        self.parts, self.function = nn.ModuleList(modules.values()), function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def graph_case(name, shape, layers, modules, function, **case):
+    return Case(name, shape, layers, modules, Graph(modules, function), **case)
+
+
+def siamese_case():
+    conv, code, linear = nn.Conv2d(2, 3, 3, padding=1), nn.Linear(60, 5), nn.Linear(10, 3)
+    tower = nn.Sequential(conv, nn.Tanh(), nn.Flatten(), code, nn.Sigmoid())
+    return graph_case("siamese", (2, 4, 5), "[{conv: {filters: 3, kernel: 3, pad: 1}, name: left}, tanh, flatten, {linear: 5, name: "
+                      "code}, {sigmoid: {}, name: a}, {tanh: {}, name: other, from: input}, {conv: {filters: 3, kernel: 3, pad: "
+                      "1}, share: left}, tanh, flatten, {linear: 5, share: code}, {sigmoid: {}, name: b}, {concat: {}, from: [a, "
+                      "b]}, {linear: 3}]", {"left": conv, "code": code, "linear3": linear},
+                      lambda x: linear(torch.cat([tower(x), tower(torch.tanh(x))], 1)), steps=2, shards=2,
+                      optimizer="{sgd: {momentum: 0.875}}", sgd={"momentum": 0.875})
+
+
+class Bias(nn.Module):
+    def __init__(self, count):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(count))
+
+
+def tied_case():
+    code, bias, linear = nn.Linear(9, 4), Bias(9), nn.Linear(9, 3)
+    return graph_case("tied", (9,), "[{linear: 4, name: code}, sigmoid, {linear: {units: 9, transpose: true}, share: code.weight}, "
+                      "relu, {linear: 3}]", {"code": code, "linear2": bias, "linear3": linear},
+                      lambda x: linear(torch.relu(torch.sigmoid(code(x)) @ code.weight + bias.bias)), steps=2, shards=2)
+
+
+def product_case():
+    x, y, z, linear = nn.Linear(6, 5), nn.Linear(6, 5), nn.Linear(6, 5), nn.Linear(5, 3)
+    return graph_case("product", (6,), "[{linear: 5, name: x}, {linear: 5, name: y, from: input}, {linear: 5, name: z, from: input}, "
+                      "{multiply: {}, from: [x, y]}, {add: {}, from: [multiply1, z]}, {linear: 3}]",
+                      {"x": x, "y": y, "z": z, "linear4": linear}, lambda v: linear(x(v) * y(v) + z(v)))
+
+
+def frozen_case():
+    modules = {"conv1": nn.Conv2d(2, 3, 3, padding=1), "bn1": nn.BatchNorm2d(3), "conv2": nn.Conv2d(3, 3, 1), "flatten": nn.Flatten(),
+               "linear1": nn.Linear(60, 3)}
+    for name in ("bn1", "conv2"):
+        modules[name].requires_grad_(False)
+    modules["bn1"].eval()
+    modules["bn1"].train = lambda mode=True: modules["bn1"]  # a frozen one normalises as in evaluation
+    return Case("frozen", (2, 4, 5), "[{conv: {filters: 3, kernel: 3, pad: 1}}, {batchnorm: {}, freeze: true}, {conv: {filters: 3, "
+                "kernel: 1}, freeze: true}, flatten, {linear: 3}]", modules, steps=2)
+
+
+def graph_cases():
+    yield siamese_case()
+    yield tied_case()
+    yield product_case()
+    yield frozen_case()
+
+
 def lenet_cases():
     """Three steps of the whole LeNet with everything that SGD has."""
     modules = {"conv1": nn.Conv2d(1, 20, 5), "pool1": nn.MaxPool2d(2), "conv2": nn.Conv2d(20, 50, 5), "pool2": nn.MaxPool2d(2),
@@ -376,7 +452,7 @@ def resnet_cases():
     yield resnet_case("resnet_shards", 3)
 
 
-FILES = {"layers.txt": layer_cases, "joins.txt": joined_cases, "lenet.txt": lenet_cases, "resnet.txt": resnet_cases}
+FILES = {"layers.txt": layer_cases, "joins.txt": joined_cases, "graphs.txt": graph_cases, "lenet.txt": lenet_cases, "resnet.txt": resnet_cases}
 
 
 def main():

@@ -53,7 +53,7 @@ static void test_bits(void **state) {
   outcome_run(row, &options, &plain);
   options.threads = 2;
   require_variation(row, &plain, "two threads", &options);
-  options.pass_shards = 1;
+  options.micro_batch_shards = 1;
   require_variation(row, &plain, "two threads, one shard at a time", &options);
   static const char *const isas[] = {"avx512", "avx2", "plain"};
   for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) require_isa(row, &plain, isas[i]);

@@ -1,7 +1,7 @@
 /* The gpu device against the reference over every net of support/cases.c: one step with its gradients, parameters, running
  * statistics and logits; the same bits whether a step is issued or replayed; and a hundred steps of whole nets.
  *
- *   test_parity_gpu_reference [fp32|tf32|bf16|fp16]
+ *   test_parity_gpu_reference [fp32|tf32|bf16|fp16 [WORD]]     WORD: the cases with it in their names alone
  *
  * The plug-in is the one beside the program, or the one that DTRAIN_GPU_PLUGIN names: in the test suite the emulated GPU. */
 #include <math.h>
@@ -29,6 +29,7 @@ static const precision precisions[] = {
     {"fp16", 1e-2, 0.6, 0.1, false},
 };
 static const precision *wanted = &precisions[0];
+static const char *wanted_name = "";
 
 static void run_on(const net_case *row, dt_status (*device)(const dt_device_options *, dt_device **), outcome *o) {
   net_options options = outcome_options(row);
@@ -93,7 +94,7 @@ static void test_step(void **state) {
 /* Parameters after so many steps, in the order of their names' list in the training program; free them. */
 static double *train(const net_case *row, dt_status (*device)(const dt_device_options *, dt_device **), int steps, double lr,
                      uint64_t *out_hash, net *n) {
-  double tail[DT_TAIL_COUNT];
+  net_sums sums;
   net_options options = outcome_options(row);
   options.device = device;
   options.precision = wanted->name;
@@ -103,7 +104,7 @@ static double *train(const net_case *row, dt_status (*device)(const dt_device_op
   for (int s = 0; s < steps; s++) {
     char tag[16];
     snprintf(tag, sizeof tag, "batch %d", s % 5);
-    net_step(n, tag, s % 7 == 6 ? (row->samples + 1) / 2 : row->samples, s * row->global_batch, tail);
+    net_step(n, tag, s % 7 == 6 ? (row->samples + 1) / 2 : row->samples, s * row->global_batch, &sums);
   }
   double *param = net_memory((size_t)n->train->param_elements * sizeof(double));
   net_read(n, NET_PARAM, 0, n->train->param_elements, param);
@@ -111,15 +112,15 @@ static double *train(const net_case *row, dt_status (*device)(const dt_device_op
   return param;
 }
 
-/* The first step is issued, the second recorded, later ones replayed: to the same bits as when every step is issued. */
+/* The first step is issued, the second recorded, the third replayed: to the same bits as when every step is issued. */
 static void test_replay(void **state) {
   const net_case *row = *state;
   uint64_t replayed, issued;
   net n;
-  free(train(row, dt_gpu_create, 5, 0.0625, &replayed, &n));
+  free(train(row, dt_gpu_create, 3, 0.0625, &replayed, &n));
   net_close(&n);
   setenv("DTRAIN_GPU_GRAPH", "0", 1);
-  free(train(row, dt_gpu_create, 5, 0.0625, &issued, &n));
+  free(train(row, dt_gpu_create, 3, 0.0625, &issued, &n));
   net_close(&n);
   unsetenv("DTRAIN_GPU_GRAPH");
   assert_true(replayed == issued);
@@ -138,9 +139,9 @@ static double distance(const net *a, const double *x, const net *b, const double
   return sqrt(apart / all);
 }
 
-static void print_remark(const char *name, const net *n) {
-  char text[DT_REMARK_TEXT];
-  NET_OK(n->device->ops->remark(n->device, (dt_program *const[]){n->train, n->eval}, text));
+static void print_warning(const char *name, const net *n) {
+  char text[DT_WARNING_TEXT];
+  NET_OK(n->device->ops->libraries->warning(n->device, (dt_program *const[]){n->train, n->eval}, text));
   if (text[0] != '\0') print_message("             %s: %s\n", name, text);
 }
 
@@ -151,7 +152,7 @@ static void test_hundred_steps(void **state) {
   double *expected = train(row, dt_reference_create, 100, 0.01, &hash, &reference);
   double *got = train(row, dt_gpu_create, 100, 0.01, &hash, &gpu);
   double error = distance(&gpu, got, &reference, expected);
-  print_remark(row->name, &gpu);
+  print_warning(row->name, &gpu);
   print_message("             %s after 100 steps: relative distance %.1e\n", row->name, error);
   if (!(error <= wanted->hundred_steps)) fail_msg("relative distance %.3g, expected %.0e", error, wanted->hundred_steps);
   free(expected);
@@ -188,21 +189,27 @@ static bool is_whole_net(const net_case *row) {
 int main(int argc, char **argv) {
   struct CMUnitTest tests[3 * net_case_count];
   int count = 0;
-  memset(tests, 0, sizeof tests); /* cmocka passes over rows without a name */
+  memset(tests, 0, sizeof tests); /* cmocka micro-batches over rows without a name */
   if (argc > 1) wanted = find_precision(argv[1]);
   if (wanted == NULL) {
     fprintf(stderr, "found %s, expected fp32, tf32, bf16 or fp16\n", argv[1]);
     return 2;
   }
+  if (argc > 2) wanted_name = argv[2];
   if (!has_gpu()) return getenv("DTRAIN_GPU_PLUGIN") != NULL ? 1 : 77;
   for (int i = 0; i < net_case_count; i++) {
     const net_case *row = &net_cases[i];
     void *state = (void *)row;
+    if (strstr(row->name, wanted_name) == NULL) continue;
     tests[count++] = (struct CMUnitTest){.name = row->name, .test_func = test_step, .initial_state = state};
     tests[count++] = (struct CMUnitTest){.name = row->name, .test_func = test_replay, .initial_state = state};
     if (is_whole_net(row)) {
       tests[count++] = (struct CMUnitTest){.name = row->name, .test_func = test_hundred_steps, .initial_state = state};
     }
+  }
+  if (count == 0) {
+    fprintf(stderr, "found no case with %s in its name\n", wanted_name);
+    return 2;
   }
   return _cmocka_run_group_tests("tests", tests, (size_t)count, NULL, NULL);
 }

@@ -1,10 +1,15 @@
-/* The devices against PyTorch's numbers: tests/oracles/data, written by tests/oracles/make_layers.py, which also says what the
- * files hold. The reference device must agree to double precision, the cpu device to single. */
+/* The devices against PyTorch's numbers: tests/oracles/data, written by tests/oracles/make_layers.py and make_losses.py, which
+ * also say what the files hold. The reference device must agree to double precision, the others to single.
+ *
+ *   test_parity_pytorch         reference and cpu
+ *   test_parity_pytorch gpu     the plug-in's device, or the one that DTRAIN_GPU_PLUGIN names: losses and metrics */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/program/goals.h"
+#include "core/program/sums.h"
 #include "support/fill.h"
 #include "support/net.h"
 #include "support/unit.h"
@@ -49,6 +54,7 @@ static char *read_file(const char *name) {
 /* What the head of a case says; texts point into the file. */
 typedef struct oracle {
   char input[64], *layers, *optimizer;
+  char *goal, *metrics; /* the loss, NULL = cross_entropy; what is measured, NULL = what goes with it, and is not compared */
   int samples, classes, steps, shards;
   double lr, clip, loss[STEPS_MAX], norm[STEPS_MAX];
 } oracle;
@@ -68,7 +74,11 @@ static void read_head(char **text, oracle *o) {
     if (*c == ' ') *c = ',';
   }
   o->layers = expect_line(text, "layers");
-  o->optimizer = expect_line(text, "optimizer");
+  char *line = next_line(text);
+  if ((o->goal = after_keyword(line, "goal")) != NULL) line = next_line(text);
+  if ((o->metrics = after_keyword(line, "metrics")) != NULL) line = next_line(text);
+  o->optimizer = after_keyword(line, "optimizer");
+  assert_non_null(o->optimizer);
   assert_int_equal(sscanf(expect_line(text, "batch"), "%d %d %d %d", &o->samples, &o->classes, &o->steps, &o->shards), 4);
   assert_in_range(o->steps, 1, STEPS_MAX);
   read_numbers(expect_line(text, "lr"), 1, &o->lr);
@@ -82,6 +92,8 @@ typedef struct check {
   net net;
   oracle oracle;
   double tolerance, grad_norm, worst;
+  int64_t *score; /* of the evaluation that `logits` has made; NULL = not yet */
+  int measures;   /* that were compared */
 } check;
 
 static void require_error(check *c, const char *what, double error) {
@@ -132,23 +144,55 @@ static void require_block(check *c, const char *kind, char *text, net_block bloc
 static void require_logits(check *c, char *text) {
   int64_t count = c->oracle.samples * net_classes(&c->net);
   double *logits = net_memory((size_t)count * sizeof(double));
-  dt_score score;
-  net_evaluate(&c->net, "eval", c->oracle.samples, logits, &score);
+  c->score = net_memory((size_t)c->net.eval->score_words * sizeof *c->score);
+  net_evaluate(&c->net, "eval", c->oracle.samples, logits, c->score);
   require_tensor(c, "logits", text, logits, count, 0);
   free(logits);
+}
+
+/* What dtrain reports of the measure as a number. */
+static double measured(const check *c, int measure) {
+  const dt_program *program = c->net.eval;
+  double sum[DT_SUMS_MAX] = {0};
+  dt_evaluation evaluation;
+  for (int i = 0; i < program->sum_count; i++) {
+    if (program->sum[i].decl->kind != DT_SUM_HISTOGRAM) sum[i] = dt_sum_value(&program->sum[i], c->score);
+  }
+  dt_evaluation_make(&c->net.graph->goals, sum, c->score[0], &evaluation);
+  return evaluation.value[measure];
+}
+
+/* `NAME V...`: one number, or the counts of a histogram. */
+static void require_measure(check *c, char *text) {
+  const dt_goals *goals = &c->net.graph->goals;
+  char *values = strchr(text, ' ');
+  int i = 0;
+  assert_true(values != NULL && c->score != NULL);
+  *values++ = '\0';
+  while (i < goals->measure_count && strcmp(goals->measure[i].name, text) != 0) i++;
+  if (i == goals->measure_count) fail_msg("%s: found no measure %s", c->name, text);
+  const dt_measure *m = &goals->measure[i];
+  const int64_t count = m->bins > 0 ? m->bins : 1;
+  double *expected = net_memory((size_t)count * sizeof(double));
+  read_numbers(values, (int)count, expected);
+  for (int64_t k = 0; k < count; k++) {
+    const double got = m->bins > 0 ? (double)c->score[c->net.eval->sum[m->sum].word + k] : measured(c, i);
+    require_error(c, text, fabs(got - expected[k]) / fmax(fabs(expected[k]), 0.01));
+  }
+  free(expected);
+  c->measures++;
 }
 
 /* Trains all steps and checks each one's loss and gradient norm. */
 static void train(check *c) {
   for (int step = 0; step < c->oracle.steps; step++) {
     char tag[16];
-    double tail[DT_TAIL_COUNT];
+    net_sums sums;
     snprintf(tag, sizeof tag, "step%d", step);
-    net_step(&c->net, tag, c->oracle.samples, (int64_t)step * c->oracle.samples, tail);
-    require_error(c, "loss", fabs(tail[DT_TAIL_LOSS] - c->oracle.loss[step]) / c->oracle.loss[step]);
-    double norm = dt_executor_run_state(c->net.trainer)->step->grad_norm;
-    require_error(c, "gradient norm", fabs(norm - c->oracle.norm[step]) / c->oracle.norm[step]);
-    c->grad_norm = norm * c->oracle.samples;
+    net_step(&c->net, tag, c->oracle.samples, (int64_t)step * c->oracle.samples, &sums);
+    require_error(c, "loss", fabs(net_loss(&c->net, &sums) - c->oracle.loss[step]) / c->oracle.loss[step]);
+    require_error(c, "gradient norm", fabs(sums.grad_norm - c->oracle.norm[step]) / c->oracle.norm[step]);
+    c->grad_norm = sums.grad_norm * c->oracle.samples;
   }
 }
 
@@ -158,17 +202,20 @@ static void require_results(check *c, char **text) {
   for (char *line = next_line(text); strcmp(line, "end") != 0; line = next_line(text)) {
     char *rest;
     if ((rest = after_keyword(line, "grad")) != NULL) {
-      require_block(c, "gradient", rest, NET_GRAD, program->param, program->param_count);
+      require_block(c, "gradient", rest, NET_GRAD, program->param, program->trained_count);
     } else if ((rest = after_keyword(line, "param")) != NULL) {
       require_block(c, "parameter", rest, NET_PARAM, program->param, program->param_count);
     } else if ((rest = after_keyword(line, "state")) != NULL) {
       require_block(c, "state", rest, NET_STATE, program->state, program->state_count);
     } else if ((rest = after_keyword(line, "logits")) != NULL) {
       require_logits(c, rest);
+    } else if ((rest = after_keyword(line, "measure")) != NULL) {
+      require_measure(c, rest);
     } else {
       fail_msg("%s: unknown line `%.40s`", c->name, line);
     }
   }
+  if (c->oracle.metrics != NULL) assert_int_equal(c->measures, c->net.graph->goals.measure_count);
 }
 
 typedef dt_status device_maker(const dt_device_options *options, dt_device **out);
@@ -179,6 +226,8 @@ static void check_case(char **text, device_maker *device, double tolerance) {
   net_options options = {
       .input = c.oracle.input,
       .layers = c.oracle.layers,
+      .loss = c.oracle.goal,
+      .metrics = c.oracle.metrics,
       .optimizer = c.oracle.optimizer,
       .global_batch = c.oracle.samples,
       .shards = c.oracle.shards,
@@ -191,6 +240,7 @@ static void check_case(char **text, device_maker *device, double tolerance) {
   train(&c);
   require_results(&c, text);
   print_message("             %s: worst relative error %.1e\n", c.name, c.worst);
+  free(c.score);
   net_close(&c.net);
 }
 
@@ -208,13 +258,22 @@ static void test_cpu(void **state) {
   check_file(*state, dt_cpu_create, 1e-5);
 }
 
-int main(void) {
-  static char layers[] = "layers.txt", joins[] = "joins.txt", lenet[] = "lenet.txt", resnet[] = "resnet.txt";
+static void test_gpu(void **state) {
+  check_file(*state, dt_gpu_create, 1e-5);
+}
+
+int main(int argc, char **argv) {
+  static char layers[] = "layers.txt", joins[] = "joins.txt", graphs[] = "graphs.txt", lenet[] = "lenet.txt",
+              resnet[] = "resnet.txt", losses[] = "losses.txt";
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_prestate(test_reference, layers), cmocka_unit_test_prestate(test_cpu, layers),
       cmocka_unit_test_prestate(test_reference, joins),  cmocka_unit_test_prestate(test_cpu, joins),
+      cmocka_unit_test_prestate(test_reference, graphs), cmocka_unit_test_prestate(test_cpu, graphs),
       cmocka_unit_test_prestate(test_reference, lenet),  cmocka_unit_test_prestate(test_cpu, lenet),
       cmocka_unit_test_prestate(test_reference, resnet), cmocka_unit_test_prestate(test_cpu, resnet),
+      cmocka_unit_test_prestate(test_reference, losses), cmocka_unit_test_prestate(test_cpu, losses),
   };
+  const struct CMUnitTest of_gpu[] = {cmocka_unit_test_prestate(test_gpu, losses)};
+  if (argc > 1 && strcmp(argv[1], "gpu") == 0) return cmocka_run_group_tests(of_gpu, NULL, NULL);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One rank cannot write: the whole run ends with 5 and one message, and what was saved before stays. One rank is killed: mpirun ends the
-# others and names it.
+# One rank cannot write, in the middle or at the very end: the whole run ends with 5 and one message, and what was saved before stays.
+# One rank is killed: mpirun ends the others and names it.
 source "$(dirname "$0")/../support/run.sh"
 make_data
 write_config
@@ -36,6 +36,33 @@ if command -v prlimit >/dev/null; then
 else
   printf 'skipped: metrics that cannot be written (no prlimit)\n'
 fi
+
+# What only rank 0 writes, and only at the end: the other ranks learn of it, and nobody waits for a rank that has left.
+limit=20
+# at_end NAME TEXT: the run that has ended did so with 5 and this message alone.
+at_end() {
+  [[ $code == 5 ]] || fail "$1: exit $code, expected 5: $(tail -n 3 "$work/err")"
+  [[ $(grep -c '^dtrain: ' "$work/err") == 1 ]] || fail "$1: not one message: $(cat "$work/err")"
+  grep -q "^dtrain: input/output: .*$2" "$work/err" || fail "$1: expected \"$2\", found: $(cat "$work/err")"
+}
+rm -rf "$work/runs"
+make_data 600 40 12
+timeout -k 5 $((limit * slowdown)) mpirun -np 2 "$dtrain" "$work/net.yaml" --set train.epochs=400 >"$work/out" 2>"$work/err" </dev/null &
+launcher=$!
+wait_for "$run/metrics.jsonl"
+mkdir "$run/run.json.tmp"
+wait "$launcher"
+code=$?
+at_end "a run.json that cannot be written at the end" 'run.json: could not write'
+rm -rf "$work/runs"
+ranks 2 "$work/net.yaml" --set train.epochs=1 || fail "a run to score: exit $?: $(tail -n 3 "$work/err")"
+ranks 2 predict "$work/net.yaml" --output /dev/full
+code=$?
+at_end "predictions that fail in the last write" "/dev/full: can't be written"
+timeout -k 5 $((limit * slowdown)) mpirun -np 2 bash -c '"$@" >/dev/full' - "$dtrain" eval "$work/net.yaml" 2>"$work/err" </dev/null
+code=$?
+at_end "standard output that cannot be written" "standard output can't be written"
+limit=100
 
 # A rank that is killed can say nothing, and no other puts the blame elsewhere.
 if command -v pgrep >/dev/null; then

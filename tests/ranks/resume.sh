@@ -30,6 +30,7 @@ kill -USR1 "$launcher"
 wait "$launcher"
 code=$?
 [[ $code == 75 ]] || fail "SIGUSR1: exit $code, expected 75: $(tail -n 3 "$work/err")"
+grep -q '"outcome": "preempted"' "$work/runs/net/run.json" || fail "SIGUSR1: the record tells no outcome"
 ranks 2 "$work/net.yaml" "${often[@]}" --resume || fail "after SIGUSR1: exit $?: $(tail -n 3 "$work/err")"
 found=$(trajectory "$work/runs/net")
 rm -rf "$work/runs"
@@ -66,7 +67,7 @@ wait "$launcher"
 grep -q 'interrupted: saved' "$work/err" || fail "SIGINT to mpirun: nothing saved: $(cat "$work/err")"
 grep -q '"outcome": "interrupted"' "$work/runs/net/run.json" || fail "SIGINT to mpirun: the record tells no outcome"
 
-# A changed key that changes the training is refused with the difference, unless accepted by name; a neutral one is not.
+# A changed key that changes the training is refused with the difference, unless accepted by name; a keeps_results one is not.
 ranks 2 "$work/net.yaml" --resume --set train.epochs=4000 --set schedule.lr.peak=0.1
 code=$?
 [[ $code == 2 ]] || fail "changed peak: exit $code, expected 2"
@@ -74,5 +75,5 @@ grep -q 'schedule.lr.peak: 0.05 -> 0.1' "$work/err" || fail "changed peak: the d
 ranks 2 "$work/net.yaml" --resume --set train.epochs=4000 --set schedule.lr.peak=0.1 --accept schedule.lr.peak --stop-after 2 ||
   fail "accepted change: exit $?: $(tail -n 3 "$work/err")"
 ranks 2 "$work/net.yaml" --resume --set train.epochs=4000 --set schedule.lr.peak=0.1 --set log.every='5 steps' --stop-after 2 ||
-  fail "neutral change: exit $?: $(tail -n 3 "$work/err")"
+  fail "keeps_results change: exit $?: $(tail -n 3 "$work/err")"
 finish

@@ -5,6 +5,11 @@
     .name = title, .input = shape, .layers = list, .global_batch = batch, .samples = count, .shards = shard_count, \
     .pixels = bytes                                                                                                \
   }
+#define NET_CASE_LOSS(title, shape, list, batch, count, shard_count, goal, measured, of_bytes)                     \
+  {                                                                                                                \
+    .name = title, .input = shape, .layers = list, .global_batch = batch, .samples = count, .shards = shard_count, \
+    .loss = goal, .metrics = measured, .byte_targets = of_bytes                                                    \
+  }
 #define NET_CASE(...) NET_CASE_OF(__VA_ARGS__, false)
 #define NET_CASE_PIXELS(...) NET_CASE_OF(__VA_ARGS__, true)
 /* A case whose layer stands between a 1x1 convolution and a linear layer of three classes. */
@@ -44,6 +49,13 @@ const net_case net_cases[] = {
     NET_CASE_BETWEEN("conv 5x5", 3, 9, 8, "{conv: {filters: 4, kernel: 5}}", 6, 6, 1),
     NET_CASE_BETWEEN("conv 5x5 pad", 2, 6, 5, "{conv: {filters: 5, kernel: 5, pad: 2}}", 18, 18, 2),
     NET_CASE_BETWEEN("conv 5x5 pad 4", 2, 4, 4, "{conv: {filters: 3, kernel: 5, pad: 4}}", 4, 4, 1),
+    NET_CASE_BETWEEN("conv 1x1 pad", 2, 4, 3, "{conv: {filters: 3, kernel: 1, pad: 2}}", 6, 6, 1),
+    NET_CASE_BETWEEN("conv pad beyond the window", 3, 5, 4, "{conv: {filters: 4, kernel: 3, pad: 5}}", 17, 16, 2),
+    NET_CASE_BETWEEN("conv pad beyond, uneven, stride", 2, 4, 5,
+                     "{conv: {filters: 3, kernel: [2, 3], stride: [3, 2], pad: [7, 4], dilation: [2, 1]}}", 6, 5, 1),
+    NET_CASE_BETWEEN("conv pad beyond, groups", 4, 3, 3, "{conv: {filters: 6, kernel: 2, pad: 3, groups: 2}}, relu", 6, 6, 2),
+    NET_CASE_BETWEEN("conv 3x3 sixteen channels pad beyond", 16, 7, 6, "{conv: {filters: 17, kernel: 3, pad: 6}}, relu", 6, 6,
+                     1),
     NET_CASE_BETWEEN("conv 7x7 pad", 1, 8, 7, "{conv: {filters: 3, kernel: 7, pad: 3}}", 5, 5, 1),
     NET_CASE_BETWEEN("conv stride", 3, 9, 7, "{conv: {filters: 4, kernel: 3, stride: 2, pad: 1}}", 17, 16, 2),
     NET_CASE_BETWEEN("conv stride leaves a rest", 2, 8, 6, "{conv: {filters: 3, kernel: 3, stride: 2}}", 6, 6, 3),
@@ -90,6 +102,7 @@ const net_case net_cases[] = {
     NET_CASE_BETWEEN("relu", 3, 4, 5, "relu", 17, 17, 2),
     NET_CASE_BETWEEN("sigmoid", 3, 4, 5, "sigmoid", 6, 6, 1),
     NET_CASE_BETWEEN("tanh", 3, 4, 5, "tanh", 6, 6, 3),
+    NET_CASE_BETWEEN("softplus", 3, 4, 5, "softplus", 6, 6, 3),
     NET_CASE("activation on the input", "9", "[tanh, {linear: 4}]", 6, 6, 1),
     NET_CASE("activation after activation", "9", "[{linear: 8}, tanh, relu, {linear: 6}, sigmoid, tanh, {linear: 4}]", 17, 17,
              1),
@@ -107,6 +120,27 @@ const net_case net_cases[] = {
                      "relu, {conv: {filters: 5, kernel: 3, pad: 1}}, relu, {conv: {filters: 4, kernel: 3}}, relu", 19, 19, 3),
     NET_CASE_BETWEEN("conv maxpool", 3, 9, 9, "{conv: {filters: 20, kernel: 5, pad: 2}}, {maxpool: {window: 2, stride: 2}}", 7,
                      7, 1),
+    NET_CASE_BETWEEN("leaky_relu", 3, 4, 5, "{leaky_relu: 0.2}", 17, 17, 2),
+    NET_CASE_BETWEEN("conv leaky_relu maxpool", 3, 9, 8,
+                     "leaky_relu, {conv: {filters: 5, kernel: 2}}, {leaky_relu: 0.125}, {maxpool: 2}", 18, 18, 2),
+    NET_CASE_BETWEEN("gelu", 3, 4, 5, "gelu", 6, 6, 1),
+    NET_CASE_BETWEEN("gelu_tanh", 3, 4, 5, "gelu_tanh", 17, 16, 3),
+    NET_CASE_BETWEEN("conv gelu maxpool", 3, 9, 8, "gelu, {conv: {filters: 5, kernel: 2}}, gelu, {maxpool: 2}", 18, 18, 2),
+    NET_CASE_BETWEEN("residual gelu", 3, 5, 5,
+                     "{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}, batchnorm, gelu, {conv: {filters: 3, kernel: 1}}]}, "
+                     "gelu",
+                     17, 17, 2),
+    NET_CASE("mlp gelu", "19", "[{linear: 16}, gelu, {linear: 12}, {leaky_relu: 0.3}, {linear: 9}, gelu_tanh, {linear: 5}]", 33,
+             33, 2),
+    /* layernorm */
+    NET_CASE_BETWEEN("layernorm", 3, 4, 5, "layernorm", 8, 8, 1),
+    NET_CASE_BETWEEN("layernorm shards", 5, 5, 3, "layernorm", 40, 37, 3),
+    NET_CASE_BETWEEN("layernorm options", 3, 4, 5, "{layernorm: {eps: 1e-3}}, relu", 18, 18, 2),
+    NET_CASE("layernorm vector", "6", "[{linear: 5}, layernorm, gelu, {linear: 3}]", 20, 18, 2),
+    NET_CASE("layernorm wide", "9", "[{linear: 300}, layernorm, relu, {linear: 3}]", 35, 33, 2),
+    NET_CASE("layernorm on the input", "3, 5, 5", "[layernorm, flatten, {linear: 3}]", 9, 9, 2),
+    NET_CASE_BETWEEN("residual layernorm", 4, 5, 5,
+                     "{residual: [layernorm, {conv: {filters: 4, kernel: 3, pad: 1}}, gelu]}, layernorm", 18, 17, 2),
     /* batchnorm */
     NET_CASE_BETWEEN("batchnorm", 3, 4, 5, "batchnorm", 8, 8, 1),
     NET_CASE_BETWEEN("batchnorm shards", 5, 5, 3, "batchnorm", 40, 37, 3),
@@ -187,6 +221,80 @@ const net_case net_cases[] = {
              "[{branches: [[{conv: {filters: 2, kernel: 1}}], [tanh], []]}, flatten, {linear: 3}]", 6, 6, 1),
     NET_CASE("branches vector", "7", "[{linear: 6}, {branches: [[{linear: 4}, relu], [{linear: 5}, tanh]]}, {linear: 3}]", 17,
              17, 1),
+    /* several inputs of a layer */
+    NET_CASE("add of three", "7",
+             "[{linear: 5, name: a}, {tanh: {}, name: b}, {linear: 5, from: input}, {add: {}, from: [a, b, linear2]}, relu, "
+             "{linear: 3}]",
+             17, 17, 2),
+    NET_CASE("add of one twice", "7", "[{linear: 5, name: a}, {add: {}, from: [a, a]}, tanh, {linear: 3}]", 9, 9, 2),
+    NET_CASE_BETWEEN("concat that skips", 3, 6, 5,
+                     "{conv: {filters: 4, kernel: 3, pad: 1}, name: skip}, relu, {maxpool: {window: 3, stride: 1, pad: 1}}, "
+                     "{concat: {}, from: [skip, maxpool1]}, {conv: {filters: 5, kernel: 3}}, relu",
+                     17, 17, 2),
+    NET_CASE(
+        "multiply and add", "6",
+        "[{linear: 5, name: x}, {linear: 5, name: y, from: input}, {linear: 5, name: z, from: input}, {multiply: {}, from: "
+        "[x, y]}, {add: {}, from: [multiply1, z]}, {linear: 3}]",
+        18, 17, 3),
+    NET_CASE_BETWEEN(
+        "multiply images", 5, 4, 5,
+        "{sigmoid: {}, name: gate}, {conv: {filters: 5, kernel: 3, pad: 1}, from: conv1}, relu, {multiply: {}, from: "
+        "[gate, relu1]}",
+        8, 8, 2),
+    NET_CASE("square", "6", "[{linear: 5, name: x}, {multiply: {}, from: [x, x]}, {linear: 3}]", 9, 9, 1),
+    /* values of other dimensions than one and three */
+    NET_CASE("two dimensions", "3, 5",
+             "[batchnorm, {relu: {}, name: a}, {tanh: {}, from: a}, {add: {}, from: [a, tanh1]}, {dropout: 0.3}, flatten, "
+             "{linear: 3}]",
+             18, 17, 2),
+    NET_CASE("four dimensions", "3, 2, 4, 3",
+             "[{sigmoid: {}, name: a}, {batchnorm: {}, name: b}, {multiply: {}, from: [a, b]}, {concat: {}, from: [multiply1, "
+             "input, b]}, batchnorm, gelu, flatten, {linear: 4}]",
+             20, 18, 3),
+    NET_CASE("six dimensions", "2, 3, 1, 2, 2, 2",
+             "[{batchnorm: {}, name: a}, layernorm, {leaky_relu: 0.2}, {dropout: 0.25}, {add: {}, from: [a, dropout1]}, "
+             "{branches: [[batchnorm, tanh], [relu], []]}, flatten, {linear: 3}]",
+             17, 17, 2),
+    NET_CASE_PIXELS("five dimensions of pixels", "2, 2, 3, 1, 3",
+                    "[batchnorm, tanh, {residual: [layernorm, relu]}, flatten, {linear: 3}]", 12, 11, 2),
+    NET_CASE_PIXELS("two dimensions of pixels", "4, 9", "[layernorm, relu, flatten, {linear: 3}]", 33, 30, 2),
+    NET_CASE_LOSS("mse of two dimensions", "3, 5", "[batchnorm, tanh, {batchnorm: {}}]", 18, 17, 2, "mse", "[mse]", false),
+    /* shared and transposed weights */
+    NET_CASE("linear transposed", "19",
+             "[{linear: {units: 7, transpose: true}}, relu, {linear: {units: 21, transpose: true}}, "
+             "{linear: {units: 4, transpose: true, bias: false}}]",
+             33, 30, 3),
+    NET_CASE(
+        "shared twice", "9",
+        "[{linear: 6, name: left}, tanh, {tanh: {}, name: other, from: input}, {linear: 6, name: right, from: other, share: "
+        "left}, {linear: 6, share: left, from: input}, {concat: {}, from: [tanh1, right, linear3]}, {linear: 4}]",
+        20, 18, 3),
+    NET_CASE("shared one after another", "6",
+             "[{linear: 6}, tanh, {linear: 6, share: linear1}, tanh, {linear: 6, share: "
+             "linear2}, relu, {linear: 3}]",
+             17, 17, 2),
+    NET_CASE("tied autoencoder", "12",
+             "[{linear: 5, name: code}, sigmoid, {linear: {units: 12, transpose: true}, share: code.weight}, {linear: 4}]", 18,
+             18, 2),
+    NET_CASE_BETWEEN(
+        "shared tower", 3, 6, 5,
+        "{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}, batchnorm, relu], name: left}, {tanh: {}, name: "
+        "moved, from: conv1}, {residual: [{conv: {filters: 3, kernel: 3, pad: 1}}, batchnorm, relu], share: left}, "
+        "{concat: {}, from: [left, residual2]}",
+        18, 17, 2),
+    /* frozen layers */
+    NET_CASE("frozen first", "9", "[{linear: 8, freeze: true}, relu, {linear: 6}, tanh, {linear: 3}]", 17, 17, 2),
+    NET_CASE("frozen between", "9", "[{linear: 8}, relu, {linear: 6, freeze: true}, tanh, {linear: 3}]", 17, 17, 2),
+    NET_CASE("frozen last, transposed", "9", "[{linear: 8}, {linear: {units: 4, transpose: true}, freeze: true}]", 9, 9, 1),
+    NET_CASE_BETWEEN("frozen conv and batchnorm", 3, 6, 5,
+                     "{conv: {filters: 4, kernel: 3}, freeze: true}, {batchnorm: {}, freeze: true}, relu", 18, 17, 2),
+    NET_CASE_BETWEEN("frozen residual", 3, 5, 5,
+                     "{residual: [{conv: {filters: 5, kernel: 3, pad: 1}}, batchnorm, relu], freeze: true}, batchnorm", 9, 9,
+                     2),
+    NET_CASE("tied to a frozen weight", "12",
+             "[{linear: 5, name: code, freeze: true}, sigmoid, {linear: {units: 12, transpose: true}, share: code.weight}, "
+             "{linear: 4}]",
+             18, 18, 2),
     /* whole networks in small, and shards */
     NET_CASE_PIXELS("lenet", "1, 12, 12",
                     "[{conv: {filters: 4, kernel: 3}}, {maxpool: {window: 2, stride: 2}}, {conv: {filters: 6, kernel: 2}}, "
@@ -211,6 +319,45 @@ const net_case net_cases[] = {
     NET_CASE("seven shards", "2, 5, 5",
              "[{conv: {filters: 3, kernel: 3}}, batchnorm, relu, flatten, {dropout: 0.5}, {linear: 3}]", 30, 27, 7),
     NET_CASE("one sample", "2, 5, 5", "[{conv: {filters: 3, kernel: 3}}, relu, flatten, {linear: 3}]", 1, 1, 1),
+    /* losses and metrics */
+    NET_CASE_LOSS("mse", "7", "[{linear: 6}, tanh, {linear: 5}]", 20, 19, 2, "mse", "[mse]", false),
+    NET_CASE_LOSS("mse of an image", "2, 6, 5",
+                  "[{conv: {filters: 3, kernel: 3, pad: 1}}, tanh, {conv: {filters: 2, kernel: 3}}]", 9, 9, 3, "mse", "[]",
+                  false),
+    NET_CASE_LOSS("huber", "7", "[{linear: 6}, tanh, {linear: 5}]", 20, 19, 2, "{huber: {delta: 0.3}}", "[mse, mae]", false),
+    NET_CASE_LOSS("huber of an image of bytes", "2, 6, 5",
+                  "[{conv: {filters: 3, kernel: 3, pad: 1}}, tanh, {conv: {filters: 2, kernel: 3}}]", 9, 9, 3,
+                  "{huber: {weight: 2}}", "[mae]", true),
+    NET_CASE_LOSS("binary cross-entropy", "9", "[{linear: 8}, relu, {linear: 5}]", 33, 30, 2, "binary_cross_entropy",
+                  "[accuracy, mse]", false),
+    NET_CASE_LOSS("binary cross-entropy of bytes", "9", "[{linear: 8}, tanh, {linear: 3}]", 18, 18, 2, "binary_cross_entropy",
+                  "[accuracy]", true),
+    {.name = "autoencoder of pixels",
+     .input = "2, 3, 4",
+     .layers = "[flatten, {linear: 5, name: code}, tanh, {linear: {units: 24, transpose: true}, share: code.weight}, sigmoid]",
+     .loss = "{mse: {target: input}}",
+     .metrics = "[mse]",
+     .global_batch = 20,
+     .samples = 18,
+     .shards = 3,
+     .pixels = true},
+    {.name = "autoencoder of an image",
+     .input = "2, 5, 4",
+     .layers = "[{conv: {filters: 3, kernel: 3, pad: 1}}, relu, {conv: {filters: 2, kernel: 3, pad: 1}}]",
+     .loss = "{binary_cross_entropy: {target: input}}",
+     .metrics = "[accuracy]",
+     .global_batch = 17,
+     .samples = 17,
+     .shards = 2,
+     .pixels = true},
+    NET_CASE_LOSS("auxiliary classifier", "6", "[{linear: 8}, tanh, {linear: 4}, tanh, {linear: 4}]", 20, 18, 2,
+                  "[cross_entropy, {cross_entropy: {of: linear2, weight: 0.3}}]",
+                  "[accuracy, {accuracy: {of: linear2, name: early}}, "
+                  "{accuracy: {of: tanh2, name: squashed}}, confusion]",
+                  false),
+    NET_CASE_LOSS("two targets", "6", "[{linear: 8}, relu, {linear: 4}]", 12, 12, 3,
+                  "[{cross_entropy: {weight: 2}}, {mse: {of: linear1, weight: 0.5}}]",
+                  "[{mse: {of: linear1, target: target}}, confusion]", false),
 };
 
 const int net_case_count = sizeof net_cases / sizeof *net_cases;

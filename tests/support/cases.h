@@ -13,6 +13,8 @@ typedef struct net_case {
   int64_t global_batch, samples; /* samples < global_batch: a last short batch */
   int shards;
   bool pixels;
+  const char *loss, *metrics; /* YAML; NULL = cross_entropy, and what goes with it */
+  bool byte_targets;
 } net_case;
 
 extern const net_case net_cases[];

@@ -2,7 +2,7 @@
 #ifndef DT_TESTS_SUPPORT_CHOICE_H
 #define DT_TESTS_SUPPORT_CHOICE_H
 
-#include "core/options.h"
+#include "core/config/options.h"
 
 /* The kind of that name in a table ending with NULL, with a zeroed attr of its own; kind NULL when there is none. Free with
  * dt_test_choice_destroy. */

@@ -10,6 +10,9 @@ net_options outcome_options(const net_case *row) {
   return (net_options){
       .input = row->input,
       .layers = row->layers,
+      .loss = row->loss,
+      .metrics = row->metrics,
+      .byte_targets = row->byte_targets,
       .optimizer = "{sgd: {momentum: 0.875, nesterov: true, weight_decay: 0.015625}}",
       .global_batch = row->global_batch,
       .shards = row->shards,
@@ -23,19 +26,21 @@ void outcome_run(const net_case *row, const net_options *options, outcome *o) {
   net_open(n, options);
   net_fill(n);
   o->params = n->train->param_elements;
+  o->trained = n->train->trained_elements;
   o->states = n->train->state_elements;
   o->logits = row->samples * net_classes(n);
   o->grad = net_memory((size_t)o->params * sizeof(double));
   o->param = net_memory((size_t)o->params * sizeof(double));
   o->state = net_memory((size_t)o->states * sizeof(double));
   o->logit = net_memory((size_t)o->logits * sizeof(double));
-  net_step(n, "first", row->samples, 0, o->tail);
-  net_read(n, NET_GRAD, 0, o->params, o->grad);
+  net_step(n, "first", row->samples, 0, &o->sums);
+  net_read(n, NET_GRAD, 0, o->trained, o->grad);
   double unscale = 1 / net_loss_scale(n);
-  for (int64_t i = 0; i < o->params; i++) o->grad[i] *= unscale;
+  for (int64_t i = 0; i < o->trained; i++) o->grad[i] *= unscale;
   net_read(n, NET_PARAM, 0, o->params, o->param);
   net_read(n, NET_STATE, 0, o->states, o->state);
-  net_evaluate(n, "eval", row->samples, o->logit, &o->score);
+  o->score = net_memory((size_t)n->eval->score_words * sizeof *o->score);
+  net_evaluate(n, "eval", row->samples, o->logit, o->score);
 }
 
 void outcome_free(outcome *o) {
@@ -43,6 +48,7 @@ void outcome_free(outcome *o) {
   free(o->param);
   free(o->state);
   free(o->logit);
+  free(o->score);
   net_close(&o->net);
 }
 
@@ -82,23 +88,35 @@ static void require_tensors(const char *kind, const dt_param *list, int count, c
   }
 }
 
+/* In a step, and a sample's mean in an evaluation. */
+static void compare_sum(const outcome *got, const outcome *expected, int i, comparison *c) {
+  const dt_sum *g = &got->net.eval->sum[i], *e = &expected->net.eval->sum[i];
+  const dt_sum_kind kind = g->decl->kind;
+  assert_true(got->sums.nonfinite[i] == 0);
+  if (kind == DT_SUM_REAL) require_close(g->decl->name, "", &got->sums.sum[i], &expected->sums.sum[i], 1, 0, c);
+  if (!c->counts) return;
+  if (kind != DT_SUM_REAL) {
+    assert_true(got->sums.sum[i] == expected->sums.sum[i]);
+    assert_memory_equal(got->score + g->word, expected->score + e->word, (size_t)dt_sum_words(g->decl) * sizeof(int64_t));
+    return;
+  }
+  const double samples = (double)got->score[0], mean = dt_sum_value(e, expected->score) / samples;
+  assert_true(fabs(dt_sum_value(g, got->score) / samples - mean) <= 8e-6 * (1 + fabs(mean)));
+}
+
 void outcome_compare(const outcome *got, const outcome *expected, comparison *c) {
   const dt_program *g = got->net.train, *e = expected->net.train;
   assert_int_equal(g->param_count, e->param_count);
   assert_int_equal(g->state_count, e->state_count);
-  require_tensors("gradient", g->param, g->param_count, got->grad, e->param, expected->grad,
-                  norm_of(expected->grad, expected->params), c);
+  require_tensors("gradient", g->param, g->trained_count, got->grad, e->param, expected->grad,
+                  norm_of(expected->grad, expected->trained), c);
   require_tensors("parameter", g->param, g->param_count, got->param, e->param, expected->param, 0, c);
   require_tensors("state", g->state, g->state_count, got->state, e->state, expected->state, 0, c);
   require_close("logits", "", got->logit, expected->logit, expected->logits, 0, c);
-  require_close("loss", "", &got->tail[DT_TAIL_LOSS], &expected->tail[DT_TAIL_LOSS], 1, 0, c);
-  assert_true(got->tail[DT_TAIL_SAMPLES] == expected->tail[DT_TAIL_SAMPLES]);
-  assert_true(got->tail[DT_TAIL_NONFINITE] == 0);
-  assert_int_equal(got->score.samples, expected->score.samples);
-  if (!c->counts) return;
-  assert_true(got->tail[DT_TAIL_CORRECT] == expected->tail[DT_TAIL_CORRECT]);
-  assert_int_equal(got->score.correct, expected->score.correct);
-  assert_true(llabs(got->score.loss - expected->score.loss) <= 8 * expected->score.samples);
+  assert_true(got->sums.statistic[DT_STATISTIC_SAMPLES] == expected->sums.statistic[DT_STATISTIC_SAMPLES]);
+  assert_int_equal(got->score[0], expected->score[0]);
+  assert_int_equal(g->sum_count, e->sum_count);
+  for (int i = 0; i < g->sum_count; i++) compare_sum(got, expected, i, c);
 }
 
 /* --- fits --- */
@@ -134,13 +152,13 @@ static outcome_fit fit_of(const products *p) {
 bool outcome_fit_weight(const outcome *got, const outcome *expected, int tensor, outcome_fit *out) {
   const products p = multiply_tensor(got, expected, tensor);
   *out = fit_of(&p);
-  return got->net.train->param[tensor].shape.ndim > 1 && sqrt(p.expected) >= 0.02 * norm_of(expected->grad, expected->params);
+  return got->net.train->param[tensor].shape.ndim > 1 && sqrt(p.expected) >= 0.02 * norm_of(expected->grad, expected->trained);
 }
 
 static void fit_worst_weight(const outcome *got, const outcome *expected, outcome_fits *out) {
   outcome_fit fit;
   out->weight = (outcome_fit){1, 1};
-  for (int i = 0; i < got->net.train->param_count; i++) {
+  for (int i = 0; i < got->net.train->trained_count; i++) {
     if (!outcome_fit_weight(got, expected, i, &fit) || fabs(fit.factor - 1) <= fabs(out->weight.factor - 1)) continue;
     out->weight = fit;
     out->weight_name = got->net.train->param[i].name;
@@ -150,7 +168,7 @@ static void fit_worst_weight(const outcome *got, const outcome *expected, outcom
 outcome_fits outcome_fit_all(const outcome *got, const outcome *expected) {
   const products logits = multiply(got->logit, expected->logit, expected->logits);
   products all = {0}, largest = {0};
-  for (int i = 0; i < got->net.train->param_count; i++) {
+  for (int i = 0; i < got->net.train->trained_count; i++) {
     const products p = multiply_tensor(got, expected, i);
     all = (products){all.both + p.both, all.expected + p.expected, all.got + p.got};
     if (p.expected > largest.expected) largest = p;
@@ -177,9 +195,12 @@ void outcome_require_same_bits(const char *what, const outcome *a, const outcome
     const double *a, *b;
     int64_t count;
   } pieces[] = {
-      {"gradients", a->grad, b->grad, a->params},    {"parameters", a->param, b->param, a->params},
-      {"states", a->state, b->state, a->states},     {"logits", a->logit, b->logit, a->logits},
-      {"sums", a->tail, b->tail, DT_TAIL_NONFINITE},
+      {"gradients", a->grad, b->grad, a->trained},
+      {"parameters", a->param, b->param, a->params},
+      {"states", a->state, b->state, a->states},
+      {"logits", a->logit, b->logit, a->logits},
+      {"samples", a->sums.statistic, b->sums.statistic, 1},
+      {"sums", a->sums.sum, b->sums.sum, a->net.train->sum_count},
   };
   for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
     for (int64_t k = 0; k < pieces[i].count; k++) {
@@ -188,5 +209,5 @@ void outcome_require_same_bits(const char *what, const outcome *a, const outcome
       }
     }
   }
-  assert_memory_equal(&a->score, &b->score, sizeof a->score);
+  assert_memory_equal(a->score, b->score, (size_t)a->net.eval->score_words * sizeof *a->score);
 }

@@ -8,10 +8,10 @@
 /* One device's results: gradients of the first step, everything else after it. */
 typedef struct outcome {
   net net;
-  int64_t params, states, logits; /* counts */
+  int64_t params, trained, states, logits; /* counts; of params, those with a gradient come first */
   double *grad, *param, *state, *logit;
-  double tail[DT_TAIL_COUNT];
-  dt_score score;
+  net_sums sums;
+  int64_t *score; /* of an evaluation, [net.eval->score_words] */
 } outcome;
 
 /* A case's options without a device. */

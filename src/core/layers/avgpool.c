@@ -3,17 +3,22 @@
 #include "core/layers/pool.h"
 
 static dt_status infer(dt_node *node, const dt_shape *const *in) {
-  dt_window window = dt_window_make(node->attr, 0);
-  return dt_window_output("avgpool", &window, in[0], in[0]->dim[0], &node->shape);
+  dt_pool_op pool;
+  DT_TRY(dt_pool_make("avgpool", node->attr, in[0], true, &pool));
+  return dt_window_output(&pool.window, in[0], in[0]->dim[0], &node->shape);
 }
 
 static dt_status forward(dt_builder *b, const dt_node *node) {
-  dt_builder_set_value(b, node, dt_pool_emit_forward(b, node, dt_pool_make(node->attr, true), &node->shape));
+  dt_pool_op pool;
+  DT_TRY(dt_pool_make("avgpool", node->attr, dt_builder_input_shape(b, node, 0), true, &pool));
+  dt_builder_set_value(b, node, dt_pool_emit_forward(b, node, pool, &node->shape));
   return DT_OK;
 }
 
 static dt_status backward(dt_builder *b, const dt_node *node, int dy) {
-  dt_pool_emit_backward(b, node, dt_pool_make(node->attr, true), dy);
+  dt_pool_op pool;
+  DT_TRY(dt_pool_make("avgpool", node->attr, dt_builder_input_shape(b, node, 0), true, &pool));
+  dt_pool_emit_backward(b, node, pool, dy);
   return DT_OK;
 }
 

@@ -1,24 +1,25 @@
 /* Branches (Szegedy et al., "Going deeper with convolutions", CVPR 2015): several lists of layers read the same input, and
  * their outputs are joined on channels. An empty list hands the input on as it is. */
+#include "core/config/layer_item.h"
+#include "core/config/rows.h"
 #include "core/layers/layers.h"
+#include "core/numbers.h"
 
 typedef struct branches_attr {
   dt_choice_lists lists;
 } branches_attr;
 
 static const dt_option options[] = {
-    {.name = "lists",
-     .type = DT_OPT_LISTS,
-     .kinds = &(const dt_kind *const *const){dt_layer_kinds},
-     .offset = offsetof(branches_attr, lists),
-     .doc = "One list of layers for each branch."},
+    DT_ROW_LISTS("lists", offsetof(branches_attr, lists), NULL, &(const dt_kind *const *const){dt_layer_kinds},
+                 "One list of layers for each branch.", .beside = dt_layer_item_options, .beside_bytes = sizeof(dt_layer_item)),
     {0},
 };
 
 static dt_status check(const void *attr) {
   const branches_attr *branches = attr;
   DT_REQUIRE(branches->lists.count >= 2 && branches->lists.count <= DT_NODE_INPUTS, DT_USAGE,
-             "branches has %d lists, expected 2 to %d", branches->lists.count, DT_NODE_INPUTS);
+             "branches has %d list%s, expected 2 to %d", branches->lists.count, dt_plural(branches->lists.count),
+             DT_NODE_INPUTS);
   return DT_OK;
 }
 

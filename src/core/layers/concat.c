@@ -1,4 +1,5 @@
-/* The join of branches: their outputs one after another along the channels. Backward cuts dy into the same pieces. */
+/* Concatenation, also the join of branches: the inputs one after another along the channels. Backward cuts dy into the same
+ * pieces. */
 #include "core/layers/layers.h"
 
 static dt_status infer(dt_node *node, const dt_shape *const *in) {
@@ -8,7 +9,7 @@ static dt_status infer(dt_node *node, const dt_shape *const *in) {
     dt_shape alike = *in[i];
     alike.dim[0] = in[0]->dim[0];
     DT_REQUIRE(dt_shape_equal(&alike, in[0]), DT_USAGE,
-               "branch 1 gives %s and branch %d gives %s: branches must agree in everything but channels",
+               "input 1 is %s and input %d is %s: what is joined must agree in everything but channels",
                dt_shape_text(in[0], first), i + 1, dt_shape_text(in[i], other));
     node->shape.dim[0] = dt_count_add(node->shape.dim[0], in[i]->dim[0]);
   }
@@ -23,7 +24,7 @@ static dt_status forward(dt_builder *b, const dt_node *node) {
     instr->arg[DT_ARG_X] = dt_builder_input(b, node, i);
     instr->arg[DT_ARG_Y] = y;
     instr->channel = channel;
-    channel += (int)dt_builder_input_shape(b, node, i)->dim[0];
+    channel += (int)dt_shape_channels(dt_builder_input_shape(b, node, i));
   }
   dt_builder_set_value(b, node, y);
   return DT_OK;
@@ -40,9 +41,16 @@ static dt_status backward(dt_builder *b, const dt_node *node, int dy) {
       instr->channel = channel;
       dt_builder_add_gradient(b, node, i, dx);
     }
-    channel += (int)dt_builder_input_shape(b, node, i)->dim[0];
+    channel += (int)dt_shape_channels(dt_builder_input_shape(b, node, i));
   }
   return DT_OK;
 }
 
-const dt_layer dt_layer_concat = {.infer = infer, .forward = forward, .backward = backward};
+static const dt_layer layer = {
+    .inputs_least = 2, .inputs_most = DT_NODE_INPUTS, .infer = infer, .forward = forward, .backward = backward};
+
+const dt_kind dt_layer_concat = {
+    .name = "concat",
+    .doc = "Its inputs one after another along the channels, of vectors along their length: `{concat: {}, from: [a, b]}`.",
+    .impl = &layer,
+};

@@ -1,6 +1,7 @@
 /* Dropout (Srivastava et al., JMLR 15, 2014), inverted: in training y = x / (1 - p) with probability 1 - p, else 0; outside of
  * training y = x, and nothing is computed. The coin of an element is a pure function of seed, step and place, so backward
  * tosses it again instead of keeping it. */
+#include "core/config/rows.h"
 #include "core/layers/layers.h"
 
 typedef struct dropout_attr {
@@ -8,13 +9,7 @@ typedef struct dropout_attr {
 } dropout_attr;
 
 static const dt_option options[] = {
-    {.name = "p",
-     .type = DT_OPT_REAL,
-     .min = 0,
-     .max = 1,
-     .open_max = true,
-     .offset = offsetof(dropout_attr, p),
-     .doc = "Probability that a number is dropped."},
+    DT_ROW_REAL("p", offsetof(dropout_attr, p), NULL, 0, 1, "Probability that a number is dropped.", .open_max = true),
     {0},
 };
 

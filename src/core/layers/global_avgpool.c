@@ -4,14 +4,18 @@
 
 static dt_pool_op whole_image(const dt_shape *in) {
   int height = (int)in->dim[1], width = (int)in->dim[2];
-  return (dt_pool_op){.window = {{height, width}, {height, width}, {0, 0}, {1, 1}}, .average = true};
+  return (dt_pool_op){.window = {.ndim = 2, .kernel = {height, width}, .stride = {height, width}, .dilation = {1, 1}},
+                      .average = true};
 }
 
 static dt_status infer(dt_node *node, const dt_shape *const *in) {
+  dt_shape pooled;
   char text[DT_SHAPE_TEXT];
   DT_REQUIRE(in[0]->ndim == 3, DT_USAGE,
              "the input has the shape %s, global_avgpool expects an image [channels, height, width]",
              dt_shape_text(in[0], text));
+  dt_pool_op pool = whole_image(in[0]);
+  DT_TRY(dt_window_output(&pool.window, in[0], in[0]->dim[0], &pooled));
   node->shape = (dt_shape){.ndim = 1, .dim = {in[0]->dim[0]}};
   return DT_OK;
 }

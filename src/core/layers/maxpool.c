@@ -5,19 +5,25 @@
 enum { WINNERS = 256 }; /* places that one byte can name */
 
 static dt_status infer(dt_node *node, const dt_shape *const *in) {
-  dt_window window = dt_window_make(node->attr, 0);
-  DT_REQUIRE((int64_t)window.kernel[0] * window.kernel[1] <= WINNERS, DT_USAGE,
-             "the window has %d x %d places, maxpool takes at most %d", window.kernel[0], window.kernel[1], WINNERS);
-  return dt_window_output("maxpool", &window, in[0], in[0]->dim[0], &node->shape);
+  dt_pool_op pool;
+  DT_TRY(dt_pool_make("maxpool", node->attr, in[0], false, &pool));
+  const dt_window *window = &pool.window;
+  DT_REQUIRE((int64_t)window->kernel[0] * window->kernel[1] <= WINNERS, DT_USAGE,
+             "the window has %d x %d places, maxpool takes at most %d", window->kernel[0], window->kernel[1], WINNERS);
+  return dt_window_output(&pool.window, in[0], in[0]->dim[0], &node->shape);
 }
 
 static dt_status forward(dt_builder *b, const dt_node *node) {
-  dt_builder_set_value(b, node, dt_pool_emit_forward(b, node, dt_pool_make(node->attr, false), &node->shape));
+  dt_pool_op pool;
+  DT_TRY(dt_pool_make("maxpool", node->attr, dt_builder_input_shape(b, node, 0), false, &pool));
+  dt_builder_set_value(b, node, dt_pool_emit_forward(b, node, pool, &node->shape));
   return DT_OK;
 }
 
 static dt_status backward(dt_builder *b, const dt_node *node, int dy) {
-  dt_pool_emit_backward(b, node, dt_pool_make(node->attr, false), dy);
+  dt_pool_op pool;
+  DT_TRY(dt_pool_make("maxpool", node->attr, dt_builder_input_shape(b, node, 0), false, &pool));
+  dt_pool_emit_backward(b, node, pool, dy);
   return DT_OK;
 }
 

@@ -8,8 +8,9 @@
 extern const dt_option dt_pool_options[];
 /* The check of both kinds: pad at most half of the window, as in PyTorch, so that every window sees a pixel. */
 dt_status dt_pool_check(const void *attr);
-dt_pool_op dt_pool_make(const dt_window_attr *attr, bool average);
-/* y [C, H', W'] = pool(x); the winners are kept only where a gradient needs them. */
+/* Pooling of inputs of the shape `in`; `kind` names the layer in the message of one that has no window. DT_USAGE. */
+dt_status dt_pool_make(const char *kind, const dt_window_attr *attr, const dt_shape *in, bool average, dt_pool_op *out);
+/* y [C, H', W'] = pool(x); the argmax is kept only where a gradient needs them. */
 int dt_pool_emit_forward(dt_builder *b, const dt_node *node, dt_pool_op pool, const dt_shape *shape);
 /* Gradient of the input from dy [C, H', W']. */
 void dt_pool_emit_backward(dt_builder *b, const dt_node *node, dt_pool_op pool, int dy);

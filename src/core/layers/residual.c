@@ -5,6 +5,8 @@
  * with the same options follows the projection. */
 #include <inttypes.h>
 
+#include "core/config/layer_item.h"
+#include "core/config/rows.h"
 #include "core/layers/layers.h"
 
 typedef struct residual_attr {
@@ -12,11 +14,8 @@ typedef struct residual_attr {
 } residual_attr;
 
 static const dt_option options[] = {
-    {.name = "body",
-     .type = DT_OPT_LIST,
-     .kinds = &(const dt_kind *const *const){dt_layer_kinds},
-     .offset = offsetof(residual_attr, body),
-     .doc = "The layers of f."},
+    DT_ROW_LIST("body", offsetof(residual_attr, body), NULL, &(const dt_kind *const *const){dt_layer_kinds}, "The layers of f.",
+                .beside = dt_layer_item_options, .beside_bytes = sizeof(dt_layer_item)),
     {0},
 };
 
@@ -80,7 +79,8 @@ static dt_status project(dt_graph_builder *b, const dt_choice *choice, const cha
   const residual_attr *attr = choice->attr;
   dt_shape x = dt_graph_builder_node(b, input)->shape;
   char from[DT_SHAPE_TEXT], to[DT_SHAPE_TEXT];
-  DT_REQUIRE(x.ndim == fx->ndim, DT_USAGE, "x is %s and f(x) is %s: a vector cannot be added to an image",
+  DT_REQUIRE(x.ndim == fx->ndim && (x.ndim == 1 || x.ndim == 3), DT_USAGE,
+             "x is %s and f(x) is %s: a projection takes an image to an image, or a vector to a vector",
              dt_shape_text(&x, from), dt_shape_text(fx, to));
   dt_choice projection = {.origin = choice->origin};
   DT_TRY(x.ndim == 3 ? conv_projection(b, &x, fx, &projection) : linear_projection(b, fx, &projection));

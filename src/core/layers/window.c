@@ -2,39 +2,58 @@
 
 #include <inttypes.h>
 
-static dt_status pair_check(const char *name, const dt_ints *value) {
-  DT_REQUIRE(value->count <= 2, DT_USAGE, "%s has %d numbers, expected one, or two as [height, width]", name, value->count);
+static dt_status count_check(const char *name, const dt_ints *value) {
+  DT_REQUIRE(value->count <= DT_WINDOW_DIMS, DT_USAGE, "%s has %d numbers, expected one, or one for each direction: at most %d",
+             name, value->count, DT_WINDOW_DIMS);
   return DT_OK;
 }
 
 dt_status dt_window_check(const dt_window_attr *attr) {
-  DT_TRY(pair_check("kernel", &attr->kernel));
-  DT_TRY(pair_check("stride", &attr->stride));
-  DT_TRY(pair_check("pad", &attr->pad));
-  return pair_check("dilation", &attr->dilation);
+  DT_TRY(count_check("kernel", &attr->kernel));
+  DT_TRY(count_check("stride", &attr->stride));
+  DT_TRY(count_check("pad", &attr->pad));
+  return count_check("dilation", &attr->dilation);
 }
 
-static int pair_get(const dt_ints *value, int axis, int fallback) {
-  if (value->count == 0) return fallback;
-  return (int)value->value[value->count == 2 ? axis : 0];
+static dt_status fit_check(const char *name, const dt_ints *value, int ndim) {
+  DT_REQUIRE(value->count <= 1 || value->count == ndim, DT_USAGE,
+             "%s has %d numbers, expected one, or one for each of the input's %d directions", name, value->count, ndim);
+  return DT_OK;
 }
 
-dt_window dt_window_make(const dt_window_attr *attr, int stride_fallback) {
-  dt_window window;
-  for (int axis = 0; axis < 2; axis++) {
-    window.kernel[axis] = pair_get(&attr->kernel, axis, 1);
-    window.stride[axis] = pair_get(&attr->stride, axis, stride_fallback > 0 ? stride_fallback : window.kernel[axis]);
-    window.pad[axis] = pair_get(&attr->pad, axis, 0);
-    window.dilation[axis] = pair_get(&attr->dilation, axis, 1);
+static int axis_get(const dt_ints *value, int axis, int standard) {
+  if (value->count == 0) return standard;
+  return (int)value->value[value->count == 1 ? 0 : axis];
+}
+
+dt_status dt_window_make(const dt_window_attr *attr, int ndim, int stride_default, dt_window *out) {
+  DT_ASSERT(ndim >= 1 && ndim <= DT_WINDOW_DIMS);
+  DT_TRY(fit_check("kernel", &attr->kernel, ndim));
+  DT_TRY(fit_check("stride", &attr->stride, ndim));
+  DT_TRY(fit_check("pad", &attr->pad, ndim));
+  DT_TRY(fit_check("dilation", &attr->dilation, ndim));
+  *out = (dt_window){.ndim = ndim};
+  for (int axis = 0; axis < ndim; axis++) {
+    out->kernel[axis] = axis_get(&attr->kernel, axis, 1);
+    out->stride[axis] = axis_get(&attr->stride, axis, stride_default > 0 ? stride_default : out->kernel[axis]);
+    out->pad[axis] = axis_get(&attr->pad, axis, 0);
+    out->dilation[axis] = axis_get(&attr->dilation, axis, 1);
   }
-  return window;
+  return DT_OK;
 }
 
-dt_status dt_window_output(const char *kind, const dt_window *window, const dt_shape *in, int64_t channels, dt_shape *out) {
-  static const char *const axis_name[] = {"high", "wide"};
+dt_status dt_window_of(const char *kind, const dt_window_attr *attr, const dt_shape *in, int stride_default, dt_window *out) {
   char text[DT_SHAPE_TEXT];
   DT_REQUIRE(in->ndim == 3, DT_USAGE, "the input has the shape %s, %s expects an image [channels, height, width]",
              dt_shape_text(in, text), kind);
+  return dt_window_make(attr, in->ndim - 1, stride_default, out);
+}
+
+dt_status dt_window_output(const dt_window *window, const dt_shape *in, int64_t channels, dt_shape *out) {
+  static const char *const axis_name[] = {"high", "wide"};
+  int64_t places = (int64_t)window->kernel[0] * window->kernel[1];
+  DT_REQUIRE(places <= INT32_MAX, DT_USAGE, "the window is %d x %d, %" PRId64 " places, expected at most %d", window->kernel[0],
+             window->kernel[1], places, INT32_MAX);
   *out = (dt_shape){.ndim = 3, .dim = {channels}};
   for (int axis = 0; axis < 2; axis++) {
     int64_t size = in->dim[1 + axis] + 2 * (int64_t)window->pad[axis];

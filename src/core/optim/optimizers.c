@@ -1,6 +1,13 @@
-/* The optimizers: a new one is a file and a row here. */
-#include "core/optimizer.h"
+/* The table of optimizers. */
+#include "core/optim/optimizer.h"
 
-extern const dt_kind dt_optimizer_sgd;
+#define DT_OPTIMIZER_ROW(name, slots) extern const dt_kind dt_optimizer_##name;
+#include "core/optim/optimizers.def"
+#undef DT_OPTIMIZER_ROW
 
-const dt_kind *const dt_optimizer_kinds[] = {&dt_optimizer_sgd, NULL};
+const dt_kind *const dt_optimizer_kinds[] = {
+#define DT_OPTIMIZER_ROW(name, slots) &dt_optimizer_##name,
+#include "core/optim/optimizers.def"
+#undef DT_OPTIMIZER_ROW
+    NULL,
+};

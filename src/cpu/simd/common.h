@@ -1,12 +1,12 @@
-/* What every kernel file needs: sizes of buffers, blocks of a pass, filled lanes, and the tree. */
+/* What every kernel file needs: sizes of buffers, blocks of a micro-batch, filled lanes, and the tree. */
 #ifndef DT_CPU_SIMD_COMMON_H
 #define DT_CPU_SIMD_COMMON_H
 
 #include "cpu/simd/act.h"
 #include "cpu/simd/kernels.h"
 
-VEC dt_pool *run_pool(const dt_run *run) {
-  return ((const dt_cpu *)run->device)->pool;
+VEC dt_threads *run_threads(const dt_run *run) {
+  return ((const dt_cpu *)run->device)->threads;
 }
 
 VEC const dt_shape *arg_shape(const dt_run *run, const dt_instr *instr, dt_arg arg) {
@@ -18,18 +18,14 @@ VEC int64_t arg_count(const dt_run *run, const dt_instr *instr, dt_arg arg) {
 }
 
 /* Positions of one channel: H*W of [C, H, W], 1 of [D]. */
-VEC int64_t shape_positions(const dt_shape *shape) {
-  return dt_shape_count(shape) / shape->dim[0];
-}
-
-/* Blocks of a pass, shard after shard. */
-VEC int pass_blocks(const dt_run *run, const dt_pass *pass) {
-  return pass->shard_count * dt_cpu_shard_blocks(run->program);
+/* Blocks of a micro-batch, shard after shard. */
+VEC int micro_batch_blocks(const dt_run *run, const dt_micro_batch *micro) {
+  return micro->shard_count * dt_cpu_shard_blocks(run->program);
 }
 
 /* Samples in block `block` of a shard that holds `filled`. */
-VEC int block_filled(int64_t filled, int block) {
-  int64_t left = filled - (int64_t)block * 16;
+VEC int block_filled(int64_t valid, int block) {
+  int64_t left = valid - (int64_t)block * 16;
   return left < 0 ? 0 : left > 16 ? 16 : (int)left;
 }
 
@@ -42,8 +38,8 @@ VEC int tree_merges(int leaf) {
   return __builtin_ctz((unsigned)leaf + 1);
 }
 
-/* Most subtrees that stand at one time. */
-enum { TREE_DEPTH = 32 };
+/* Most subtrees that stand at one time: of 2^16 shards, or of the 2^20 blocks of a batch of 2^24 samples. */
+enum { TREE_DEPTH = 24 };
 
 /* The tree over single numbers: push every leaf, then take the root. */
 typedef struct tree {

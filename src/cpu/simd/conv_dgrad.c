@@ -127,28 +127,28 @@ size_t DT_SIMD(dt_cpu_conv_dgrad_work)(const dt_device *device, const dt_program
   return conv_round64(job.shape.weights * sizeof(float));
 }
 
-dt_status DT_SIMD(dt_cpu_conv_dgrad)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status DT_SIMD(dt_cpu_conv_dgrad)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_program *program = run->program;
-  dt_pool *pool = ((dt_cpu *)run->device)->pool;
+  dt_threads *threads = ((dt_cpu *)run->device)->threads;
   backward_job job = {.shape = backward_shape(program, instr),
-                      .w = dt_cpu_arg(run, instr, pass, DT_ARG_W),
-                      .packed = dt_cpu_arg(run, instr, pass, DT_ARG_WORK)};
-  const float *mask = dt_cpu_arg(run, instr, pass, DT_ARG_MASK);
-  job.place = (conv_place){.x = dt_cpu_arg(run, instr, pass, DT_ARG_DY),
-                           .y = dt_cpu_arg(run, instr, pass, DT_ARG_DX),
-                           .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
+                      .w = dt_cpu_arg(run, instr, micro, DT_ARG_W),
+                      .packed = dt_cpu_arg(run, instr, micro, DT_ARG_WORK)};
+  const float *mask = dt_cpu_arg(run, instr, micro, DT_ARG_MASK);
+  job.place = (conv_place){.x = dt_cpu_arg(run, instr, micro, DT_ARG_DY),
+                           .y = dt_cpu_arg(run, instr, micro, DT_ARG_DX),
+                           .addend = dt_cpu_arg(run, instr, micro, DT_ARG_ADDEND),
                            .mask = mask,
                            .y_channel = job.shape.in_plane,
                            .y_row = (ptrdiff_t)job.shape.in[2] * 16,
-                           .act = mask != NULL ? instr->act : DT_ACT_NONE};
-  int blocks = pass->shard_count * dt_cpu_shard_blocks(program), tiles = backward_tiles(&job);
+                           .act = mask != NULL ? instr->act : (dt_act){DT_ACT_NONE}};
+  int blocks = micro->shard_count * dt_cpu_shard_blocks(program), tiles = backward_tiles(&job);
   conv_phase phase = backward_phase(&job, 0, 0, job.packed);
   if (winograd_serves(&phase)) {
-    winograd_run(pool, &phase, &job.place, blocks);
+    winograd_run(threads, &phase, &job.place, blocks);
     return DT_OK;
   }
-  job.parts = conv_parts(blocks, tiles, dt_pool_threads(pool));
-  dt_pool_run(pool, tiles, backward_pack, &job);
-  dt_pool_run(pool, blocks * job.parts, backward_task, &job);
+  job.parts = conv_parts(blocks, tiles, dt_threads_count(threads));
+  dt_threads_run(threads, tiles, backward_pack, &job);
+  dt_threads_run(threads, blocks * job.parts, backward_task, &job);
   return DT_OK;
 }

@@ -1,4 +1,4 @@
-/* y = act(conv(x, w) + b + addend), and y = maxpool(act(conv(x, w) + b)) with the winners' places in aux.
+/* y = act(conv(x, w) + b + addend), and y = maxpool(act(conv(x, w) + b)) with the argmax in aux.
  *
  * Shapes that winograd_serves names go to winograd.c, unless a pool is fused. Of the others, an output is the sum over (input
  * channel of the group, kernel row, kernel column) by fma from zero, then + b, + addend.
@@ -14,7 +14,7 @@ typedef struct forward_job {
   conv_phase phase;
   conv_place place; /* of block 0 */
   bool pools;       /* a pool is fused */
-  uint8_t *aux;     /* NULL without a pool, and in evaluation, where nobody asks for the winners */
+  uint8_t *aux;     /* NULL without a pool, and in evaluation, where nobody asks for the argmax */
   int pooled[2];    /* height and width after the pool */
   int parts;
 } forward_job;
@@ -45,8 +45,8 @@ static conv_phase forward_phase(const conv_shape *s, const float *w, float *pack
   return phase;
 }
 
-/* The largest of a 2x2 window, the first of equals, and its place in the window, unless winner is NULL. */
-VEC v16 pool_window(const float *top, const float *bottom, uint8_t *winner) {
+/* The largest of a 2x2 window, the first of equals, and its place in the window, unless argmax is NULL. */
+VEC v16 pool_window(const float *top, const float *bottom, uint8_t *argmax) {
   v16 best = v16_load(top), place = v16_zero();
   const float *others[3] = {top + 16, bottom, bottom + 16};
   for (int i = 0; i < 3; i++) {
@@ -55,7 +55,7 @@ VEC v16 pool_window(const float *top, const float *bottom, uint8_t *winner) {
     best = v16_select(larger, v, best);
     place = v16_select(larger, v16_set1((float)(i + 1)), place);
   }
-  if (winner != NULL) v16_store_u8(winner, place);
+  if (argmax != NULL) v16_store_u8(argmax, place);
   return best;
 }
 
@@ -109,7 +109,7 @@ static void forward_task(void *context, int index, int thread) {
 }
 
 static bool forward_by_winograd(const dt_instr *instr, const conv_phase *phase) {
-  return instr->pool.window.kernel[0] == 0 && winograd_serves(phase);
+  return instr->conv.pool.window.kernel[0] == 0 && winograd_serves(phase);
 }
 
 /* The output channels are those of y, fused pool or not. */
@@ -125,33 +125,33 @@ size_t DT_SIMD(dt_cpu_conv_fwd_work)(const dt_device *device, const dt_program *
   return conv_round64(shape.weights * sizeof(float));
 }
 
-dt_status DT_SIMD(dt_cpu_conv_fwd)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status DT_SIMD(dt_cpu_conv_fwd)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_program *program = run->program;
-  dt_pool *pool = ((dt_cpu *)run->device)->pool;
+  dt_threads *threads = ((dt_cpu *)run->device)->threads;
   const dt_shape *out = &program->buffer[instr->arg[DT_ARG_Y]].shape;
   forward_job job = {.shape = forward_shape(program, instr)};
-  job.phase = forward_phase(&job.shape, dt_cpu_arg(run, instr, pass, DT_ARG_W), dt_cpu_arg(run, instr, pass, DT_ARG_WORK));
-  job.place = (conv_place){.x = dt_cpu_arg(run, instr, pass, DT_ARG_X),
-                           .y = dt_cpu_arg(run, instr, pass, DT_ARG_Y),
-                           .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
-                           .bias = dt_cpu_arg(run, instr, pass, DT_ARG_B),
+  job.phase = forward_phase(&job.shape, dt_cpu_arg(run, instr, micro, DT_ARG_W), dt_cpu_arg(run, instr, micro, DT_ARG_WORK));
+  job.place = (conv_place){.x = dt_cpu_arg(run, instr, micro, DT_ARG_X),
+                           .y = dt_cpu_arg(run, instr, micro, DT_ARG_Y),
+                           .addend = dt_cpu_arg(run, instr, micro, DT_ARG_ADDEND),
+                           .bias = dt_cpu_arg(run, instr, micro, DT_ARG_B),
                            .y_channel = job.shape.out_plane,
                            .y_row = (ptrdiff_t)job.shape.out[2] * 16,
                            .act = instr->act};
-  if (instr->pool.window.kernel[0] > 0) {
+  if (instr->conv.pool.window.kernel[0] > 0) {
     job.pools = true;
-    job.aux = (uint8_t *)dt_cpu_arg(run, instr, pass, DT_ARG_AUX);
+    job.aux = (uint8_t *)dt_cpu_arg(run, instr, micro, DT_ARG_AUX);
     job.pooled[0] = (int)out->dim[1];
     job.pooled[1] = (int)out->dim[2];
     DT_ASSERT(job.place.addend == NULL);
   }
-  int blocks = pass->shard_count * dt_cpu_shard_blocks(program), tiles = conv_tiles(&job.phase);
+  int blocks = micro->shard_count * dt_cpu_shard_blocks(program), tiles = conv_tiles(&job.phase);
   if (forward_by_winograd(instr, &job.phase)) {
-    winograd_run(pool, &job.phase, &job.place, blocks);
+    winograd_run(threads, &job.phase, &job.place, blocks);
     return DT_OK;
   }
-  job.parts = conv_parts(blocks, tiles, dt_pool_threads(pool));
-  dt_pool_run(pool, tiles, forward_pack, &job);
-  dt_pool_run(pool, blocks * job.parts, forward_task, &job);
+  job.parts = conv_parts(blocks, tiles, dt_threads_count(threads));
+  dt_threads_run(threads, tiles, forward_pack, &job);
+  dt_threads_run(threads, blocks * job.parts, forward_task, &job);
   return DT_OK;
 }

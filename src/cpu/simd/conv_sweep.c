@@ -74,13 +74,13 @@ static int conv_run_end(const conv_axis *a, int t, int limit, int *first, int *e
   return t;
 }
 
-/* Sigmoid and tanh are long, so the tile's sums take them from memory, in place. */
+/* The tile's sums take a long activation from memory, in place. */
 static void conv_tile_long_act(const conv_tile *t, int co, int px) {
   for (int c = 0; c < co; c++) {
     for (int p = 0; p < px; p++) {
       ptrdiff_t at = c * t->y_channel + p * t->y_px;
       v16 v = v16_load(t->y + at);
-      v16_store(t->y + at, t->mask != NULL ? act_scale(t->act, v, v16_load(t->mask + at)) : act_apply(t->act, v));
+      v16_store(t->y + at, t->mask != NULL ? act_gradient(&t->act, v, v16_load(t->mask + at)) : act_value(&t->act, v));
     }
   }
 }
@@ -151,7 +151,7 @@ static void conv_run_tile(conv_line *line, const float *x, ptrdiff_t y, int px) 
   if (place->addend != NULL) t->addend = place->addend + y;
   if (place->mask != NULL) t->mask = place->mask + y;
   conv_tile_table[count - 1][px - 1](t);
-  if (t->act == DT_ACT_SIGMOID || t->act == DT_ACT_TANH) conv_tile_long_act(t, count, px);
+  if (act_is_long(&t->act)) conv_tile_long_act(t, count, px);
 }
 
 static void conv_run_rectangle(conv_line *line, const conv_rectangle *r) {

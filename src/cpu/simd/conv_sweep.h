@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "core/program.h"
+#include "core/program/program.h"
 #include "cpu/simd/vec.h"
 
 /* Sanitizers multiply the code of unrolled loops: there every instruction set makes do with small tiles. */

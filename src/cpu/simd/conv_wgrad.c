@@ -1,9 +1,9 @@
 /* dw = sum over samples and places of dy * x, db = sum of dy.
  *
  * A block's gradient of one weight is the sum over the places of dy in scan order whose x lies inside the input, lane by lane
- * by fma from zero, then v16_sum; db the same with additions. Blocks, then shards, are added by the tree (core/tree.h). One
- * task is a block and a tile of output channels; it holds up to 24 weights (AVX2: 12) in registers while it scans the block, and
- * leaves the block's sums in WORK: [block][dw, then db]. */
+ * by fma from zero, in the runs of sums.h (whole rows of dy), then v16_sum; db the same with additions. Blocks, then shards, are
+ * added by the tree (core/tree.h). One task is a block and a tile of output channels; it holds up to 24 weights (AVX2: 12) in
+ * registers while it scans the block, and leaves the block's sums in WORK: [block][dw, then db]. */
 #include "cpu/simd/conv_job.h"
 #include "cpu/simd/kernels.h"
 #include "cpu/simd/sums.h"
@@ -19,6 +19,7 @@ enum { WEIGHT_LANES = 8 };
 typedef __m256 lanes;
 VEC lanes lanes_zero(void) { return _mm256_setzero_ps(); }
 VEC lanes lanes_load(const float *p) { return _mm256_loadu_ps(p); }
+VEC void lanes_store(float *p, lanes a) { _mm256_storeu_ps(p, a); }
 VEC void lanes_put(v16 *to, int lane, lanes a) { *(lane == 0 ? &to->lo : &to->hi) = a; }
 VEC lanes lanes_fma(lanes a, lanes b, lanes c) { return _mm256_fmadd_ps(a, b, c); }
 #else
@@ -26,6 +27,7 @@ enum { WEIGHT_LANES = 16 };
 typedef v16 lanes;
 VEC lanes lanes_zero(void) { return v16_zero(); }
 VEC lanes lanes_load(const float *p) { return v16_load(p); }
+VEC void lanes_store(float *p, lanes a) { v16_store(p, a); }
 VEC void lanes_put(v16 *to, int lane, lanes a) { *to = a; }
 VEC lanes lanes_fma(lanes a, lanes b, lanes c) { return v16_fma(a, b, c); }
 #endif
@@ -37,6 +39,7 @@ typedef struct weight_tile {
   const float *x;  /* first input channel, the same row, the place that the first column meets at output column 0 */
   ptrdiff_t dy_channel, dy_row, x_channel, x_row, x_tap, x_px;
   int rows, columns;         /* of dy */
+  int run_rows;              /* of a run */
   int inner_first, inner_end; /* columns of dy at which every kernel column is inside */
   int x_first, x_tap_places, x_px_places, x_width; /* the same places as numbers, for the columns at the border */
   float *dw;                  /* the sum of the first weight */
@@ -80,19 +83,38 @@ VEC void weight_border_column(const weight_tile *t, const float *dy, const float
   }
 }
 
+/* Ends a run of a scan; the last run leaves the whole sums. */
+VEC void weight_leave_run(run_sums *runs, lanes *acc, const int count, bool first, bool last) {
+  float run[WEIGHT_CO * WEIGHT_TAPS * WEIGHT_LANES];
+  if (first) memset(runs, 0, sizeof *runs);
+#pragma GCC unroll 32
+  for (int i = 0; i < count; i++) lanes_store(run + i * WEIGHT_LANES, acc[i]);
+  runs_add(runs, run, count * WEIGHT_LANES);
+  if (!last) return;
+  runs_end(runs, run, count * WEIGHT_LANES);
+#pragma GCC unroll 32
+  for (int i = 0; i < count; i++) acc[i] = lanes_load(run + i * WEIGHT_LANES);
+}
+
 /* Scans the block for lanes [lane, lane + WEIGHT_LANES) of the sums. */
 VEC void weight_scan(const weight_tile *t, const int lane, v16 *scanned, const int CO, const int CI, const int KX) {
   lanes acc[WEIGHT_CO * WEIGHT_TAPS];
-#pragma GCC unroll 32
-  for (int i = 0; i < CO * CI * KX; i++) acc[i] = lanes_zero();
+  run_sums runs;
   const float *dy_row = t->dy + lane, *x_row = t->x + lane;
-  for (int row = 0; row < t->rows; row++, dy_row += t->dy_row, x_row += t->x_row) {
-    const float *dy = dy_row, *x = x_row;
-    int column = 0;
-    for (; column < t->inner_first; column++, dy += 16, x += t->x_px) weight_border_column(t, dy, x, column, acc, CO, CI, KX);
-    for (; column < t->inner_end; column++, dy += 16, x += t->x_px) weight_inner_column(t, dy, x, acc, CO, CI, KX);
-    for (; column < t->columns; column++, dy += 16, x += t->x_px) weight_border_column(t, dy, x, column, acc, CO, CI, KX);
-  }
+  int row = 0;
+  do {
+    int first = row, end = t->rows - row > t->run_rows ? row + t->run_rows : t->rows;
+#pragma GCC unroll 32
+    for (int i = 0; i < CO * CI * KX; i++) acc[i] = lanes_zero();
+    for (; row < end; row++, dy_row += t->dy_row, x_row += t->x_row) {
+      const float *dy = dy_row, *x = x_row;
+      int column = 0;
+      for (; column < t->inner_first; column++, dy += 16, x += t->x_px) weight_border_column(t, dy, x, column, acc, CO, CI, KX);
+      for (; column < t->inner_end; column++, dy += 16, x += t->x_px) weight_inner_column(t, dy, x, acc, CO, CI, KX);
+      for (; column < t->columns; column++, dy += 16, x += t->x_px) weight_border_column(t, dy, x, column, acc, CO, CI, KX);
+    }
+    if (t->rows > t->run_rows) weight_leave_run(&runs, acc, CO * CI * KX, first == 0, end == t->rows);
+  } while (row < t->rows);
 #pragma GCC unroll 32
   for (int i = 0; i < CO * CI * KX; i++) lanes_put(&scanned[i], lane, acc[i]);
 }
@@ -189,6 +211,7 @@ static weight_tile weight_tile_start(const weight_place *at, int column, int col
                    .x_tap = (ptrdiff_t)w->dilation[1] * 16,
                    .x_px = (ptrdiff_t)w->stride[1] * 16,
                    .columns = s->out[2],
+                   .run_rows = s->out[2] < SUM_RUN ? SUM_RUN / s->out[2] : 1,
                    .inner_first = first > last_first ? first : last_first,
                    .inner_end = end < last_end ? end : last_end,
                    .x_first = column * w->dilation[1] - w->pad[1],
@@ -229,13 +252,16 @@ static void weight_bias(const weight_place *at, float *db) {
   const conv_shape *s = &at->job->shape;
   const float *dy[WEIGHT_CO];
   v16 acc[WEIGHT_CO];
-  for (int c = 0; c < WEIGHT_CO; c++) {
-    dy[c] = at->dy + (c < at->count ? c : at->count - 1) * s->out_plane;
-    acc[c] = v16_zero();
-  }
-  for (ptrdiff_t i = 0; i < s->out_plane; i += 16) {
+  run_sums runs;
+  for (int c = 0; c < WEIGHT_CO; c++) dy[c] = at->dy + (c < at->count ? c : at->count - 1) * s->out_plane;
+  for (ptrdiff_t first = 0, end; first < s->out_plane; first = end) {
+    end = s->out_plane - first > SUM_RUN * 16 ? first + SUM_RUN * 16 : s->out_plane;
+    for (int c = 0; c < WEIGHT_CO; c++) acc[c] = v16_zero();
+    for (ptrdiff_t i = first; i < end; i += 16) {
 #pragma GCC unroll 8
-    for (int c = 0; c < WEIGHT_CO; c++) acc[c] = v16_add(acc[c], v16_load(dy[c] + i));
+      for (int c = 0; c < WEIGHT_CO; c++) acc[c] = v16_add(acc[c], v16_load(dy[c] + i));
+    }
+    if (s->out_plane > SUM_RUN * 16) runs_leave(&runs, acc, 1, WEIGHT_CO, 0, first == 0, end == s->out_plane);
   }
   for (int c = 0; c < at->count; c++) db[c] = v16_sum(acc[c]);
 }
@@ -298,25 +324,25 @@ static size_t weight_stride(size_t weights, size_t out_channels) {
 size_t DT_SIMD(dt_cpu_conv_wgrad_work)(const dt_device *device, const dt_program *program, const dt_instr *instr) {
   const dt_shape *dw = &program->buffer[instr->arg[DT_ARG_DW]].shape;
   size_t stride = weight_stride((size_t)dt_shape_count(dw), (size_t)dw->dim[0]);
-  return stride * (size_t)program->pass_shards * (size_t)dt_cpu_shard_blocks(program) * sizeof(float);
+  return stride * (size_t)program->micro_batch_shards * (size_t)dt_cpu_shard_blocks(program) * sizeof(float);
 }
 
-dt_status DT_SIMD(dt_cpu_conv_wgrad)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status DT_SIMD(dt_cpu_conv_wgrad)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_program *program = run->program;
-  dt_pool *pool = ((dt_cpu *)run->device)->pool;
+  dt_threads *threads = ((dt_cpu *)run->device)->threads;
   int out_channels = (int)program->buffer[instr->arg[DT_ARG_DY]].shape.dim[0];
   weight_job job = {.shape = conv_shape_make(&instr->conv, &program->buffer[instr->arg[DT_ARG_X]].shape, out_channels),
-                    .x = dt_cpu_arg(run, instr, pass, DT_ARG_X),
-                    .dy = dt_cpu_arg(run, instr, pass, DT_ARG_DY),
-                    .partial = dt_cpu_arg(run, instr, pass, DT_ARG_WORK),
-                    .dw = dt_cpu_arg(run, instr, pass, DT_ARG_DW),
-                    .db = dt_cpu_arg(run, instr, pass, DT_ARG_DB),
-                    .shards = pass->shard_count,
+                    .x = dt_cpu_arg(run, instr, micro, DT_ARG_X),
+                    .dy = dt_cpu_arg(run, instr, micro, DT_ARG_DY),
+                    .partial = dt_cpu_arg(run, instr, micro, DT_ARG_WORK),
+                    .dw = dt_cpu_arg(run, instr, micro, DT_ARG_DW),
+                    .db = dt_cpu_arg(run, instr, micro, DT_ARG_DB),
+                    .shards = micro->shard_count,
                     .shard_blocks = dt_cpu_shard_blocks(program)};
   job.stride = weight_stride(job.shape.weights, (size_t)job.shape.out[0]);
   job.group_tiles = conv_pieces(job.shape.out_channels, WEIGHT_CO);
   int blocks = job.shards * job.shard_blocks;
-  dt_pool_run(pool, blocks * job.shape.op.groups * job.group_tiles, weight_task, &job);
-  dt_pool_run(pool, (int)((job.stride + FOLD_CHUNK - 1) / FOLD_CHUNK), fold_task, &job);
+  dt_threads_run(threads, blocks * job.shape.op.groups * job.group_tiles, weight_task, &job);
+  dt_threads_run(threads, (int)((job.stride + FOLD_CHUNK - 1) / FOLD_CHUNK), fold_task, &job);
   return DT_OK;
 }

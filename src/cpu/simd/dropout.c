@@ -7,7 +7,7 @@ enum { CHUNK = 64 }; /* elements of a task, a multiple of 4 */
 
 typedef struct dropout {
   const dt_run *run;
-  const dt_pass *pass;
+  const dt_micro_batch *micro;
   const float *in, *addend, *mask;
   float *out;
   int64_t elements;
@@ -57,7 +57,7 @@ static float limit_of(double p) {
 static void dropout_task(void *context, int index, int thread) {
   const dropout *d = context;
   int block = index / d->chunks, shard = block / d->shard_blocks;
-  int64_t place = d->pass->batch->place[shard] + block % d->shard_blocks * 16;
+  int64_t place = d->micro->batch->position[shard] + block % d->shard_blocks * 16;
   int64_t first = (int64_t)(index % d->chunks) * CHUNK, end = first + CHUNK < d->elements ? first + CHUNK : d->elements;
   v16 factor = v16_set1(d->factor), limit = v16_set1(d->limit);
   philox_lanes random;
@@ -70,17 +70,17 @@ static void dropout_task(void *context, int index, int thread) {
     for (int i = 0; i < 16; i++) u[i] = dt_rng_float(random.word[e % 4][i]);
     int64_t i = (block * d->elements + e) * 16;
     v16 a = v16_select(v16_gt(limit, v16_load(u)), v16_zero(), v16_mul(v16_load(d->in + i), factor));
-    v16_store(d->out + i, gradient_finish(d->act, a, at(d->addend, i), at(d->mask, i)));
+    v16_store(d->out + i, gradient_finish(&d->act, a, at(d->addend, i), at(d->mask, i)));
   }
 }
 
-static void run_dropout(dt_run *run, const dt_instr *instr, const dt_pass *pass, dt_arg in, dt_arg out) {
+static void run_dropout(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg in, dt_arg out) {
   dropout d = {.run = run,
-               .pass = pass,
-               .in = dt_cpu_arg(run, instr, pass, in),
-               .out = dt_cpu_arg(run, instr, pass, out),
-               .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
-               .mask = dt_cpu_arg(run, instr, pass, DT_ARG_MASK),
+               .micro = micro,
+               .in = dt_cpu_arg(run, instr, micro, in),
+               .out = dt_cpu_arg(run, instr, micro, out),
+               .addend = dt_cpu_arg(run, instr, micro, DT_ARG_ADDEND),
+               .mask = dt_cpu_arg(run, instr, micro, DT_ARG_MASK),
                .elements = arg_count(run, instr, out),
                .key = dt_rng_key(run->seed, DT_RNG_DROPOUT),
                .layer = (uint32_t)instr->dropout.layer,
@@ -89,15 +89,15 @@ static void run_dropout(dt_run *run, const dt_instr *instr, const dt_pass *pass,
                .shard_blocks = dt_cpu_shard_blocks(run->program),
                .act = instr->act};
   d.chunks = (int)((d.elements + CHUNK - 1) / CHUNK);
-  dt_pool_run(run_pool(run), pass_blocks(run, pass) * d.chunks, dropout_task, &d);
+  dt_threads_run(run_threads(run), micro_batch_blocks(run, micro) * d.chunks, dropout_task, &d);
 }
 
-dt_status DT_SIMD(dt_cpu_dropout_fwd)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  run_dropout(run, instr, pass, DT_ARG_X, DT_ARG_Y);
+dt_status DT_SIMD(dt_cpu_dropout_fwd)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  run_dropout(run, instr, micro, DT_ARG_X, DT_ARG_Y);
   return DT_OK;
 }
 
-dt_status DT_SIMD(dt_cpu_dropout_bwd)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  run_dropout(run, instr, pass, DT_ARG_DY, DT_ARG_DX);
+dt_status DT_SIMD(dt_cpu_dropout_bwd)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  run_dropout(run, instr, micro, DT_ARG_DY, DT_ARG_DX);
   return DT_OK;
 }

@@ -65,26 +65,26 @@ size_t DT_SIMD(dt_cpu_linear_fwd_work)(const dt_device *device, const dt_program
   return uses_blas(device) ? DT_SIMD(dt_cpu_blas_product_bytes)(device, program, inputs) : 0;
 }
 
-dt_status DT_SIMD(dt_cpu_linear_fwd)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status DT_SIMD(dt_cpu_linear_fwd)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   int64_t inputs = arg_count(run, instr, DT_ARG_X), outputs = arg_count(run, instr, DT_ARG_Y);
-  linear l = {.rows = outputs, .blocks = pass_blocks(run, pass)};
-  l.all = (product){.a = dt_cpu_arg(run, instr, pass, DT_ARG_W),
+  linear l = {.rows = outputs, .blocks = micro_batch_blocks(run, micro)};
+  l.all = (product){.a = dt_cpu_arg(run, instr, micro, DT_ARG_W),
                     .a_row = inputs,
                     .a_step = 1,
-                    .x = dt_cpu_arg(run, instr, pass, DT_ARG_X),
+                    .x = dt_cpu_arg(run, instr, micro, DT_ARG_X),
                     .x_block = inputs * 16,
                     .depth = inputs,
-                    .y = dt_cpu_arg(run, instr, pass, DT_ARG_Y),
+                    .y = dt_cpu_arg(run, instr, micro, DT_ARG_Y),
                     .y_block = outputs * 16,
-                    .bias = dt_cpu_arg(run, instr, pass, DT_ARG_B),
-                    .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
+                    .bias = dt_cpu_arg(run, instr, micro, DT_ARG_B),
+                    .addend = dt_cpu_arg(run, instr, micro, DT_ARG_ADDEND),
                     .act = instr->act};
   if (uses_blas(run->device)) {
-    DT_SIMD(dt_cpu_blas_product)(run, &l.all, l.all.a, outputs, true, pass->shard_count, dt_cpu_arg(run, instr, pass, DT_ARG_WORK));
+    DT_SIMD(dt_cpu_blas_product)(run, &l.all, l.all.a, outputs, true, micro->shard_count, dt_cpu_arg(run, instr, micro, DT_ARG_WORK));
     return DT_OK;
   }
   set_groups(&l);
-  dt_pool_run(run_pool(run), task_count(&l), forward_task, &l);
+  dt_threads_run(run_threads(run), task_count(&l), forward_task, &l);
   return DT_OK;
 }
 
@@ -118,26 +118,26 @@ size_t DT_SIMD(dt_cpu_linear_dgrad_work)(const dt_device *device, const dt_progr
   return (size_t)(device->threads * outputs * PANEL) * sizeof(float);
 }
 
-dt_status DT_SIMD(dt_cpu_linear_dgrad)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
+dt_status DT_SIMD(dt_cpu_linear_dgrad)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   int64_t inputs = arg_count(run, instr, DT_ARG_DX), outputs = arg_count(run, instr, DT_ARG_DY);
-  linear l = {.rows = inputs, .blocks = pass_blocks(run, pass)};
-  l.w = dt_cpu_arg(run, instr, pass, DT_ARG_W);
-  l.work = dt_cpu_arg(run, instr, pass, DT_ARG_WORK);
+  linear l = {.rows = inputs, .blocks = micro_batch_blocks(run, micro)};
+  l.w = dt_cpu_arg(run, instr, micro, DT_ARG_W);
+  l.work = dt_cpu_arg(run, instr, micro, DT_ARG_WORK);
   l.all = (product){.a_row = 1,
                     .a_step = PANEL,
-                    .x = dt_cpu_arg(run, instr, pass, DT_ARG_DY),
+                    .x = dt_cpu_arg(run, instr, micro, DT_ARG_DY),
                     .x_block = outputs * 16,
                     .depth = outputs,
-                    .y = dt_cpu_arg(run, instr, pass, DT_ARG_DX),
+                    .y = dt_cpu_arg(run, instr, micro, DT_ARG_DX),
                     .y_block = inputs * 16,
-                    .addend = dt_cpu_arg(run, instr, pass, DT_ARG_ADDEND),
-                    .mask = dt_cpu_arg(run, instr, pass, DT_ARG_MASK)};
+                    .addend = dt_cpu_arg(run, instr, micro, DT_ARG_ADDEND),
+                    .mask = dt_cpu_arg(run, instr, micro, DT_ARG_MASK)};
   if (l.all.mask != NULL) l.all.act = instr->act;
   if (uses_blas(run->device)) {
-    DT_SIMD(dt_cpu_blas_product)(run, &l.all, l.w, inputs, false, pass->shard_count, l.work);
+    DT_SIMD(dt_cpu_blas_product)(run, &l.all, l.w, inputs, false, micro->shard_count, l.work);
     return DT_OK;
   }
   set_groups(&l);
-  dt_pool_run(run_pool(run), task_count(&l), input_gradient_task, &l);
+  dt_threads_run(run_threads(run), task_count(&l), input_gradient_task, &l);
   return DT_OK;
 }

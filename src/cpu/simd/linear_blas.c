@@ -30,7 +30,7 @@ static void pack_block(void *context, int index, int thread) {
 
 static void pack(const dt_run *run, const float *from, int64_t features, int shards, float *to) {
   packing p = {.from = from, .to = to, .features = features, .shard_blocks = dt_cpu_shard_blocks(run->program)};
-  dt_pool_run(run_pool(run), shards * p.shard_blocks, pack_block, &p);
+  dt_threads_run(run_threads(run), shards * p.shard_blocks, pack_block, &p);
 }
 
 typedef struct blas_product {
@@ -52,9 +52,9 @@ static void finish_piece(const blas_product *b, const float *result, int shard, 
       v16 a = v16_load(result + r * b->places + block * 16);
       if (p->bias != NULL) a = v16_add(a, v16_set1(p->bias[first + r]));
       if (p->mask != NULL) {
-        a = gradient_finish(p->act, a, at(p->addend, place), p->mask + place);
+        a = gradient_finish(&p->act, a, at(p->addend, place), p->mask + place);
       } else {
-        a = forward_finish(p->act, a, at(p->addend, place));
+        a = forward_finish(&p->act, a, at(p->addend, place));
       }
       v16_store(p->y + place, a);
     }
@@ -89,12 +89,12 @@ void DT_SIMD(dt_cpu_blas_product)(const dt_run *run, const product *p, const flo
   b.packed = work;
   b.result = work + shards * p->depth * b.places;
   pack(run, p->x, p->depth, shards, work);
-  dt_pool_run(run_pool(run), shards * b.pieces, product_task, &b);
+  dt_threads_run(run_threads(run), shards * b.pieces, product_task, &b);
 }
 
 size_t DT_SIMD(dt_cpu_blas_product_bytes)(const dt_device *device, const dt_program *program, int64_t depth) {
   int64_t places = dt_cpu_shard_blocks(program) * 16;
-  return (size_t)((program->pass_shards * depth + device->threads * PIECE) * places) * sizeof(float);
+  return (size_t)((program->micro_batch_shards * depth + device->threads * PIECE) * places) * sizeof(float);
 }
 
 /* Weight gradient: a task owns a piece of dw's rows and keeps the tree's open subtrees of it. */
@@ -153,11 +153,11 @@ void DT_SIMD(dt_cpu_blas_wgrad)(const dt_run *run, const blas_wgrad *g) {
   w.open = dy + g->shards * g->outputs * w.places;
   pack(run, g->x, g->inputs, g->shards, x);
   pack(run, g->dy, g->outputs, g->shards, dy);
-  dt_pool_run(run_pool(run), pieces_of(g->outputs), wgrad_task, &w);
+  dt_threads_run(run_threads(run), pieces_of(g->outputs), wgrad_task, &w);
 }
 
 size_t DT_SIMD(dt_cpu_blas_wgrad_bytes)(const dt_device *device, const dt_program *program, int64_t inputs, int64_t outputs) {
-  int64_t packed = (inputs + outputs) * program->pass_shards * dt_cpu_shard_blocks(program) * 16;
-  int64_t open = (int64_t)device->threads * tree_levels(program->pass_shards) * PIECE * inputs;
+  int64_t packed = (inputs + outputs) * program->micro_batch_shards * dt_cpu_shard_blocks(program) * 16;
+  int64_t open = (int64_t)device->threads * tree_levels(program->micro_batch_shards) * PIECE * inputs;
   return (size_t)(packed + open) * sizeof(float);
 }

@@ -1,6 +1,6 @@
 /* Fully connected layers by OpenBLAS, for `math: blas`.
  *
- * A shard's samples are first laid side by side, [feature][sample place]; then threads multiply fixed pieces, one shard at a
+ * A shard's samples are first laid side by side, [feature][sample position]; then threads multiply fixed pieces, one shard at a
  * time, so that neither threads nor ranks change a bit. */
 #ifndef DT_CPU_SIMD_LINEAR_BLAS_H
 #define DT_CPU_SIMD_LINEAR_BLAS_H

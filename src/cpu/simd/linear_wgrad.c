@@ -1,19 +1,23 @@
 /* The weight gradient of a fully connected layer.
  *
- * Here inputs stand in the lanes: X is first transposed into WORK, [input / 16][sample place][16]. A tile of dw stays in
+ * Here inputs stand in the lanes: X is first transposed into WORK, [input / 16][sample position][16]. A tile of dw stays in
  * registers while a thread walks a shard's samples, and the tree's open subtrees stand in L1 while it walks the shards, so
  * the gradient is written once. */
 #include "cpu/simd/linear_blas.h"
+#include "cpu/simd/sums.h"
 #include "cpu/simd/transpose.h"
 
-enum { GROUP_ROWS = 48 }; /* outputs of a task */
+enum {
+  GROUP_ROWS = 48, /* outputs of a task */
+  RUN_BLOCKS = SUM_RUN / 16,
+};
 
 typedef struct wgrad {
   const float *x;       /* [blocks][inputs][16] */
   const float *dy;      /* [blocks][outputs][16] */
   float *packed;        /* [vectors][blocks * 16][16] */
   float *dw, *db;       /* [outputs][inputs], [outputs]; either may be NULL */
-  const int32_t *filled; /* [shards] */
+  const int32_t *valid; /* [shards] */
   int64_t inputs, outputs, vectors;
   int shards, shard_blocks, row_groups, vector_groups;
 } wgrad;
@@ -27,7 +31,7 @@ static void pack_task(void *context, int index, int thread) {
   }
 }
 
-/* One shard's sums: rows outputs by vectors of inputs, serially over its samples. */
+/* One shard's sums: rows outputs by vectors of inputs, over its samples in the runs of sums.h. */
 VEC void shard_tile(const int rows, const int vectors, const wgrad *g, int shard, const float *packed, int64_t row, v16 sum[8][3]) {
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) {
@@ -35,10 +39,19 @@ VEC void shard_tile(const int rows, const int vectors, const wgrad *g, int shard
     for (int q = 0; q < vectors; q++) sum[r][q] = v16_zero();
   }
   int64_t blocks = (int64_t)g->shards * g->shard_blocks, stride = blocks * 256;
+  run_sums runs;
   for (int b = 0; b < g->shard_blocks; b++) {
+    if (b > 0 && b % RUN_BLOCKS == 0) {
+      runs_leave(&runs, &sum[0][0], rows, vectors, 3, b == RUN_BLOCKS, false);
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 3
+        for (int q = 0; q < vectors; q++) sum[r][q] = v16_zero();
+      }
+    }
     int64_t block = (int64_t)shard * g->shard_blocks + b;
     const float *x = packed + block * 256, *dy = g->dy + (block * g->outputs + row) * 16;
-    int count = block_filled(g->filled[shard], b);
+    int count = block_filled(g->valid[shard], b);
     for (int k = 0; k < count; k++, x += 16, dy++) {
       v16 in[3];
 #pragma GCC unroll 3
@@ -51,6 +64,7 @@ VEC void shard_tile(const int rows, const int vectors, const wgrad *g, int shard
       }
     }
   }
+  if (g->shard_blocks > RUN_BLOCKS) runs_leave(&runs, &sum[0][0], rows, vectors, 3, false, true);
 }
 
 /* sum = the youngest open subtree + sum */
@@ -157,19 +171,19 @@ size_t DT_SIMD(dt_cpu_linear_wgrad_work)(const dt_device *device, const dt_progr
   int64_t inputs = dt_shape_count(&program->buffer[instr->arg[DT_ARG_X]].shape), vectors = (inputs + 15) / 16;
   int64_t outputs = dt_shape_count(&program->buffer[instr->arg[DT_ARG_DY]].shape);
   if (((const dt_cpu *)device)->blas != NULL) return DT_SIMD(dt_cpu_blas_wgrad_bytes)(device, program, inputs, outputs);
-  return (size_t)(vectors * program->pass_shards * dt_cpu_shard_blocks(program)) * 256 * sizeof(float);
+  return (size_t)(vectors * program->micro_batch_shards * dt_cpu_shard_blocks(program)) * 256 * sizeof(float);
 }
 
-dt_status DT_SIMD(dt_cpu_linear_wgrad)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  wgrad g = {.x = dt_cpu_arg(run, instr, pass, DT_ARG_X),
-             .dy = dt_cpu_arg(run, instr, pass, DT_ARG_DY),
-             .packed = dt_cpu_arg(run, instr, pass, DT_ARG_WORK),
-             .dw = dt_cpu_arg(run, instr, pass, DT_ARG_DW),
-             .db = dt_cpu_arg(run, instr, pass, DT_ARG_DB),
-             .filled = pass->batch->filled,
+dt_status DT_SIMD(dt_cpu_linear_wgrad)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  wgrad g = {.x = dt_cpu_arg(run, instr, micro, DT_ARG_X),
+             .dy = dt_cpu_arg(run, instr, micro, DT_ARG_DY),
+             .packed = dt_cpu_arg(run, instr, micro, DT_ARG_WORK),
+             .dw = dt_cpu_arg(run, instr, micro, DT_ARG_DW),
+             .db = dt_cpu_arg(run, instr, micro, DT_ARG_DB),
+             .valid = micro->batch->valid,
              .inputs = arg_count(run, instr, DT_ARG_X),
              .outputs = arg_count(run, instr, DT_ARG_DY),
-             .shards = pass->shard_count,
+             .shards = micro->shard_count,
              .shard_blocks = dt_cpu_shard_blocks(run->program)};
   g.vectors = (g.inputs + 15) / 16;
   g.row_groups = (int)((g.outputs + GROUP_ROWS - 1) / GROUP_ROWS);
@@ -178,7 +192,22 @@ dt_status DT_SIMD(dt_cpu_linear_wgrad)(dt_run *run, const dt_instr *instr, const
     multiply_by_blas(run, &g);
     return DT_OK;
   }
-  dt_pool_run(run_pool(run), g.shards * g.shard_blocks, pack_task, &g);
-  dt_pool_run(run_pool(run), g.row_groups * g.vector_groups, tile_task, &g);
+  dt_threads_run(run_threads(run), g.shards * g.shard_blocks, pack_task, &g);
+  dt_threads_run(run_threads(run), g.row_groups * g.vector_groups, tile_task, &g);
+  return DT_OK;
+}
+
+static void bias_task(void *context, int index, int thread) {
+  const wgrad *g = context;
+  g->db[index] = bias_sum(g, index);
+}
+
+dt_status DT_SIMD(dt_cpu_bias_wgrad)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  wgrad g = {.dy = dt_cpu_arg(run, instr, micro, DT_ARG_DY),
+             .db = dt_cpu_arg(run, instr, micro, DT_ARG_DB),
+             .outputs = arg_count(run, instr, DT_ARG_DY),
+             .shards = micro->shard_count,
+             .shard_blocks = dt_cpu_shard_blocks(run->program)};
+  dt_threads_run(run_threads(run), (int)g.outputs, bias_task, &g);
   return DT_OK;
 }

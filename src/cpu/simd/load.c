@@ -5,10 +5,12 @@
 enum { CHUNK = 256 }; /* elements of a task, a multiple of 16 */
 
 typedef struct load {
-  const dt_run *run;
-  const dt_batch *batch;
+  const float *scale, *shift; /* [C] */
+  const int32_t *valid;
+  const void *raw; /* [shards][shard_capacity][elements] */
+  bool bytes;
   float *y;
-  int64_t elements, plane, shard_slots;
+  int64_t elements, plane, shard_capacity;
   int shard_blocks, chunks;
 } load;
 
@@ -74,42 +76,45 @@ static void load_floats(load_tile *tile, const float *from, int64_t stride, int 
 static void load_task(void *context, int index, int thread) {
   const load *l = context;
   int block = index / l->chunks, shard = block / l->shard_blocks, first_sample = block % l->shard_blocks * 16;
-  int samples = block_filled(l->batch->filled[shard], block % l->shard_blocks);
-  m16 filled = lanes_filled(samples);
+  int samples = block_filled(l->valid[shard], block % l->shard_blocks);
+  m16 valid = lanes_filled(samples);
   int64_t e = (int64_t)(index % l->chunks) * CHUNK, end = e + CHUNK < l->elements ? e + CHUNK : l->elements;
-  int64_t from = (shard * l->shard_slots + first_sample) * l->elements;
+  int64_t from = (shard * l->shard_capacity + first_sample) * l->elements;
   float *y = l->y + (block * l->elements + e) * 16;
   int64_t channel = e / l->plane, channel_end = (channel + 1) * l->plane;
-  v16 scale = v16_set1(l->run->blocks.scale[channel]), shift = v16_set1(l->run->blocks.shift[channel]);
+  v16 scale = v16_set1(l->scale[channel]), shift = v16_set1(l->shift[channel]);
   for (; e < end; e += 16) {
     load_tile tile;
     int columns = end - e < 16 ? (int)(end - e) : 16;
-    if (l->batch->pixels != NULL) {
-      load_bytes(&tile, l->batch->pixels + from + e, l->elements, samples, columns);
+    if (l->bytes) {
+      load_bytes(&tile, (const uint8_t *)l->raw + from + e, l->elements, samples, columns);
     } else {
-      load_floats(&tile, l->batch->values + from + e, l->elements, samples, columns);
+      load_floats(&tile, (const float *)l->raw + from + e, l->elements, samples, columns);
     }
     for (int i = 0; i < columns; i++, y += 16) {
       if (e + i == channel_end) {
         channel++;
         channel_end += l->plane;
-        scale = v16_set1(l->run->blocks.scale[channel]);
-        shift = v16_set1(l->run->blocks.shift[channel]);
+        scale = v16_set1(l->scale[channel]);
+        shift = v16_set1(l->shift[channel]);
       }
-      v16_store(y, v16_select(filled, v16_fma(v16_load(tile.lane[i]), scale, shift), v16_zero()));
+      v16_store(y, v16_select(valid, v16_fma(v16_load(tile.lane[i]), scale, shift), v16_zero()));
     }
   }
 }
 
-dt_status DT_SIMD(dt_cpu_load)(dt_run *run, const dt_instr *instr, const dt_pass *pass) {
-  load l = {.run = run,
-            .batch = pass->batch,
-            .y = dt_cpu_arg(run, instr, pass, DT_ARG_Y),
+dt_status DT_SIMD(dt_cpu_load)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  load l = {.scale = run->blocks.scale + instr->channel,
+            .shift = run->blocks.shift + instr->channel,
+            .valid = micro->batch->valid,
+            .raw = dt_host_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_X), DT_PART_VALUES),
+            .bytes = dt_instr_field(run->program, instr, DT_ARG_X)->dtype == DT_U8,
+            .y = dt_cpu_arg(run, instr, micro, DT_ARG_Y),
             .elements = arg_count(run, instr, DT_ARG_Y),
-            .plane = shape_positions(arg_shape(run, instr, DT_ARG_Y)),
-            .shard_slots = run->program->shard_slots,
+            .plane = dt_shape_inner(arg_shape(run, instr, DT_ARG_Y)),
+            .shard_capacity = run->program->shard_capacity,
             .shard_blocks = dt_cpu_shard_blocks(run->program)};
   l.chunks = (int)((l.elements + CHUNK - 1) / CHUNK);
-  dt_pool_run(run_pool(run), pass_blocks(run, pass) * l.chunks, load_task, &l);
+  dt_threads_run(run_threads(run), micro_batch_blocks(run, micro) * l.chunks, load_task, &l);
   return DT_OK;
 }

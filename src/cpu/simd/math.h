@@ -1,4 +1,4 @@
-/* exp, log, tanh and sigmoid in lanes: polynomials of our own, so that every machine gives the same bits.
+/* exp, log, log1p, tanh, sigmoid and erf in lanes: polynomials of our own, so that every machine gives the same bits.
  *
  * NaN comes out where NaN goes in. */
 #ifndef DT_CPU_SIMD_MATH_H
@@ -50,6 +50,15 @@ VEC v16 v16_log(v16 x) {
   return v16_add(y, v16_sub(x, x));
 }
 
+/* log(1 + x) for x in [0, 1]. What rounding takes from 1 + x is given back by the slope: with w = 1 + x rounded, and w - 1
+ * exact, log(1 + x) is about log(w) x / (w - 1) (Kahan; Goldberg, ACM Computing Surveys 23(1), 1991, theorem 4). */
+VEC v16 v16_log1p(v16 x) {
+  const v16 one = v16_set1(1.0f);
+  v16 w = v16_add(one, x), rounded = v16_sub(w, one);
+  v16 y = v16_div(v16_mul(v16_log(w), x), rounded);
+  return v16_select(v16_gt(rounded, v16_zero()), y, x);
+}
+
 VEC v16 v16_negate(v16 x) {
   return v16_sub(v16_zero(), x);
 }
@@ -81,6 +90,27 @@ VEC v16 v16_tanh(v16 x) {
   p = v16_fma(p, z, v16_set1(-3.33332819422e-1f));
   v16 small = v16_fma(v16_mul(p, z), x, x);
   return v16_select(v16_gt(v16_set1(0.625f), size), small, large);
+}
+
+/* The error function: 1 - exp(q(|x|)) with x's sign, where q is a polynomial; below 475/512, where that cancels, an odd one (N.
+ * Juffa, "Efficient faithfully rounded implementation of error function erff()", 2017). */
+VEC v16 v16_erf(v16 x) {
+  v16 size = v16_abs(x), s = v16_mul(x, x);
+  v16 q = v16_fma(v16_set1(-1.72853470e-5f), size, v16_set1(3.83197126e-4f));
+  q = v16_fma(q, s, v16_fma(v16_set1(-3.88396438e-3f), size, v16_set1(2.42546219e-2f)));
+  q = v16_fma(q, size, v16_set1(-1.06777877e-1f));
+  q = v16_fma(q, size, v16_set1(-6.34846687e-1f));
+  q = v16_fma(q, size, v16_set1(-1.28717512e-1f));
+  q = v16_fma(q, size, v16_negate(size));
+  v16 large = v16_sub(v16_set1(1.0f), v16_exp(q));
+  large = v16_select(v16_gt(v16_zero(), x), v16_negate(large), large);
+  v16 p = v16_set1(-5.96761703e-4f);
+  p = v16_fma(p, s, v16_set1(4.99119423e-3f));
+  p = v16_fma(p, s, v16_set1(-2.67681349e-2f));
+  p = v16_fma(p, s, v16_set1(1.12819925e-1f));
+  p = v16_fma(p, s, v16_set1(-3.76125336e-1f));
+  p = v16_fma(p, s, v16_set1(1.28379166e-1f));
+  return v16_select(v16_gt(v16_set1(0.927734375f), size), v16_fma(p, x, x), large);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* The tile of a matrix product with samples in the lanes: R rows by Q blocks of 16 samples in registers.
  *
  * Forward: rows are outputs, depth runs over inputs. Input gradient: rows are inputs, depth runs over outputs. Either way one
- * element is a serial sum over depth by fma, starting from zero; bias, addend and activation follow. */
+ * element is a sum over depth by fma, in the runs of sums.h; bias, addend and activation follow. */
 #ifndef DT_CPU_SIMD_PRODUCT_H
 #define DT_CPU_SIMD_PRODUCT_H
 

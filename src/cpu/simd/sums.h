@@ -1,9 +1,52 @@
-/* v16_sum of many vectors at once: each step adds the halves of two vectors and packs the results into one. */
+/* Sums that may be long, and v16_sum of many vectors at once.
+ *
+ * What a register sums in floats, one term after another, loses digits as the sum grows. So a sum is cut into runs of SUM_RUN
+ * terms at most, which depend on shapes alone; a run is summed in floats, and the runs in doubles. A sum that is one run never
+ * leaves its register, and costs nothing. */
 #ifndef DT_CPU_SIMD_SUMS_H
 #define DT_CPU_SIMD_SUMS_H
 
+#include <stdbool.h>
+
 #include "cpu/simd/vec.h"
 
+enum { SUM_RUN = 2048 };
+
+/* The runs of a few sums. Zero at first. */
+typedef struct run_sums {
+  double total[24 * 16];
+} run_sums;
+
+/* Adds what a run has come to, [count]. */
+static __attribute__((noinline, unused)) void runs_add(run_sums *runs, const float *run, int count) {
+  for (int i = 0; i < count; i++) runs->total[i] += (double)run[i];
+}
+
+/* Rounds the totals into sum, [count]. */
+static __attribute__((noinline, unused)) void runs_end(const run_sums *runs, float *sum, int count) {
+  for (int i = 0; i < count; i++) sum[i] = (float)runs->total[i];
+}
+
+/* Ends a run of the sums sum[i * stride + j], i < rows, j < columns, 24 at most; the last run leaves the whole sums there. */
+VEC void runs_leave(run_sums *runs, v16 *sum, const int rows, const int columns, const int stride, bool first, bool last) {
+  float run[24 * 16];
+  if (first) memset(runs, 0, sizeof *runs);
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 24
+    for (int j = 0; j < columns; j++) v16_store(run + (i * columns + j) * 16, sum[i * stride + j]);
+  }
+  runs_add(runs, run, rows * columns * 16);
+  if (!last) return;
+  runs_end(runs, run, rows * columns * 16);
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 24
+    for (int j = 0; j < columns; j++) sum[i * stride + j] = v16_load(run + (i * columns + j) * 16);
+  }
+}
+
+/* v16_sum of many vectors at once: each step adds the halves of two vectors and packs the results into one. */
 #if defined(DT_ISA_avx512)
 VEC v16 v16_halves_8(v16 a, v16 b) {
   return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));

@@ -28,19 +28,28 @@ static double sum_squares(const float *x, int64_t count) {
   }
 MAP(exp)
 MAP(log)
+MAP(log1p)
 MAP(tanh)
 MAP(sigmoid)
+MAP(erf)
 
 const dt_cpu_kernels DT_SIMD(dt_cpu_kernels) = {
     .isa = TEXT(DT_ISA),
-#define X(op, name) [DT_OP_##op] = DT_SIMD(dt_cpu_##name),
-    .kernel = {DT_CPU_KERNELS(X)},
+    .kernel = {
+#define DT_OP(OP, name, section, attr, reference, cpu, gpu, reads, writes) \
+  DT_WHERE_##cpu(DT_VECTOR_##section([DT_OP_##OP] = DT_SIMD(dt_cpu_##name),))
+#include "core/program/ops.def"
+#undef DT_OP
+    },
+#define X(OP, name) [DT_OP_##OP] = DT_SIMD(dt_cpu_##name##_work),
     .work = {DT_CPU_WORKS(X)},
 #undef X
     .exp = map_exp,
     .log = map_log,
+    .log1p = map_log1p,
     .tanh = map_tanh,
     .sigmoid = map_sigmoid,
+    .erf = map_erf,
     .squares = sum_squares,
     .add = add_elements,
 };

@@ -179,4 +179,95 @@ VEC float v16_sum(v16 a) {
 }
 #endif
 
+/* Sixteen doubles: sums over an axis that may be long. A float has 24 bits, so that a sum of 2^29 equal ones is exact.
+ * w16_add widens b, w16_add_load what stands at p; w16_keep leaves zeros where m is unset; w16_scale multiplies and rounds
+ * to floats; w16_sum adds the lanes by the tree of v16_sum. */
+#if defined(DT_ISA_avx512) || defined(DT_ISA_avx2)
+VEC double d4_sum(__m256d a) {
+  __m128d two = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+#endif
+#if defined(DT_ISA_avx512)
+typedef struct w16 {
+  __m512d lo, hi;
+} w16;
+VEC w16 w16_zero(void) { return (w16){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+VEC w16 w16_widen(v16 a) {
+  return (w16){_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1))};
+}
+VEC w16 w16_add(w16 a, v16 b) {
+  w16 w = w16_widen(b);
+  return (w16){_mm512_add_pd(a.lo, w.lo), _mm512_add_pd(a.hi, w.hi)};
+}
+VEC w16 w16_add_load(w16 a, const float *p) {
+  return (w16){_mm512_add_pd(a.lo, _mm512_cvtps_pd(_mm256_loadu_ps(p))), _mm512_add_pd(a.hi, _mm512_cvtps_pd(_mm256_loadu_ps(p + 8)))};
+}
+VEC w16 w16_keep(m16 m, w16 a) {
+  return (w16){_mm512_maskz_mov_pd((__mmask8)m, a.lo), _mm512_maskz_mov_pd((__mmask8)(m >> 8), a.hi)};
+}
+VEC v16 w16_scale(w16 a, double factor) {
+  __m512d f = _mm512_set1_pd(factor);
+  __m256 lo = _mm512_cvtpd_ps(_mm512_mul_pd(a.lo, f)), hi = _mm512_cvtpd_ps(_mm512_mul_pd(a.hi, f));
+  return _mm512_insertf32x8(_mm512_castps256_ps512(lo), hi, 1);
+}
+VEC double w16_sum(w16 a) {
+  __m512d eight = _mm512_add_pd(a.lo, a.hi);
+  return d4_sum(_mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1)));
+}
+#elif defined(DT_ISA_avx2)
+typedef struct w16 {
+  __m256d a, b, c, d;
+} w16;
+VEC w16 w16_zero(void) { return (w16){_mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd(), _mm256_setzero_pd()}; }
+VEC w16 w16_widen(v16 a) {
+  return (w16){_mm256_cvtps_pd(_mm256_castps256_ps128(a.lo)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.lo, 1)),
+               _mm256_cvtps_pd(_mm256_castps256_ps128(a.hi)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.hi, 1))};
+}
+VEC w16 w16_add(w16 a, v16 b) {
+  w16 w = w16_widen(b);
+  return (w16){_mm256_add_pd(a.a, w.a), _mm256_add_pd(a.b, w.b), _mm256_add_pd(a.c, w.c), _mm256_add_pd(a.d, w.d)};
+}
+VEC w16 w16_add_load(w16 a, const float *p) {
+  return (w16){_mm256_add_pd(a.a, _mm256_cvtps_pd(_mm_loadu_ps(p))), _mm256_add_pd(a.b, _mm256_cvtps_pd(_mm_loadu_ps(p + 4))),
+               _mm256_add_pd(a.c, _mm256_cvtps_pd(_mm_loadu_ps(p + 8))), _mm256_add_pd(a.d, _mm256_cvtps_pd(_mm_loadu_ps(p + 12)))};
+}
+VEC __m256d d4_keep(__m128 m, __m256d a) {
+  return _mm256_and_pd(_mm256_castsi256_pd(_mm256_cvtepi32_epi64(_mm_castps_si128(m))), a);
+}
+VEC w16 w16_keep(m16 m, w16 a) {
+  return (w16){d4_keep(_mm256_castps256_ps128(m.lo), a.a), d4_keep(_mm256_extractf128_ps(m.lo, 1), a.b),
+               d4_keep(_mm256_castps256_ps128(m.hi), a.c), d4_keep(_mm256_extractf128_ps(m.hi, 1), a.d)};
+}
+VEC __m256 d8_scale(__m256d a, __m256d b, __m256d f) {
+  return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_mul_pd(b, f)), _mm256_cvtpd_ps(_mm256_mul_pd(a, f)));
+}
+VEC v16 w16_scale(w16 a, double factor) {
+  __m256d f = _mm256_set1_pd(factor);
+  V16_BOTH(d8_scale(a.a, a.b, f), d8_scale(a.c, a.d, f));
+}
+VEC double w16_sum(w16 a) { return d4_sum(_mm256_add_pd(_mm256_add_pd(a.a, a.c), _mm256_add_pd(a.b, a.d))); }
+#else
+typedef struct w16 {
+  double f[16];
+} w16;
+VEC w16 w16_zero(void) { return (w16){{0}}; }
+VEC w16 w16_add(w16 a, v16 b) {
+  for (int i = 0; i < 16; i++) a.f[i] += (double)b.f[i];
+  return a;
+}
+VEC w16 w16_add_load(w16 a, const float *p) { return w16_add(a, v16_load(p)); }
+VEC w16 w16_keep(m16 m, w16 a) {
+  for (int i = 0; i < 16; i++) a.f[i] = m >> i & 1 ? a.f[i] : 0;
+  return a;
+}
+VEC v16 w16_scale(w16 a, double factor) { V16_LANES((float)(a.f[i] * factor)); }
+VEC double w16_sum(w16 a) {
+  for (int half = 8; half >= 1; half /= 2) {
+    for (int i = 0; i < half; i++) a.f[i] += a.f[i + half];
+  }
+  return a.f[0];
+}
+#endif
+
 #endif

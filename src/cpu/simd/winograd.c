@@ -236,21 +236,21 @@ static void strip_products(const winograd_job *job, int count, const float *patc
   }
 }
 
-/* What follows the sum, but for sigmoid and tanh. */
+/* What follows the sum, but for long activations. */
 VEC v16 output_finish(const conv_place *place, v16 y, v16 bias, ptrdiff_t at) {
   y = v16_add(y, bias);
   if (place->addend != NULL) y = v16_add(y, v16_load(place->addend + at));
-  if (place->act != DT_ACT_RELU) return y;
-  return place->mask != NULL ? act_scale(DT_ACT_RELU, y, v16_load(place->mask + at)) : act_apply(DT_ACT_RELU, y);
+  if (place->act.kind != DT_ACT_RELU) return y;
+  return place->mask != NULL ? act_relu_gradient(y, v16_load(place->mask + at)) : act_relu(y);
 }
 
-/* Sigmoid and tanh are long, so the outputs of a tile take them from memory, in place. */
+/* The outputs of a tile take a long activation from memory, in place. */
 static void output_long_act(const winograd_tile *t, const conv_place *place, ptrdiff_t at) {
   for (int r = 0; r < t->rows; r++, at += place->y_row) {
     for (int c = 0; c < t->columns; c++) {
       ptrdiff_t here = at + c * 16;
       v16 y = v16_load(place->y + here);
-      y = place->mask != NULL ? act_scale(place->act, y, v16_load(place->mask + here)) : act_apply(place->act, y);
+      y = place->mask != NULL ? act_gradient(&place->act, y, v16_load(place->mask + here)) : act_value(&place->act, y);
       v16_store(place->y + here, y);
     }
   }
@@ -282,7 +282,7 @@ static void output_transform(const winograd_tile *t, const conv_place *place, co
     output_line(half[r], y);
     for (int c = 0; c < t->columns; c++, here += 16) v16_store(place->y + here, output_finish(place, y[c], bias, here));
   }
-  if (place->act == DT_ACT_SIGMOID || place->act == DT_ACT_TANH) output_long_act(t, place, at);
+  if (act_is_long(&place->act)) output_long_act(t, place, at);
 }
 
 static void strip_outputs(const winograd_job *job, const winograd_tile *tiles, int count, const float *products, ptrdiff_t y) {
@@ -310,13 +310,13 @@ static void strip_task(void *context, int index, int thread) {
   strip_outputs(job, tiles, count, products, block * job->y_block);
 }
 
-void winograd_run(dt_pool *pool, const conv_phase *phase, const conv_place *place, int blocks) {
+void winograd_run(dt_threads *threads, const conv_phase *phase, const conv_place *place, int blocks) {
   const conv_axis *h = &phase->axis[0], *w = &phase->axis[1];
   winograd_job job = {.phase = phase, .place = place, .groups = winograd_groups(phase)};
   job.tiles_across = conv_pieces(w->out, WINOGRAD_OUTPUT);
   job.tiles = job.tiles_across * conv_pieces(h->out, WINOGRAD_OUTPUT);
   /* Short strips where there are few tiles, so that every thread has work to the end. */
-  int most = winograd_strip(phase), dealt = blocks * job.tiles / (2 * dt_pool_threads(pool));
+  int most = winograd_strip(phase), dealt = blocks * job.tiles / (2 * dt_threads_count(threads));
   job.strips = conv_pieces(job.tiles, dealt < 1 ? 1 : dealt < most ? dealt : most);
   job.strip = conv_pieces(job.tiles, job.strips);
   job.x_plane = (ptrdiff_t)h->in * w->in * 16;
@@ -325,6 +325,6 @@ void winograd_run(dt_pool *pool, const conv_phase *phase, const conv_place *plac
   job.patch_step = frequency_step(phase->in_channels, job.strip);
   job.product_step = frequency_step(job.groups * WINOGRAD_CO, job.strip);
   job.scratch = phase->packed + weights_room(phase);
-  dt_pool_run(pool, job.groups, weights_task, &job);
-  dt_pool_run(pool, blocks * job.strips, strip_task, &job);
+  dt_threads_run(threads, job.groups, weights_task, &job);
+  dt_threads_run(threads, blocks * job.strips, strip_task, &job);
 }

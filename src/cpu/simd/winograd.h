@@ -28,7 +28,7 @@ static inline bool winograd_serves(const conv_phase *phase) {
 /* Bytes of scratch, which lie at phase->packed. */
 size_t DT_SIMD(winograd_work)(const conv_phase *phase, int threads);
 /* Computes all outputs of the phase; place is that of block 0. */
-void DT_SIMD(winograd_run)(dt_pool *pool, const conv_phase *phase, const conv_place *place, int blocks);
+void DT_SIMD(winograd_run)(dt_threads *threads, const conv_phase *phase, const conv_place *place, int blocks);
 
 #define winograd_work DT_SIMD(winograd_work)
 #define winograd_run DT_SIMD(winograd_run)

@@ -13,6 +13,7 @@
 
 #define __global__
 #define __device__
+#define __noinline__ __attribute__((noinline))
 #define __host__
 #define __constant__
 #define __launch_bounds__(...)

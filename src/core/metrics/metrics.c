@@ -1,0 +1,25 @@
+/* The table of metrics, and what all of them do alike. */
+#include "core/metrics/metric.h"
+
+/* clang-format off */
+const dt_kind *const dt_metric_kinds[] = {
+    &dt_metric_accuracy,
+    &dt_metric_mse,
+    &dt_metric_mae,
+    &dt_metric_confusion,
+    NULL,
+};
+/* clang-format on */
+
+const dt_option dt_metric_options[] = {DT_METRIC_ROWS, {0}};
+
+dt_status dt_metric_forward(dt_builder *b, const dt_node *node) {
+  if (!dt_builder_takes_sums(b, node)) return DT_OK;
+  const dt_metric *metric = (const dt_metric *)node->layer;
+  const int target = dt_builder_field(b, node->field);
+  dt_instr *instr = dt_builder_emit_terms(b, node, metric->op);
+  instr->arg[DT_ARG_X] = dt_builder_input(b, node, 0);
+  instr->arg[DT_ARG_TARGET] = target;
+  if (metric->set_params != NULL) metric->set_params(node->attr, instr->loss.param);
+  return DT_OK;
+}

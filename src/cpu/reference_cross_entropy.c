@@ -1,0 +1,72 @@
+/* Softmax and cross-entropy over the classes: p[k] = exp(x[k]) / sum exp(x), loss = -log p[label], dloss/dx = p - onehot.
+ * The largest logit is taken out of the exponents first, which changes nothing but their range. */
+#include <math.h>
+
+#include "cpu/reference.h"
+
+static int64_t class_count(const dt_reference_sample *at) {
+  return dt_shape_count(dt_reference_shape(at->run, at->instr, DT_ARG_X));
+}
+
+/* The first largest logit; NaN is never larger. */
+static int64_t largest(const double *x, int64_t count) {
+  int64_t best = 0;
+  for (int64_t k = 1; k < count; k++) {
+    if (x[k] > x[best]) best = k;
+  }
+  return best;
+}
+
+/* log(sum exp(x)). */
+static double log_sum_exp(const double *x, int64_t count) {
+  double peak = x[largest(x, count)], sum = 0;
+  for (int64_t k = 0; k < count; k++) sum += exp(x[k] - peak);
+  return peak + log(sum);
+}
+
+static void softmax(const double *x, int64_t count, double *p) {
+  double total = log_sum_exp(x, count);
+  for (int64_t k = 0; k < count; k++) p[k] = exp(x[k] - total);
+}
+
+static int64_t label_of(const dt_reference_sample *at) {
+  const int32_t *target =
+      dt_host_field(at->run, at->micro, dt_instr_field_index(at->run->program, at->instr, DT_ARG_TARGET), DT_PART_VALUES);
+  int64_t label = target[at->shard * at->run->program->shard_capacity + at->position];
+  DT_ASSERT(label >= 0 && label < class_count(at));
+  return label;
+}
+
+static double loss_of(const dt_reference_sample *at) {
+  const double *x = dt_reference_value(at, DT_ARG_X);
+  return log_sum_exp(x, class_count(at)) - x[label_of(at)];
+}
+
+static bool is_correct(const dt_reference_sample *at) {
+  return largest(dt_reference_value(at, DT_ARG_X), class_count(at)) == label_of(at);
+}
+
+static void softmax_sample(const dt_reference_sample *at) {
+  softmax(dt_reference_value(at, DT_ARG_X), class_count(at), dt_reference_value(at, DT_ARG_Y));
+}
+
+static void gradient(const dt_reference_sample *at, double *dx) {
+  softmax(dt_reference_value(at, DT_ARG_X), class_count(at), dx);
+  dx[label_of(at)] -= 1;
+  for (int64_t k = 0; k < class_count(at); k++) dx[k] *= at->instr->loss.weight;
+}
+
+static void measure_sample(const dt_reference_sample *at) {
+  double *term = dt_reference_value(at, DT_ARG_TERMS) + at->instr->loss.column;
+  term[0] = loss_of(at);
+  term[1] = is_correct(at) ? 1 : 0;
+  if (at->instr->arg[DT_ARG_DX] >= 0) gradient(at, dt_reference_value(at, DT_ARG_DX));
+}
+
+dt_status dt_reference_softmax(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return dt_reference_map(run, instr, micro, DT_ARG_Y, softmax_sample);
+}
+
+dt_status dt_reference_cross_entropy(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return dt_reference_map(run, instr, micro, DT_ARG_DX, measure_sample);
+}

@@ -1,0 +1,120 @@
+/* TALLY and SCORE: the terms that losses and metrics give of each sample are summed, for the gradient block in training, and in
+ * integers in an evaluation. */
+#include <math.h>
+
+#include "gpu/kernel.cuh"
+
+enum { BLOCK = 512 }; /* threads of TALLY's only block: the order of its sums is made of them */
+
+static constexpr unsigned ALL_LANES = 0xffffffffu;
+
+/* What of the program's sums the kernels need. */
+typedef struct sums {
+  int count, columns;
+  int8_t kind[DT_SUMS_MAX], column[DT_SUMS_MAX], element[DT_SUMS_MAX];
+  int64_t word[DT_SUMS_MAX], bins[DT_SUMS_MAX];
+} sums;
+
+typedef struct tally_job {
+  sums of;
+  const float *terms; /* [samples][columns] */
+  const int32_t *valid;
+  const dt_step *step; /* its flags; NULL for zeros */
+  float *statistics;
+} tally_job;
+
+static __device__ float sum_warp(float value) {
+  for (int distance = DT_WARP / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
+  return value;
+}
+
+/* The block's sum of each thread's value, in thread 0. */
+static __device__ float sum_block(float value) {
+  __shared__ float warp_sum[BLOCK / DT_WARP];
+  value = sum_warp(value);
+  __syncthreads();
+  if (threadIdx.x % DT_WARP == 0) warp_sum[threadIdx.x / DT_WARP] = value;
+  __syncthreads();
+  float sum = 0;
+  for (int w = 0; w < BLOCK / DT_WARP && threadIdx.x == 0; w++) sum += warp_sum[w];
+  return sum;
+}
+
+/* One block of BLOCK threads: thread t takes samples t, t + BLOCK, ... */
+static __global__ void tally(tally_job job) {
+  const int valid = job.valid[0], columns = job.of.columns;
+  for (int i = 0; i < job.of.count; i++) {
+    float sum = 0, nonfinite = 0;
+    for (int s = (int)threadIdx.x; s < valid; s += BLOCK) {
+      const float term = job.terms[(int64_t)s * columns + job.of.column[i]];
+      sum += term;
+      nonfinite += isfinite(term) ? 0 : 1;
+    }
+    sum = sum_block(sum);
+    nonfinite = sum_block(nonfinite);
+    if (threadIdx.x != 0) continue;
+    job.statistics[job.of.element[i]] = sum;
+    if (job.of.kind[i] == DT_SUM_REAL) job.statistics[job.of.element[i] + 1] = nonfinite;
+  }
+  if (threadIdx.x != 0) return;
+  job.statistics[DT_STATISTIC_SAMPLES] = (float)valid;
+  for (int i = DT_STATISTIC_STOP; i <= DT_STATISTIC_FAIL; i++)
+    job.statistics[i] = job.step != NULL ? (float)job.step->flags[i] : 0;
+}
+
+static __device__ void add_count(int64_t *sum, int64_t count) {
+  if (count != 0) atomicAdd(reinterpret_cast<unsigned long long *>(sum), (unsigned long long)count);
+}
+
+/* Integers, so that the order of the atomics does not matter; a thread adds its samples up first. */
+static __global__ void score(sums of, const float *terms, const int32_t *valid, int64_t *words) {
+  for (int i = 0; i < of.count; i++) {
+    int64_t own[DT_SUM_REAL_WORDS] = {};
+    for (int64_t s = dt_thread_index(); s < valid[0]; s += dt_thread_count()) {
+      const float term = terms[s * of.columns + of.column[i]];
+      if (of.kind[i] == DT_SUM_HISTOGRAM) {
+        if (term >= 0 && term < (float)of.bins[i]) add_count(words + of.word[i] + (int64_t)term, 1);
+      } else {
+        dt_sum_add(of.kind[i] == DT_SUM_REAL ? DT_SUM_REAL : DT_SUM_COUNT, 1, own, term);
+      }
+    }
+    const int count = of.kind[i] == DT_SUM_REAL ? (int)DT_SUM_REAL_WORDS : of.kind[i] == DT_SUM_COUNT ? 1 : 0;
+    DT_UNROLL for (int w = 0; w < DT_SUM_REAL_WORDS; w++) {
+      if (w < count) add_count(words + of.word[i] + w, own[w]);
+    }
+  }
+}
+
+static sums sums_of(const dt_program *program) {
+  sums of = {};
+  of.columns = program->columns;
+  for (int i = 0; i < program->sum_count; i++) {
+    const dt_sum *sum = &program->sum[i];
+    if (sum->column < 0) continue;
+    of.kind[of.count] = (int8_t)sum->decl->kind;
+    of.column[of.count] = (int8_t)sum->column;
+    of.element[of.count] = (int8_t)sum->element;
+    of.word[of.count] = sum->word;
+    of.bins[of.count++] = sum->decl->bins;
+  }
+  return of;
+}
+
+dt_status dt_gpu_tally(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const dt_gpu_input input = dt_gpu_input_of(run, micro);
+  tally_job job = {};
+  job.of = sums_of(run->program);
+  job.terms = static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS));
+  job.valid = input.valid;
+  job.step = micro->index == 0 ? input.step : NULL;
+  job.statistics = static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_STAT));
+  DT_LAUNCH(tally, dim3(1), dim3(BLOCK), dt_gpu_stream(run, instr), job);
+  return DT_OK;
+}
+
+dt_status dt_gpu_score(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_LAUNCH(score, dt_grid(run->program->shard_capacity), dim3(DT_BLOCK), dt_gpu_stream(run, instr), sums_of(run->program),
+            static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS)), dt_gpu_input_of(run, micro).valid,
+            dt_gpu_scores(run));
+  return DT_OK;
+}

@@ -1,0 +1,195 @@
+/* UPDATE: the formulas of core/optim over slices of the flat blocks, in the same single roundings as on the cpu, so that equal
+ * gradients give equal parameters. The copy of the parameters that products read is written on the way. */
+#include <string.h>
+
+#include "gpu/pack.cuh"
+
+/* A float whose operators round one by one: a compiler would contract plain products and sums. */
+struct dt_single {
+  float value;
+  dt_single() = default;
+  __device__ dt_single(float x) : value(x) {
+  }
+  explicit __device__ dt_single(double x) : value((float)x) {
+  }
+  __device__ dt_single(int x) : value((float)x) {
+  }
+};
+static inline __device__ dt_single operator+(dt_single a, dt_single b) {
+  return __fadd_rn(a.value, b.value);
+}
+static inline __device__ dt_single operator-(dt_single a, dt_single b) {
+  return __fsub_rn(a.value, b.value);
+}
+static inline __device__ dt_single operator*(dt_single a, dt_single b) {
+  return __fmul_rn(a.value, b.value);
+}
+static inline __device__ dt_single operator/(dt_single a, dt_single b) {
+  return __fdiv_rn(a.value, b.value);
+}
+static inline __device__ dt_single dt_single_sqrt(dt_single x) {
+  return __fsqrt_rn(x.value);
+}
+
+#define DT_RULE_DEVICE
+#define real dt_single
+#define real_sqrt dt_single_sqrt
+#define RULE_JOIN(a, b) a##b
+#define RULE(name) RULE_JOIN(name, _single)
+#include "core/optim/optimizers.def"
+
+namespace {
+
+enum { PACK = 4 }; /* slices and segments begin and end at multiples of DT_ALIGN_ELEMENTS */
+
+/* An optimizer's formula as a type. */
+#define DT_OPTIMIZER_ROW(name, count)                                                                                         \
+  struct name {                                                                                                               \
+    enum { slots = count };                                                                                                   \
+    typedef dt_##name##_attr attr;                                                                                            \
+    typedef RULE(name##_factors) factors;                                                                                     \
+    static __device__ factors prepare(const attr &options, const dt_step *step, const dt_segment *at, const double *tensor) { \
+      return RULE(name##_prepare)(&options, step, at, tensor);                                                                \
+    }                                                                                                                         \
+    static __device__ dt_single element(const factors &f, dt_single p, dt_single g, dt_single *s) {                           \
+      return RULE(name##_element)(&f, p, g, s);                                                                               \
+    }                                                                                                                         \
+  };
+#include "core/optim/optimizers.def"
+#undef DT_OPTIMIZER_ROW
+
+/* The blocks. */
+template <class T, int S>
+struct blocks {
+  float *param, *slot[S];
+  const float *grad;
+  T *low; /* NULL in fp32 */
+};
+
+/* The elements of a pack. */
+template <class Rule, class T>
+__device__ void advance(const blocks<T, Rule::slots> &at, int64_t i, const typename Rule::factors &f, float scale) {
+  float p[PACK], grad[PACK], slot[Rule::slots][PACK];
+  dt_read<PACK>(at.param + i, p);
+  dt_read<PACK>(at.grad + i, grad);
+  for (int s = 0; s < Rule::slots; s++) dt_read<PACK>(at.slot[s] + i, slot[s]);
+  for (int k = 0; k < PACK; k++) {
+    dt_single own[Rule::slots];
+    for (int s = 0; s < Rule::slots; s++) own[s] = slot[s][k];
+    p[k] = Rule::element(f, p[k], dt_single(scale) * dt_single(grad[k]), own).value;
+    for (int s = 0; s < Rule::slots; s++) slot[s][k] = own[s].value;
+  }
+  dt_write<PACK>(at.param + i, p);
+  for (int s = 0; s < Rule::slots; s++) dt_write<PACK>(at.slot[s] + i, slot[s]);
+  if (at.low != NULL) dt_write<PACK>(at.low + i, p);
+}
+
+/* What is the same for all elements of a block of threads; its first thread finds it. */
+template <class Rule>
+struct shared_factors {
+  typename Rule::factors f;
+  float scale;
+  bool skip;
+  __device__ void find(const typename Rule::attr &options, const dt_step *step, const dt_segment &segment,
+                       const double *tensor) {
+    f = Rule::prepare(options, step, &segment, tensor);
+    scale = (float)step->scale;
+    skip = step->skip;
+  }
+};
+
+/* What the optimizer's own instructions wrote of a segment's tensor; NULL where it has none. */
+__device__ const double *row_of(const double *tensors, int64_t columns, const dt_segment &segment) {
+  return tensors != NULL ? tensors + segment.tensor * columns : NULL;
+}
+
+/* A stretch in which all is updated alike. */
+template <class Rule, class T>
+__global__ void update_stretch(blocks<T, Rule::slots> at, dt_segment stretch, const double *tensors, int64_t columns,
+                               const dt_step *step, typename Rule::attr options) {
+  __shared__ shared_factors<Rule> shared;
+  if (threadIdx.x == 0) shared.find(options, step, stretch, row_of(tensors, columns, stretch));
+  __syncthreads();
+  const typename Rule::factors f = shared.f;
+  const float scale = shared.scale;
+  const int64_t end = stretch.first + stretch.count, stride = dt_thread_count() * PACK;
+  for (int64_t i = stretch.first + dt_thread_index() * PACK; i < end && !shared.skip; i += stride) {
+    advance<Rule, T>(at, i, f, scale);
+  }
+}
+
+/* A block of threads for each piece. */
+template <class Rule, class T>
+__global__ void update_pieces(blocks<T, Rule::slots> at, const dt_segment *piece, const double *tensors, int64_t columns,
+                              const dt_step *step, typename Rule::attr options) {
+  __shared__ shared_factors<Rule> shared;
+  const dt_segment own = piece[blockIdx.x];
+  if (threadIdx.x == 0) shared.find(options, step, own, row_of(tensors, columns, own));
+  __syncthreads();
+  const typename Rule::factors f = shared.f;
+  const float scale = shared.scale;
+  for (int64_t i = (int64_t)threadIdx.x * PACK; i < own.count && !shared.skip; i += (int64_t)blockDim.x * PACK) {
+    advance<Rule, T>(at, own.first + i, f, scale);
+  }
+}
+
+template <class Rule, class T>
+dt_status launch(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const dt_gpu_stretch slice = dt_gpu_stretch_of(run, instr);
+  const dt_step *step = dt_gpu_input_of(run, micro).step;
+  const typename Rule::attr options = *static_cast<const typename Rule::attr *>(run->optimizer_attr);
+  blocks<T, Rule::slots> at = {};
+  at.param = static_cast<float *>(run->blocks.param);
+  for (int s = 0; s < Rule::slots; s++) at.slot[s] = static_cast<float *>(run->blocks.slot[s]);
+  at.grad = static_cast<const float *>(run->blocks.grad);
+  at.low = static_cast<T *>(dt_gpu_low_params(run));
+  if (slice.count == 0) return DT_OK;
+  const double *tensors = static_cast<const double *>(dt_gpu_arg(run, instr, micro, DT_ARG_X));
+  const int64_t columns = tensors != NULL ? dt_shape_count(&run->program->buffer[instr->arg[DT_ARG_X]].shape) : 0;
+  if (!dt_program_is_uniform(run->program)) {
+    const dt_gpu_pieces pieces = dt_gpu_pieces_of(run, &slice);
+    if (pieces.count == 0) return DT_OK;
+    DT_LAUNCH((update_pieces<Rule, T>), dim3((unsigned)pieces.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at,
+              pieces.piece, tensors, columns, step, options);
+    return DT_OK;
+  }
+  dt_segment stretch = run->program->segment[0];
+  stretch.first = slice.first, stretch.count = slice.count;
+  /* Few blocks have less to do with the factors, many fill a GPU. */
+  int64_t each = slice.count > 1 << 20 ? 4 * PACK : PACK;
+  DT_LAUNCH((update_stretch<Rule, T>), dt_grid(slice.count, each), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at, stretch,
+            tensors, columns, step, options);
+  return DT_OK;
+}
+
+template <class Rule>
+dt_status update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((launch<Rule, T>(run, instr, micro))));
+  return DT_OK;
+}
+
+const struct {
+  const char *name; /* dt_optimizer.name */
+  dt_kernel *update;
+} rules[] = {
+#define DT_OPTIMIZER_ROW(name, count) {#name, update<name>},
+#include "core/optim/optimizers.def"
+#undef DT_OPTIMIZER_ROW
+};
+
+dt_kernel *find(const dt_optimizer *optimizer) {
+  for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+    if (strcmp(rules[i].name, optimizer->name) == 0) return rules[i].update;
+  }
+  return NULL;
+}
+
+}  // namespace
+
+bool dt_gpu_updates(const dt_device *device, const dt_optimizer *optimizer) {
+  return find(optimizer) != NULL;
+}
+
+dt_status dt_gpu_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return find(run->optimizer)(run, instr, micro);
+}

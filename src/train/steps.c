@@ -1,0 +1,87 @@
+#include "train/steps.h"
+
+static dt_status next_batch(void *context, const dt_batch **out) {
+  return dt_loader_next(context, out);
+}
+
+static const dt_solver *solver_of(const dt_steps *s) {
+  return s->job->spec->solver.kind->impl;
+}
+
+dt_status dt_steps_begin(dt_steps *s, int64_t end_samples) {
+  const int64_t epoch = s->job->clock.epoch_samples;
+  s->samples_begun = s->samples_seen;
+  if (solver_of(s)->whole && end_samples % epoch != 0 && end_samples < INT64_MAX - epoch) {
+    end_samples += epoch - end_samples % epoch; /* the last step takes what is left of its epoch */
+  }
+  return dt_job_loader(s->job, true, s->samples_seen, end_samples, &s->loader);
+}
+
+void dt_steps_end(dt_steps *s) {
+  dt_loader_destroy(&s->loader);
+}
+
+/* Samples of the step that begins at samples_seen. */
+static int64_t step_samples(const dt_steps *s) {
+  const int64_t epoch = s->job->clock.epoch_samples;
+  return solver_of(s)->whole ? epoch - s->samples_seen % epoch : dt_sampler_plan(&s->job->sampler, s->samples_seen).count;
+}
+
+static void set_step(const dt_steps *s, const dt_in_flight *batch) {
+  const dt_job *job = s->job;
+  dt_step *step = dt_executor_run_state(job->executor[0])->step;
+  *step = (dt_step){.samples_seen = s->samples_begun,
+                    .batch_samples = batch->samples,
+                    .number = batch->step,
+                    .partial = batch->partial,
+                    .clip_norm = job->spec->train.clip_norm,
+                    .scale = 1.0 / (double)batch->samples};
+  for (int i = 0; i < job->schedules.count; i++) {
+    step->hyper[i] = dt_schedule_value(&job->schedules.hyper[i], &job->clock, s->samples_seen);
+  }
+}
+
+/* Takes outcomes until at most `left` batches are in flight. */
+static dt_status take(dt_steps *s, int left) {
+  while (s->in_flight > left) {
+    const double *statistic = s->outcome.statistic;
+    DT_TRY(dt_executor_result(s->job->executor[0], &s->outcome));
+    DT_TRY(s->taken(s->context, &s->flight[0], &s->outcome));
+    if (s->flight[0].partial && (statistic[DT_STATISTIC_STOP] > 0 || statistic[DT_STATISTIC_PREEMPT] > 0)) s->called_off = true;
+    s->flight[0] = s->flight[1];
+    s->in_flight--;
+  }
+  if (s->in_flight == 0) dt_rank_enter(&s->job->comm->state, DT_RANK_TOGETHER);
+  return DT_OK;
+}
+
+dt_status dt_steps_drain(dt_steps *s) {
+  return take(s, 0);
+}
+
+dt_status dt_steps_batch(dt_steps *s) {
+  dt_executor *executor = s->job->executor[0];
+  const int64_t samples = step_samples(s), batch = dt_sampler_plan(&s->job->sampler, s->samples_begun).count;
+  const int64_t begun = s->samples_begun + batch;
+  dt_in_flight flight = {
+      .step = s->step + 1, .samples_before = s->samples_seen, .samples = samples, .partial = begun < s->samples_seen + samples};
+  double flags[DT_STATISTIC_COUNT] = {0};
+  if (s->flags != NULL) s->flags(s->context, flags);
+  set_step(s, &flight);
+  /* Until all started batches have ended on this rank, the others may be waiting for it. */
+  dt_rank_enter(&s->job->comm->state, DT_RANK_DIVERGED);
+  DT_TRY(dt_executor_step(executor, next_batch, s->loader, flags));
+  s->flight[s->in_flight++] = flight;
+  DT_TRY(take(s, dt_executor_depth(executor)));
+  s->samples_begun = begun;
+  if (flight.partial) return DT_OK;
+  s->samples_before = s->samples_seen;
+  s->samples_seen = begun;
+  s->batch_samples = samples;
+  s->step++;
+  return DT_OK;
+}
+
+dt_status dt_steps_advance(dt_steps *s) {
+  return solver_of(s)->advance(s);
+}

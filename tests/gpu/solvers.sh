@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Optimizers and solvers on the emulated GPU: one GPU is the oracle for several, for steps that are issued and for any order of the
+# streams; `reference` is that for the numbers.
+source "$(dirname "$0")/emulated.sh"
+make_data 60 24 12
+write_gpu_config "
+    - conv: {filters: 4, kernel: 3, pad: 1}
+    - batchnorm
+    - relu
+    - maxpool: 2
+    - flatten
+    - linear: 10" net
+
+# run NP ARGUMENTS...: trains; the trajectory is in $found, the losses in $work/losses.
+run() {
+  local np=$1
+  shift
+  rm -rf "$work/runs"
+  ranks "$np" "$work/net.yaml" "$@" || fail "np $np $*: exit $?: $(tail -n 3 "$work/err")"
+  found=$(trajectory "$work/runs/net")
+  sed 's/.*"loss":\([^,}]*\).*/\1/' "$work/runs/net/metrics.jsonl" >"$work/losses"
+}
+
+# check LABEL ARGUMENTS...
+check() {
+  local label=$1 expected
+  shift
+  run self "$@"
+  expected=$found
+  cp "$work/losses" "$work/gpu"
+  emulate "seed=$((RANDOM % 100))"
+  run 2 "$@"
+  [[ $found == "$expected" ]] || fail "$label: np 2 has other bits than one GPU"
+  DTRAIN_GPU_GRAPH=0 run self "$@"
+  [[ $found == "$expected" ]] || fail "$label: issued steps have other bits than recorded ones"
+  run self "$@" --device reference
+  paste "$work/gpu" "$work/losses" | awk '{ d = $1 / $2 - 1; if (!(d * d < 1e-6)) bad = 1 } END { exit bad || NR < 6 }' ||
+    fail "$label: other losses than reference: $(paste "$work/gpu" "$work/losses")"
+  printf '%s %s\n' "${expected:0:12}" "$label"
+}
+check adam --set optimizer=adam --set schedule.lr=0.01 --set train.decayed=weights --set optimizer.weight_decay=0.01
+check adamw --set optimizer=adamw --set schedule.lr=0.01
+check lars --set 'optimizer={lars: {trust: 0.02, weight_decay: 0.01}}' --set schedule.lr=1 --set precision=fp32
+check 'gradient descent' --set solver=gradient_descent --set optimizer=sgd --set train.length='5 steps' --set schedule.lr.warmup='0 steps'
+finish

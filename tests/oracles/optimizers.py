@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Ten steps of PyTorch's optimizers, and of LARS, in double precision, for tests/core/test_optimizers.c.
+
+    python3 tests/oracles/optimizers.py > tests/oracles/data/optimizers.txt
+
+A case is a line "optimizer options", the options as in a config, then ten groups of three lines: the hyper-parameters of the step
+in the order in which the optimizer declares them, the gradients, and the parameters after the step. A hyper-parameter may change
+from step to step.
+"""
+import torch
+
+STEPS = 10
+
+
+def sgd(parameter, hyper, options):
+    lr, momentum, decay = hyper
+    return torch.optim.SGD([parameter], lr=lr, momentum=momentum, nesterov=options.get("nesterov", False), weight_decay=decay)
+
+
+def adam(parameter, hyper, options):
+    lr, beta1, beta2, decay = hyper
+    return torch.optim.Adam([parameter], lr=lr, betas=(beta1, beta2), eps=options.get("eps", 1e-8), weight_decay=decay)
+
+
+def adamw(parameter, hyper, options):
+    lr, beta1, beta2, decay = hyper
+    return torch.optim.AdamW([parameter], lr=lr, betas=(beta1, beta2), eps=options.get("eps", 1e-8), weight_decay=decay)
+
+
+class Lars:
+    """You, Gitman and Ginsburg, "Large batch training of convolutional networks", 2017, algorithm 1; PyTorch has none."""
+
+    def __init__(self, parameter, hyper, options):
+        self.parameter, self.trust = parameter, options.get("trust", 0.001)
+        self.velocity = torch.zeros_like(parameter)
+        self.param_groups = [{}]
+
+    def step(self):
+        lr, momentum, decay = self.param_groups[0]["hyper"]
+        w, g = self.parameter.data, self.parameter.grad
+        rate = lr * self.trust * w.norm() / (g.norm() + decay * w.norm())
+        self.velocity = momentum * self.velocity + rate * (g + decay * w)
+        self.parameter.data = w - self.velocity
+
+
+def lars(parameter, hyper, options):
+    return Lars(parameter, hyper, options)
+
+
+def set_lars(group, hyper):
+    group["hyper"] = hyper
+
+
+def set_sgd(group, hyper):
+    group["lr"], group["momentum"], group["weight_decay"] = hyper
+
+
+def set_adam(group, hyper):
+    group["lr"], beta1, beta2, group["weight_decay"] = hyper
+    group["betas"] = (beta1, beta2)
+
+
+def falling(first, last):
+    return [first + (last - first) * k / (STEPS - 1) for k in range(STEPS)]
+
+
+CASES = [
+    (sgd, set_sgd, {}, [0.1, 0, 0]),
+    (sgd, set_sgd, {}, [0.1, 0.9, 0]),
+    (sgd, set_sgd, {"nesterov": True}, [0.05, 0.9, 5e-4]),
+    (sgd, set_sgd, {}, [0.3, 0.5, 0.1]),
+    (sgd, set_sgd, {}, [falling(1, 0.1), falling(0.5, 0.95), falling(0.02, 0)]),
+    (adam, set_adam, {}, [0.001, 0.9, 0.999, 0]),
+    (adam, set_adam, {"eps": 1e-3}, [0.1, 0.8, 0.99, 0.01]),
+    (adam, set_adam, {}, [0.05, 0, 0, 0]),
+    (adam, set_adam, {}, [falling(0.1, 0.01), falling(0.95, 0.85), falling(0.9, 0.999), falling(0, 0.1)]),
+    (adamw, set_adam, {}, [0.01, 0.9, 0.999, 0.01]),
+    (adamw, set_adam, {"eps": 1e-6}, [falling(0.1, 0.01), 0.9, falling(0.95, 0.999), falling(0.3, 0)]),
+    (lars, set_lars, {}, [10, 0.9, 0]),
+    (lars, set_lars, {"trust": 0.02}, [falling(1, 0.1), falling(0.5, 0.9), 0.01]),
+]
+
+
+def numbers(values):
+    return " ".join(repr(float(v)) for v in values)
+
+
+def text(options):
+    words = {True: "true", False: "false"}
+    return "{" + ", ".join(f"{name}: {words.get(value, value) if isinstance(value, bool) else value}" for name, value in options.items()) + "}"
+
+
+torch.manual_seed(1)
+print(f"# torch {torch.__version__}")
+for make, set_group, options, hyper in CASES:
+    at = [[float(h[k] if isinstance(h, list) else h) for h in hyper] for k in range(STEPS)]
+    parameter = torch.nn.Parameter(torch.linspace(-2, 2, 9, dtype=torch.float64))
+    optimizer = make(parameter, at[0], options)
+    print(make.__name__, text(options))
+    for k in range(STEPS):
+        set_group(optimizer.param_groups[0], at[k])
+        parameter.grad = torch.randn(9, dtype=torch.float64)
+        print(numbers(at[k]))
+        print(numbers(parameter.grad.tolist()))
+        optimizer.step()
+        print(numbers(parameter.tolist()))

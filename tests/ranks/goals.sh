@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# What a training is judged by: several losses and metrics, the best checkpoint, early stopping. The same on any number of ranks, and
+# stopped and gone on.
+source "$(dirname "$0")/../support/run.sh"
+make_data
+write_config
+
+goals=(--set 'model.loss=[cross_entropy, {cross_entropy: {of: linear1, weight: 0.3, name: early}}]'
+  --set 'model.layers.8.linear=10'
+  --set 'eval.metrics=[accuracy, {accuracy: {of: linear1, name: early_accuracy}}, confusion]'
+  --set 'eval.every=2 steps' --set train.epochs=3 --set checkpoint.keep=2 --set checkpoint.every='3 steps'
+  --set 'train.early_stopping={metric: early, patience: 4, min_gain: 0.02}' --set schedule.lr.peak=0.4 --set checkpoint.best=loss)
+record() { cat "$1/confusion.csv" "$1/metrics.jsonl"; readlink "$1/best"; cat "$1/best/model.safetensors"; }
+# Names of the measures in a line that train or eval prints, in order.
+measures() { grep -oE '(loss|early|accuracy)[a-z_0-9]*:? [0-9.]+' <<<"$1" | tr -d : | cut -d ' ' -f 1 | tr '\n' ' '; }
+state() { { record "$1"; trajectory "$1"; } | sha256sum; }
+
+ranks 2 "$work/net.yaml" "${goals[@]}" || fail "two ranks: exit $?: $(tail -n 3 "$work/err")"
+expected=$(state "$work/runs/net")
+trained=$(measures "$(grep '^loss1: ' "$work/out")")
+grep -q '"outcome": "stopped early"' "$work/runs/net/run.json" || fail "nothing stopped early: $(grep outcome "$work/runs/net/run.json")"
+last=$(tail -n 1 "$work/runs/net/metrics.jsonl")
+for key in loss loss1 early accuracy early_accuracy correct early_accuracy_correct; do
+  [[ $last == *"\"$key\":"* ]] || fail "the last evaluation has no $key: $last"
+done
+# The record against itself: the sum of the losses, the confusion matrix, the best evaluation, and how long one waits for a gain.
+awk '
+  function value(key) { return match($0, "\"" key "\":[-+.0-9e]+") ? substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) + 0 : "" }
+  function wrong(what) { printf "%s: %s\n", what, $0; bad = 1; exit 1 }
+  FILENAME ~ /confusion/ {
+    if (FNR == 1) { columns = split($0, unused, ",") - 1; next }
+    split($0, cell, ",")
+    for (k = 1; k <= columns; k++) all += cell[k + 1]
+    right += cell[FNR]
+    next
+  }
+  { error = value("loss") - value("loss1") - 0.3 * value("early") }
+  error * error > 1e-24 * value("loss") ^ 2 { wrong("the loss is not the sum of the losses") }
+  /"kind":"eval"/ {
+    if (waited >= 4) wrong("evaluated after four evaluations without a gain")
+    if (least == "" || least - value("early") > 0.02) { least = value("early"); waited = 0 } else waited++
+    if (best == "" || value("loss") < best) { best = value("loss"); step = value("step") }
+    correct = value("correct")
+  }
+  END {
+    if (bad) exit 1
+    if (columns != 10 || all != 200 || right != correct) wrong("confusion.csv: found " columns " classes, " all " samples, " right " right")
+    if (waited != 4) wrong("stopped after " waited " evaluations without a gain")
+    if (index(link, sprintf("ckpt/step-%010d-", step)) != 1) wrong("the best is step " step ", the link is " link)
+  }' link="$(readlink "$work/runs/net/best")" "$work/runs/net/confusion.csv" "$work/runs/net/metrics.jsonl" >"$work/wrong" ||
+  fail "the measures of the record: $(cat "$work/wrong")"
+
+for np in 1 3; do
+  rm -rf "$work/runs"
+  ranks $np "$work/net.yaml" "${goals[@]}" --threads 1 || fail "$np ranks: exit $?: $(tail -n 3 "$work/err")"
+  [[ $(state "$work/runs/net") == "$expected" ]] || fail "$np ranks: another record or best checkpoint than two"
+done
+for stop in 3 7; do
+  rm -rf "$work/runs"
+  ranks 3 "$work/net.yaml" "${goals[@]}" --stop-after $stop || fail "first part: exit $?: $(tail -n 3 "$work/err")"
+  ranks 2 "$work/net.yaml" "${goals[@]}" --resume || fail "second part: exit $?: $(tail -n 3 "$work/err")"
+  [[ $(state "$work/runs/net") == "$expected" ]] || fail "stopped after $stop steps: another record or best checkpoint"
+done
+before=$(state "$work/runs/net")
+ranks 2 "$work/net.yaml" "${goals[@]}" --resume || fail "going on with a run that has stopped early: exit $?"
+[[ $(state "$work/runs/net") == "$before" ]] || fail "a run that had stopped early went on"
+grep -q 'this run has stopped early, after 4 evaluations without a gain of early' "$work/out" || fail "it is not said how to go on"
+
+# The best checkpoint is scored by its name, and what eval prints is what the record has.
+ranks 2 eval "$work/net.yaml" "${goals[@]}" --from "$work/runs/net/best" || fail "eval of the best: exit $?: $(tail -n 3 "$work/err")"
+grep -q "^checkpoint: $work/runs/net/best" "$work/out" || fail "eval of the best took another: $(head -n 1 "$work/out")"
+[[ $(grep -c '^label  *[0-9]*:' "$work/out") == 10 ]] || fail "eval prints no confusion matrix: $(cat "$work/out")"
+evaluated=$(measures "$(grep ' of 200 right' "$work/out")")
+[[ $evaluated == "$trained" && $trained == "loss1 early accuracy early_accuracy loss " ]] ||
+  fail "train prints $trained, eval $evaluated: expected loss1 early accuracy early_accuracy loss"
+ranks self predict "$work/net.yaml" "${goals[@]}" --from "$work/runs/net/best" || fail "predict with two losses: exit $?"
+[[ $(head -n 1 "$work/out") == index,label,probability,true ]] || fail "predict with two losses: $(head -n 1 "$work/out")"
+
+# A target on the loss, which is reached from above.
+ranks self "$work/net.yaml" --set target.loss=2.29 --set eval.every='1 steps' || fail "a target on the loss: exit $?: $(tail -n 3 "$work/err")"
+grep -q '"outcome": "target reached"' "$work/runs/net/run.json" || fail "a target on the loss: not reached"
+
+finish
