@@ -199,7 +199,7 @@ dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options);
 void dt_gpu_libraries_close(dt_gpu *gpu);
 dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out);
 dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *const *program, int program_count, FILE *out);
-/* tune.c */
+/* tune.c, by trial.c */
 dt_status dt_gpu_time_plans(dt_device *device, const dt_program *const *program, int program_count, const char *path,
                             FILE *out);
 dt_status dt_gpu_warning(const dt_device *device, dt_program *const program[2], char *text);

@@ -40,6 +40,7 @@ void run_fill(void *context) {
   if (!emulator_owns(f->to, f->bytes))
     emulator_fail("cudaMemsetAsync of %zu bytes: the memory was freed before it ran", f->bytes);
   memset(f->to, f->value, f->bytes);
+  emulator_touch(f->to, f->bytes);
 }
 void drop_fill(void *context) {
   delete static_cast<fill *>(context);

@@ -6,7 +6,8 @@
  *   cudnn_refuse=K  with each handle, heuristics find no configuration from the K-th time on that they are asked
  *   cudnn_fail=K    for the K-th plan that is made a call of CUDA fails
  *   cudnn_broken=N  plans of engine N end in an internal error
- *   engine_N_ms=MS  what engine N takes, on the clock that events see; engine_7_T_ms: engine 7 with tile T */
+ *   engine_N_ms=MS  what engine N takes, on the clock that events see; engine_7_T_ms: engine 7 with tile T;
+ *                   engine_N_warm_ms: where its operands are in the cache (cache.c) */
 #include <stdio.h>
 #include <string.h>
 

@@ -106,7 +106,7 @@ cudaDeviceProp properties_of(int index) {
   p.pciBusID = 0x10 + index;
   p.asyncEngineCount = 3;
   p.memoryBusWidth = 5120;
-  p.l2CacheSize = 50 << 20;
+  p.l2CacheSize = (int)emulator_cache_bytes();
   p.maxThreadsPerMultiProcessor = 2048;
   return p;
 }

@@ -31,6 +31,13 @@ cudaError_t emulator_enqueue(cudaStream_t stream, const emulator_work *work);
 void emulator_spend(long milliseconds);
 /* For work that takes so many milliseconds: other work that is ready runs meanwhile, as on a GPU. */
 void emulator_take(long ms);
+/* Bytes of the second-level cache; touch puts memory into it that work reads or writes, and returns whether all of it was
+ * there.
+ */
+size_t emulator_cache_bytes(void);
+bool emulator_touch(const void *p, size_t bytes);
+/* What a library's call on this stream takes the host, in milliseconds; 0 where it is recorded. */
+long emulator_call_ms(cudaStream_t stream);
 /* Whether [p, p + bytes) is memory that cudaMalloc gave and nobody freed. */
 bool emulator_owns(const void *p, size_t bytes);
 /* The value of an option as text, NULL when it is not given; as a number, or `otherwise`. */

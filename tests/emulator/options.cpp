@@ -16,7 +16,8 @@
  * hang_download=K nothing runs any more from the K-th copy to the host on, which is not made
  * slow_copies=MS  a copy from pinned memory to the device takes so many milliseconds
  *
- * The cuDNN, cuBLASLt and NCCL stand-ins read options of their own; defects.cpp has those that plant a program's mistakes. */
+ * The cuDNN, cuBLASLt and NCCL stand-ins and cache.c read options of their own; defects.cpp has those that plant a program's
+ * mistakes. */
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -32,11 +33,11 @@ namespace {
 const char known[] =
     " seed devices memory driver busy order fail_alloc full peaks fail_kernel fail_record hang_after hang_download slow_copies "
     " drop_waits drop_wait deaf early_events hasty wrong_stream "
-    " cublas_fail cudnn cudnn_broken cudnn_fail cudnn_refuse cudnn_shuffled cudnn_wrong "
+    " cublas_fail l2 call_ms cudnn cudnn_broken cudnn_fail cudnn_refuse cudnn_shuffled cudnn_wrong "
     " nccl_version nccl_init_die nccl_die nccl_init_kill nccl_kill nccl_stop count_scale nccl_hang nccl_error nccl_abort_hangs "
     "slow_nccl ";
 
-/* engine_2_ms, engine_2_7_ms and algorithm_1_ms belong to engines, of which there are many. */
+/* engine_2_ms, engine_2_7_ms, engine_2_warm_ms and algorithm_1_ms belong to engines, of which there are many. */
 bool is_time(const std::string &name) {
   bool of_engine = name.rfind("engine_", 0) == 0 || name.rfind("algorithm_", 0) == 0;
   return of_engine && name.compare(name.size() - 3, 3, "_ms") == 0;

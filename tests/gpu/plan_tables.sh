@@ -33,6 +33,27 @@ time_plans "$slow,engine_0_ms=980,algorithm_0_ms=980,algorithm_6_ms=1100"
 expect "2 % faster" "$(engines --set plans="$table"); $(algorithms --set plans="$table")" "2; 21"
 grep -q "the heuristics' choice" "$table" || fail "a choice of the heuristics' is not told of: $(cat "$table")"
 
+# What is timed is the GPU and not the host, whose calls take longer here than any engine.
+rm "$table"
+time_plans "call_ms=3000,$slow,engine_0_ms=900,algorithm_0_ms=900,algorithm_6_ms=1100"
+expect "a slow host" "$(engines --set plans="$table"); $(algorithms --set plans="$table")" "0; 0"
+
+# An engine that is fast where it finds its operands in the cache is taken where a step would leave them there, and only there:
+# with a cache that holds a step, and not with one that holds an instruction at a time.
+warm=engine_2_ms=1000,engine_0_ms=1200,engine_0_warm_ms=400
+for row in 1000000000:0 40000:2 16384:2; do
+  rm "$table"
+  time_plans "l2=${row%:*},$warm"
+  expect "a cache of ${row%:*} bytes" "$(engines --set plans="$table")" "${row#*:}"
+done
+
+# An engine that can't be recorded is of no use to a step, and passed over: here the first that is not the heuristics'.
+rm "$table"
+first_choice() { grep -m 1 '^conv_fwd' "$1" | sed 's/.* = \([^#]*\) #.*/\1/'; }
+expect "what can be recorded" "$(first_choice "$work/fast.txt")" "engine 0 fused"
+time_plans "engine_2_ms=1000,engine_0_ms=900,fail_record=5"
+expect "what can't be recorded" "$(first_choice "$table")" "engine 0"
+
 # A faster engine with other values, or with other bits from run to run, is not taken.
 rm "$table"
 time_plans "$slow,engine_0_ms=900,cudnn_wrong=0"
