@@ -101,7 +101,7 @@ cudaDeviceProp properties_of(int index) {
   p.maxGridSize[0] = INT32_MAX;
   p.maxGridSize[1] = p.maxGridSize[2] = 65535;
   p.major = 9;
-  p.multiProcessorCount = 8;
+  p.multiProcessorCount = (int)emulator_number("multiprocessors", 8);
   p.concurrentKernels = p.ECCEnabled = p.unifiedAddressing = 1;
   p.pciBusID = 0x10 + index;
   p.asyncEngineCount = 3;

@@ -68,6 +68,8 @@ void wait_for_all(held_lock &held);
 bool wait_for_answer(held_lock &held, const std::vector<node_ref> &nodes);
 /* Tells the device that the host made a call; it may run a few nodes, and after a question it does. */
 void host_called(bool asked);
+/* Lets the device run as far as it comes before the host goes on, at random (late_host). */
+void hold_back(held_lock &held);
 
 /* errors.cpp: the error that every call returns once it has happened, as after a fault on a GPU. */
 cudaError_t sticky_error();
@@ -83,6 +85,7 @@ cudaError_t call(const Body &body, bool asked = false) {
   if (!error) {
     host_called(asked);
     error = body(held);
+    hold_back(held);
   }
   return keep_error(error ? error : sticky_error());
 }

@@ -3,10 +3,13 @@
  * seed=N          what the order of work, of blocks and of threads is drawn from (0)
  * devices=N       GPUs of the machine (1)
  * memory=BYTES    of each (8 GiB)
+ * multiprocessors=N of each (8): nothing that is computed may depend on it
  * driver=WHAT     none: no driver; old: one of CUDA 11.4; nodevice: a driver without a GPU; notready or mismatch: one that
  *                 does not start
  * busy=1          another process has the GPUs to itself
  * order=inline    every call waits for its work, for debugging
+ * late_host=N     after one call in N the device does all that it can before the host goes on: what relies on the device being
+ *                 the slower one shows
  * fail_alloc=K    the K-th cudaMalloc fails
  * full=1          every cudaMalloc fails once a recorded graph has been launched
  * peaks=FILE      when the process ends, writes the most bytes that it had of device D at a time to FILE.D
@@ -31,7 +34,8 @@ namespace {
 
 /* Every option that is read anywhere: one that is misspelt would plant nothing, and its test could not fail. */
 const char known[] =
-    " seed devices memory driver busy order fail_alloc full peaks fail_kernel fail_record hang_after hang_download slow_copies "
+    " seed devices memory multiprocessors driver busy order late_host fail_alloc full peaks fail_kernel fail_record hang_after "
+    "hang_download slow_copies "
     " drop_waits drop_wait deaf early_events hasty wrong_stream "
     " cublas_fail l2 call_ms cudnn cudnn_broken cudnn_fail cudnn_refuse cudnn_shuffled cudnn_wrong "
     " nccl_version nccl_init_die nccl_die nccl_init_kill nccl_kill nccl_stop count_scale nccl_hang nccl_error nccl_abort_hangs "

@@ -15,7 +15,8 @@ namespace {
 
 using emulated::node_ref;
 using clock_type = std::chrono::steady_clock;
-constexpr auto silence = std::chrono::milliseconds(2), answer = std::chrono::milliseconds(1);
+constexpr auto silence = std::chrono::milliseconds(2), answer = std::chrono::milliseconds(1),
+               lateness = std::chrono::milliseconds(5);
 
 struct queue {
   std::mutex lock;
@@ -31,7 +32,7 @@ struct queue {
   int busy = 0; /* nodes that are run, one within another (emulator_take) */
   clock_type::time_point last_call = clock_type::now();
   const void *favoured = nullptr;
-  emulated::dice dice{1};
+  emulated::dice dice{1}, lateness{4};
 };
 
 queue &q() {
@@ -144,6 +145,19 @@ void host_called(bool asked) {
     all.credit += all.dice.below(4);
   }
   if (all.credit > 0) all.work.notify_one();
+}
+
+/* What waits for another rank ends when that one is ready, so that there is a limit. */
+void hold_back(held_lock &held) {
+  static const long one_in = emulator_number("late_host", 0);
+  if (one_in <= 0 || q().busy > 0 || q().lateness.below((uint32_t)one_in) > 0) return;
+  q().waiting++;
+  q().asking++;
+  q().work.notify_one();
+  q().progress.wait_for(held, lateness, [] { return q().busy == 0 && (q().ready.empty() || hung()); });
+  q().asking--;
+  q().waiting--;
+  q().last_call = clock_type::now();
 }
 
 node_ref submit(work_ref what, const void *stream, const std::vector<node_ref> &before) {

@@ -59,12 +59,14 @@ close_to() {
 }
 
 sweep() {
-  local net=$1 seeds=$2 last=$3 found seed
+  local net=$1 seeds=$2 last=$3 found seed late
   expected=$(run "$net, one GPU" 1 self "$net")
   recorded_reducer "$net" ""
   losses "$net" >"$work/$net.losses"
   for ((seed = seeds; seed <= last; seed++)); do
-    beside compare "$net, np $((seed % 4 + 1)), order $seed" "$seed" $((seed % 4 + 1)) "$net"
+    late=
+    ((seed % 2)) || late=,late_host=3
+    beside compare "$net, np $((seed % 4 + 1)), order $seed$late" "$seed$late" $((seed % 4 + 1)) "$net"
   done
 }
 

@@ -313,6 +313,17 @@ bool overwrite_pinned() {
   CHECK(holds(f.x, all(1)));
   return tear_down(&f);
 }
+/* Relies on the device being slower than the host. */
+bool write_pinned_late() {
+  fixture f;
+  CHECK(set_up(&f));
+  for (int i = 0; i < count; i++) f.pinned[i] = 1;
+  OK(cudaMemcpyAsync(f.x, f.pinned, count * sizeof(float), cudaMemcpyHostToDevice, f.first));
+  for (int i = 0; i < count; i++) f.pinned[i] = 2;
+  OK(cudaStreamSynchronize(f.first));
+  CHECK(holds(f.x, all(2)));
+  return tear_down(&f);
+}
 bool overwrite_pageable() {
   fixture f;
   CHECK(set_up(&f));
@@ -660,7 +671,13 @@ const test tests[] = {
     {"legacy stream", "", 10, legacy_stream, RIGHT, nullptr},
     {"pinned memory overwritten", "", 5, overwrite_pinned, WRONG_FOR_SOME_SEED, nullptr},
     {"pinned memory read early", "", 5, read_pinned_early, WRONG_FOR_SOME_SEED, nullptr},
+    {"pinned memory overwritten, device runs ahead", "late_host=1", 5, overwrite_pinned, RIGHT, nullptr},
+    {"pinned memory written late", "late_host=2", 10, write_pinned_late, WRONG_FOR_SOME_SEED, nullptr},
+    {"two streams, device runs ahead", "late_host=2", 10, two_streams, RIGHT, nullptr},
+    {"asking host that is late", "late_host=2", 5, asking_host, RIGHT, nullptr},
+    {"hang, device runs ahead", "hang_after=2,late_host=2", 2, hanging, RIGHT, nullptr},
     {"pageable memory overwritten", "", 10, overwrite_pageable, RIGHT, nullptr},
+    {"replay, device runs ahead", "late_host=3", 10, replay, RIGHT, nullptr},
     {"replay", "", 20, replay, RIGHT, nullptr},
     {"replay without the first wait", "drop_wait=1", 10, replay, WRONG_FOR_SOME_SEED, nullptr},
     {"replay without the second wait", "drop_wait=2", 10, replay, WRONG_FOR_SOME_SEED, nullptr},
