@@ -1,7 +1,7 @@
 /* The choice among cuDNN's engines. Without a plan table it is pinned: the lists of cuDNN's heuristics A, B and fallback in
  * their order, and in them the first configuration that finalizes, sums in a fixed order, keeps to the precision asked for and
- * needs no compiler at run time. A plan table names an engine and its knobs instead. The same code makes plans for a device and
- * for a model of one (libraries.c). */
+ * needs no compiler at run time, as cuDNN's notes say it, and of which nothing else is known (errata.h). A plan table names an
+ * engine and its knobs instead. The same code makes plans for a device and for a model of one (libraries.c). */
 #include "gpu/conv_plan.h"
 
 #include <inttypes.h>
@@ -11,6 +11,7 @@
 
 #include "core/config/spec.h"
 #include "gpu/conv_graph.h"
+#include "gpu/errata.h"
 
 #define TRY DT_CUDNN_TRY
 typedef cudnnBackendDescriptor_t descriptor;
@@ -170,14 +171,14 @@ static cudnnStatus_t try_config(const dt_gpu *gpu, descriptor config, dt_gpu_con
   bool fits = false, tensor_cores = false;
   descriptor candidate;
   TRY(read_config(gpu, config, &choice, &fits, &tensor_cores));
-  if (!fits) return CUDNN_STATUS_SUCCESS;
+  print_choice(&choice, plan->base.choice);
+  if (!fits || dt_gpu_erratum_find(gpu, plan->conv.op, plan->base.choice) != NULL) return CUDNN_STATUS_SUCCESS;
   TRY(dt_gpu_conv_part(plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &candidate));
   TRY(dt_gpu_set_descriptor(candidate, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config));
   TRY(bind_plan(gpu->libraries, candidate));
   TRY(cudnnBackendFinalize(candidate));
   TRY(cudnnBackendGetAttribute(candidate, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &workspace));
   if (workspace > workspace_max) return CUDNN_STATUS_SUCCESS;
-  print_choice(&choice, plan->base.choice);
   snprintf(plan->base.text, sizeof plan->base.text, "cudnn %s%s", plan->base.choice, tensor_cores ? ", tensor cores" : "");
   plan->base.workspace = (size_t)workspace;
   plan->base.found = true;
@@ -384,7 +385,9 @@ static dt_status choose(const dt_gpu *gpu, const dt_gpu_conv *conv, dt_gpu_plan 
   dt_gpu_conv_plan_what(gpu, conv, what);
   const dt_gpu_plan_entry *entry = dt_gpu_plan_table_find(gpu->libraries->table, what);
   DT_TRY(dt_gpu_conv_plan_make(gpu, conv, entry != NULL ? entry->choice : NULL, out));
-  return *out != NULL ? DT_OK : dt_gpu_refuse_entry(entry, "cuDNN");
+  if (*out != NULL) return DT_OK;
+  const dt_gpu_erratum *erratum = dt_gpu_erratum_find(gpu, conv->op, entry->choice);
+  return erratum != NULL ? dt_gpu_refuse_erratum(entry, gpu, erratum) : dt_gpu_refuse_entry(entry, "cuDNN");
 }
 
 dt_status dt_gpu_conv_plan_get(const dt_gpu *gpu, const dt_gpu_conv *conv, const dt_gpu_conv_plan **out) {

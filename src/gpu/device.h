@@ -6,6 +6,8 @@
 
 /* Fills in gpu->base. rank: dt_device_options.rank. */
 void dt_gpu_init(dt_gpu *gpu, dt_rank_state *rank);
+/* environment.c: DT_ENVIRONMENT for a variable by which others than the config would decide what is computed. */
+dt_status dt_gpu_environment_check(void);
 /* Chooses a GPU for this rank, makes it the thread's, and opens its streams; says in one line what is missing or too old.
  * DT_ENVIRONMENT. */
 dt_status dt_gpu_open(dt_gpu *gpu, int local_rank);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/program/graph.h"
+#include "gpu/errata.h"
 
 dt_status dt_gpu_check_cudnn(cudnnStatus_t code, const char *call, const char *file, int line) {
   if (code == CUDNN_STATUS_SUCCESS) return DT_OK;
@@ -45,12 +46,16 @@ static dt_status check_version(const char *name, size_t found_number, size_t bui
 }
 
 static dt_status check_versions(dt_gpu *gpu) {
-  size_t cudnn_number = cudnnGetVersion(), cublas_number = cublasLtGetVersion();
+  const size_t cudnn_number = cudnnGetVersion(), cublas_number = cublasLtGetVersion();
+  gpu->libraries->cudnn_version = cudnn_number;
+  gpu->libraries->cublas_version = cublas_number;
   DT_TRY(check_version("cuDNN", cudnn_number, CUDNN_VERSION));
   DT_TRY(check_version("cuBLASLt", cublas_number, CUBLAS_VERSION));
   version cudnn = version_of(cudnn_number), cublas = version_of(cublas_number);
-  snprintf(gpu->library, sizeof gpu->library, "cuDNN %zu.%zu.%zu, cuBLASLt %zu.%zu.%zu", cudnn.major, cudnn.minor, cudnn.patch,
-           cublas.major, cublas.minor, cublas.patch);
+  char *versions = gpu->libraries->versions;
+  snprintf(versions, sizeof gpu->libraries->versions, "cuDNN %zu.%zu.%zu, cuBLASLt %zu.%zu.%zu", cudnn.major, cudnn.minor,
+           cudnn.patch, cublas.major, cublas.minor, cublas.patch);
+  snprintf(gpu->library, sizeof gpu->library, "CUDA %d.%d, %s", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, versions);
   return DT_OK;
 }
 
@@ -70,10 +75,10 @@ static dt_status name_machine(const dt_gpu *gpu, dt_gpu_libraries *libraries) {
   struct cudaDeviceProp device;
   const dt_gpu_model *model = libraries->model;
   if (model == NULL) DT_CUDA(cudaGetDeviceProperties(&device, gpu->index));
+  libraries->capability = model != NULL ? model->compute_capability : device.major * 100 + device.minor * 10;
   snprintf(libraries->machine, sizeof libraries->machine, "%.160s, sm_%d, %d multiprocessors, %s",
-           model != NULL ? model->title : device.name,
-           model != NULL ? model->compute_capability / 10 : device.major * 10 + device.minor,
-           model != NULL ? model->multiprocessors : device.multiProcessorCount, gpu->library);
+           model != NULL ? model->title : device.name, libraries->capability / 10,
+           model != NULL ? model->multiprocessors : device.multiProcessorCount, libraries->versions);
   return DT_OK;
 }
 
@@ -84,13 +89,13 @@ dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options) {
   if (options->model != NULL) DT_TRY(dt_gpu_model_get(options->model, &libraries->model));
   DT_TRY(dt_gpu_cudnn_check_parts());
   DT_TRY(check_versions(gpu));
+  DT_TRY(name_machine(gpu, libraries));
   if (options->model == NULL) {
     DT_CUDNN(cudnnCreate(&libraries->cudnn));
     DT_CUBLAS(cublasLtCreate(&libraries->cublas));
   }
   DT_TRY(open_properties(libraries));
   DT_TRY(dt_gpu_cudnn_check_plans(gpu));
-  DT_TRY(name_machine(gpu, libraries));
   if (options->plans == NULL) return DT_OK;
   return dt_gpu_plan_table_open(options->plans, libraries->machine, options->plans_needed, &libraries->table);
 }
@@ -211,6 +216,13 @@ dt_status dt_gpu_refuse_entry(const dt_gpu_plan_entry *entry, const char *librar
            "%s:%d: found \"%s\" for %s, expected what %s takes with this precision and one order of sums; time it again "
            "(dtrain bench plans), or set plans: off",
            entry->file, entry->line, entry->choice, entry->what, library);
+}
+
+dt_status dt_gpu_refuse_erratum(const dt_gpu_plan_entry *entry, const dt_gpu *gpu, const dt_gpu_erratum *erratum) {
+  DT_RAISE(DT_USAGE,
+           "%s:%d: found \"%s\" for %s, which must not compute it with %s: %s (%s); time it again (dtrain bench plans), or set "
+           "plans: off",
+           entry->file, entry->line, entry->choice, entry->what, gpu->libraries->versions, erratum->why, erratum->source);
 }
 
 dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out) {

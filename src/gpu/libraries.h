@@ -24,14 +24,17 @@ typedef struct dt_gpu_plan {
 } dt_gpu_plan;
 
 struct dt_gpu_libraries {
-  const dt_gpu_model *model;           /* NULL with a device */
-  cudnnHandle_t cudnn;                 /* NULL without one: plans are made, nothing runs */
-  cudaStream_t cudnn_stream;           /* that the handle has */
-  cublasLtHandle_t cublas;             /* NULL without a device */
-  cudnnBackendDescriptor_t properties; /* of the model; NULL with a device */
-  char machine[DT_GPU_MACHINE_TEXT];   /* the GPU and the libraries, as plan tables name them */
-  dt_gpu_plan_table *table;            /* NULL: none */
-  dt_gpu_plan *conv, *linear;          /* lists of all plans, the newest first */
+  const dt_gpu_model *model;            /* NULL with a device */
+  size_t cudnn_version, cublas_version; /* as the libraries give them: 91900 is cuDNN 9.19.0, 130100 cuBLASLt 13.1.0 */
+  char versions[64];                    /* the same as text */
+  int capability;                       /* of the GPU or the model: 900 is 9.0 */
+  cudnnHandle_t cudnn;                  /* NULL without one: plans are made, nothing runs */
+  cudaStream_t cudnn_stream;            /* that the handle has */
+  cublasLtHandle_t cublas;              /* NULL without a device */
+  cudnnBackendDescriptor_t properties;  /* of the model; NULL with a device */
+  char machine[DT_GPU_MACHINE_TEXT];    /* the GPU and the libraries, as plan tables name them */
+  dt_gpu_plan_table *table;             /* NULL: none */
+  dt_gpu_plan *conv, *linear;           /* lists of all plans, the newest first */
 };
 
 /* Raises what a library's call returned: DT_MEMORY or DT_ENVIRONMENT with the call, the error's text and the library's own
@@ -82,6 +85,8 @@ const dt_gpu_library *dt_gpu_library_of(dt_op op);
 
 /* Raises DT_USAGE for an entry of a plan table that a library, or we, refuse. */
 dt_status dt_gpu_refuse_entry(const dt_gpu_plan_entry *entry, const char *library);
+struct dt_gpu_erratum; /* errata.h */
+dt_status dt_gpu_refuse_erratum(const dt_gpu_plan_entry *entry, const dt_gpu *gpu, const struct dt_gpu_erratum *erratum);
 /* The name of an operation that a library computes, as the program's print-out and plan tables have it. */
 const char *dt_gpu_op_name(dt_op op);
 

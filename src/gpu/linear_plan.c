@@ -1,5 +1,5 @@
-/* The algorithm is the first that the library's heuristics give for a fixed workspace and sums of split products in the compute
- * type, or the one that a plan table has. It is taken when the plan is made, and kept.
+/* The algorithm is the first that the library's heuristics give for a fixed workspace and without a reduction of split
+ * products, or the one that a plan table has. It is taken when the plan is made, and kept.
  *
  * In a plan table an algorithm is cuBLASLt's own description of it, eight words which the library takes back in the same
  * version (cublasLt.h, cublasLtMatmulAlgo_t): attributes alone would leave out what has no attribute. */
@@ -109,7 +109,7 @@ static dt_status set_preferences(cublasLtMatmulPreference_t preference) {
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
   const uint64_t workspace = workspace_max;
-  const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, alignment = ALIGNMENT;
+  const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE, alignment = ALIGNMENT;
   DT_TRY(set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace));
   DT_TRY(set_preference(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction));
   for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
@@ -203,18 +203,27 @@ static dt_status ask(const dt_gpu *gpu, const dt_gpu_linear_plan *plan, int room
              : dt_gpu_check_cublas(code, "cublasLtMatmulAlgoGetHeuristic", __FILE__, __LINE__);
 }
 
-static bool is_usable(const cublasLtMatmulHeuristicResult_t *result) {
-  return result->state == CUBLAS_STATUS_SUCCESS && result->workspaceSize <= workspace_max;
+/* Each sum must be taken in one sequence (cublasLtReductionScheme_t). The parts of a split one are added by another kernel or
+ * by counters; by the manual in an order of their own, too, but nobody has proven that, and "in place" they are rounded to the
+ * type of the output. */
+static bool sums_in_sequence(const cublasLtMatmulAlgo_t *algorithm) {
+  return attribute_of(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 4) == CUBLASLT_REDUCTION_SCHEME_NONE;
+}
+
+/* Of what the heuristics give all that they were asked for is looked at, too. */
+static bool is_usable(const cublasLtMatmulHeuristicResult_t *result, const cublasLtMatmulAlgo_t *algorithm) {
+  return result->state == CUBLAS_STATUS_SUCCESS && result->workspaceSize <= workspace_max && sums_in_sequence(algorithm);
 }
 
 static dt_status try_product(const dt_gpu *gpu, bool fused, dt_gpu_linear_plan *plan) {
-  cublasLtMatmulHeuristicResult_t result;
-  int count = 0;
+  cublasLtMatmulHeuristicResult_t result[OFFERS_MAX];
+  int count = 0, i = 0;
   plan->base.fused = fused;
   DT_TRY(make_descriptors(gpu, plan));
-  DT_TRY(ask(gpu, plan, 1, &result, &count));
-  if (count > 0 && is_usable(&result)) {
-    take(plan, &result.algo, result.workspaceSize);
+  DT_TRY(ask(gpu, plan, OFFERS_MAX, result, &count));
+  while (i < count && !is_usable(&result[i], &result[i].algo)) i++;
+  if (i < count) {
+    take(plan, &result[i].algo, result[i].workspaceSize);
   } else {
     drop_descriptors(plan);
   }
@@ -246,7 +255,7 @@ static dt_status offer_all(const dt_gpu *gpu, bool fused, dt_gpu_linear_plan *pl
   dt_status status = make_descriptors(gpu, plan);
   if (status == DT_OK) status = ask(gpu, plan, OFFERS_MAX, result, &count);
   for (int i = 0; i < count && status == DT_OK; i++) {
-    if (!is_usable(&result[i])) continue;
+    if (!is_usable(&result[i], &result[i].algo)) continue;
     print_choice(fused, &result[i].algo, text);
     dt_gpu_offers_add(offers, text);
   }
@@ -256,26 +265,19 @@ static dt_status offer_all(const dt_gpu *gpu, bool fused, dt_gpu_linear_plan *pl
 
 /* --- an algorithm that is given --- */
 
-/* Split products are summed in one order, and in float; the counters of "in place" alone would keep the order too, but in the
- * type of the output. */
-static bool sums_exactly(const cublasLtMatmulAlgo_t *algorithm) {
-  int32_t scheme = attribute_of(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, 4);
-  return scheme == CUBLASLT_REDUCTION_SCHEME_NONE || scheme == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-}
-
 /* base.found stays false where the algorithm is refused, by cuBLASLt or by us. Without a device only its words are looked at.
  */
 static dt_status choose_given(const dt_gpu *gpu, const char *text, dt_gpu_linear_plan *plan) {
   cublasLtMatmulAlgo_t algorithm;
   cublasLtMatmulHeuristicResult_t result = {.state = CUBLAS_STATUS_SUCCESS, .workspaceSize = workspace_max};
-  if (!parse_choice(text, &plan->base.fused, &algorithm) || !sums_exactly(&algorithm)) return DT_OK;
+  if (!parse_choice(text, &plan->base.fused, &algorithm)) return DT_OK;
   if (gpu->libraries->cublas != NULL) {
     DT_TRY(make_descriptors(gpu, plan));
     cublasStatus_t code = cublasLtMatmulAlgoCheck(gpu->libraries->cublas, plan->description, plan->a, plan->b, plan->d, plan->d,
                                                   &algorithm, &result);
     if (code != CUBLAS_STATUS_SUCCESS) return DT_OK;
   }
-  if (is_usable(&result)) take(plan, &algorithm, result.workspaceSize);
+  if (is_usable(&result, &algorithm)) take(plan, &algorithm, result.workspaceSize);
   return DT_OK;
 }
 

@@ -9,6 +9,7 @@ static const dt_gpu_type types[] = {
     [DT_FP32] = DT_GPU_F32, [DT_TF32] = DT_GPU_F32, [DT_BF16] = DT_GPU_BF16, [DT_FP16] = DT_GPU_F16};
 
 static dt_status open_device(dt_gpu *gpu, const dt_device_options *options) {
+  DT_TRY(dt_gpu_environment_check());
   if (options->model != NULL) {
     DT_TRY(dt_gpu_open_model(gpu, options->model));
   } else {

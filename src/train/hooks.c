@@ -277,13 +277,19 @@ static bool checkpoint_due(const dt_trainer *t) {
          t->target_reached || t->stopped_early || t->improved || t->evaluation_due;
 }
 
+/* Where the tree's order is kept, a reducer's library moves numbers and sums none. */
+static const char *summing_library(const dt_job *job) {
+  const bool sums = job->spec->comm.reduce == DT_REDUCE_FAST && job->reducer != NULL;
+  return sums ? job->reducer->library : NULL;
+}
+
 void dt_trainer_fingerprint(const dt_job *job, char *text) {
   struct utsname host = {{0}};
   uname(&host);
-  const char *library = job->device->library, *plans = job->plans[0];
-  int length =
-      snprintf(text, DT_FINGERPRINT, "dtrain %s, device %s, %s, %s", DTRAIN_VERSION, job->device->ops->name,
-               library != NULL ? library : "own arithmetic", job->device->id != NULL ? job->device->kernels : host.machine);
+  const char *library = job->device->library, *plans = job->plans[0], *reducer = summing_library(job);
+  int length = snprintf(text, DT_FINGERPRINT, "dtrain %s, device %s, %s%s%s, %s", DTRAIN_VERSION, job->device->ops->name,
+                        library != NULL ? library : "own arithmetic", reducer != NULL ? ", " : "",
+                        reducer != NULL ? reducer : "", job->device->id != NULL ? job->device->kernels : host.machine);
   if (plans == NULL || length >= DT_FINGERPRINT) return;
   snprintf(text + length, (size_t)(DT_FINGERPRINT - length), ", plans %016llx",
            (unsigned long long)XXH3_64bits(plans, strlen(plans)));

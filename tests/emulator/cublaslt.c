@@ -3,6 +3,7 @@
  * A result of the heuristic with workspace comes before one without, as far as the preference allows; what is asked for is
  * written all over. Results hold the alignment that the preference promised, 256 bytes unless it says otherwise, and a product
  * refuses pointers which break that promise. Every element is summed over k from 0 on. Options:
+ *   cublas=130200      the version that the library says it has
  *   cublas_fail=K      the K-th question to the heuristic ends in an internal error
  *   algorithm_ID_ms=N  what a product by this algorithm takes, on the clock that events see */
 #include <cublasLt.h>
@@ -54,7 +55,7 @@ static const algorithm algorithms[] = {
 };
 
 size_t cublasLtGetVersion(void) {
-  return CUBLAS_VERSION;
+  return (size_t)emulator_number("cublas", CUBLAS_VERSION);
 }
 
 const char *cublasGetStatusName(cublasStatus_t status) {

@@ -101,6 +101,7 @@ typedef struct cudnn_engine {
   bool forward;            /* knows the forward direction */
   bool tf32;               /* floats are read with a short mantissa */
   bool shuffled;           /* the order of sums differs from run to run */
+  bool extra;              /* is there only where an option says so */
   bool copies;             /* widens its operands in the workspace */
   int64_t least_workspace; /* bytes */
 } cudnn_engine;

@@ -3,6 +3,7 @@
  * The engines differ in what a program must look at before it picks one. The list begins with what it may not want: an engine
  * whose sums change from run to run, then one that reads floats with a short mantissa; then come one that needs much workspace
  * and one that needs none. All that ask for workspace write all of it. Options:
+ *   cudnn_engine_5=1  there is an engine 5, which the heuristics like best
  *   cudnn_refuse=K  with each handle, heuristics find no configuration from the K-th time on that they are asked
  *   cudnn_fail=K    for the K-th plan that is made a call of CUDA fails
  *   cudnn_broken=N  plans of engine N end in an internal error
@@ -15,6 +16,7 @@
 #include "emulator.h"
 
 const cudnn_engine cudnn_engines[] = {
+    {.index = 5, .name = "emulated_extra", .fused = true, .forward = true, .extra = true},
     {.index = 4, .name = "emulated_atomic", .note = {CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC}, .note_count = 1, .shuffled = true},
     {.index = 7,
      .name = "emulated_tensor_core",
@@ -30,6 +32,7 @@ const cudnn_engine cudnn_engines[] = {
 const int cudnn_engine_count = sizeof cudnn_engines / sizeof *cudnn_engines;
 
 bool cudnn_supports(const cudnn_engine *engine, const cudnn_problem *problem) {
+  if (engine->extra && !emulator_number("cudnn_engine_5", 0)) return false;
   if (problem->direction == CUDNN_FORWARD && !engine->forward) return false;
   return engine->fused || !problem->has_bias;
 }
