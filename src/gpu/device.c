@@ -5,6 +5,7 @@
 
 #include "gpu/await.h"
 #include "gpu/bound.h"
+#include "gpu/guard.h"
 #include "gpu/staging.h"
 #include "gpu/value.h"
 
@@ -15,6 +16,12 @@ static dt_kernel *const kernels[DT_OP_COUNT] = {
 #include "core/program/ops.def"
 #undef DT_OP
 };
+
+static dt_status guarded_kernel(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_TRY(dt_gpu_guard_begin(run, instr));
+  DT_TRY(kernels[instr->op](run, instr, micro));
+  return dt_gpu_guard_end(run, instr);
+}
 
 static dt_gpu_work *const work[DT_OP_COUNT] = {
     [DT_OP_CONV_FWD] = dt_gpu_library_work,
@@ -51,26 +58,30 @@ static bool gpu_fuses(const dt_device *device, dt_fusion fusion, const dt_instr 
 
 /* --- sizes --- */
 
-static size_t gpu_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity,
-                               int shards) {
+size_t dt_gpu_filled_bytes(const dt_gpu *gpu, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity, int shards) {
   size_t count = (size_t)dt_shape_count(shape) * (size_t)shards;
   switch (kind) {
     case DT_BUF_VALUE:
-      return dt_gpu_round_up(count * (size_t)shard_capacity * dt_gpu_type_bytes(((const dt_gpu *)device)->type));
+      return count * (size_t)shard_capacity * dt_gpu_type_bytes(gpu->type);
     case DT_BUF_TERMS:
-      return dt_gpu_round_up(count * (size_t)shard_capacity * sizeof(float));
+      return count * (size_t)shard_capacity * sizeof(float);
     case DT_BUF_INDEX:
-      return dt_gpu_round_up(count * (size_t)shard_capacity);
+      return count * (size_t)shard_capacity;
     default:
-      return dt_gpu_round_up(count * sizeof(float));
+      return count * sizeof(float);
   }
+}
+
+static size_t gpu_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity,
+                               int shards) {
+  return dt_gpu_guarded(dt_gpu_round_up(dt_gpu_filled_bytes((const dt_gpu *)device, kind, shape, shard_capacity, shards)));
 }
 
 static dt_status gpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
   *out = 0;
   if (work[instr->op] == NULL) return DT_OK;
   DT_TRY(work[instr->op]((const dt_gpu *)device, program, instr, out));
-  *out = dt_gpu_round_up(*out);
+  *out = dt_gpu_guarded(dt_gpu_round_up(*out));
   return DT_OK;
 }
 
@@ -287,5 +298,7 @@ void dt_gpu_init(dt_gpu *gpu, dt_rank_state *rank) {
                           .steps = dt_gpu_records() ? "recorded as a graph" : "issued one by one (DTRAIN_GPU_GRAPH=0)",
                           .id = gpu->id,
                           .title = gpu->title};
-  for (int op = 0; op < DT_OP_COUNT; op++) gpu->base.kernel[op] = kernels[op];
+  for (int op = 0; op < DT_OP_COUNT; op++) {
+    gpu->base.kernel[op] = kernels[op] != NULL && dt_gpu_guards() ? guarded_kernel : kernels[op];
+  }
 }

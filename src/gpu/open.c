@@ -6,6 +6,7 @@
 #include "gpu/await.h"
 #include "gpu/bound.h"
 #include "gpu/device.h"
+#include "gpu/guard.h"
 #include "gpu/staging.h"
 
 const char *dt_gpu_precision_name(int precision) {
@@ -77,6 +78,7 @@ dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
   struct cudaDeviceProp properties;
   DT_TRY(dt_gpu_timeout_read(&gpu->timeout));
   DT_TRY(dt_gpu_records_check());
+  DT_TRY(dt_gpu_guards_check());
   DT_TRY(check_driver(&driver));
   DT_TRY(count_devices(&count));
   gpu->index = local_rank % count;

@@ -352,6 +352,10 @@ void run_kernel(emulator_kernel *kernel) {
 
 }  // namespace emulated
 
+void emulator_trap() {
+  fail("it traps");
+}
+
 int emulator_lane() {
   return (int)(r().current % lanes);
 }

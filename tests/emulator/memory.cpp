@@ -1,6 +1,6 @@
 /* Device memory and pinned host memory: both are heap memory of the process that is known by address. New and freed memory
- * holds garbage, NaN in every float type or large numbers; behind every allocation stands a fence that is looked at when it is
- * freed. AddressSanitizer has better fences, so there none are needed. */
+ * holds garbage, NaN in every float type or large numbers; before and behind every allocation stand fences, NaN too, that are
+ * looked at when it is freed. AddressSanitizer has better fences, so there none are needed. */
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -29,7 +29,7 @@ constexpr size_t fence_bytes = 0;
 #else
 constexpr size_t fence_bytes = 256;
 #endif
-constexpr unsigned char fence = 0xA5;
+constexpr unsigned char fence = 0xFF;
 
 memory &m();
 
@@ -63,7 +63,9 @@ bool holds(const std::map<uintptr_t, block> &blocks, const void *p, size_t bytes
 
 void *allocate(std::map<uintptr_t, block> *blocks, size_t bytes) {
   void *p = nullptr;
-  if (posix_memalign(&p, 256, bytes + fence_bytes)) return nullptr;
+  if (posix_memalign(&p, 256, bytes + 2 * fence_bytes)) return nullptr;
+  memset(p, fence, fence_bytes);
+  p = (char *)p + fence_bytes;
   memset(p, m().garbage.below(4) ? 0xFF : 0x7F, bytes);
   memset((char *)p + bytes, fence, fence_bytes);
   (*blocks)[disguised(p)] = {bytes, current_device()};
@@ -75,6 +77,11 @@ cudaError_t release(std::map<uintptr_t, block> *blocks, void *p, const char *nam
   auto found = blocks->find(disguised(p));
   if (found == blocks->end()) return cudaErrorInvalidValue;
   const unsigned char *behind = (const unsigned char *)p + found->second.bytes;
+  for (size_t i = 1; i <= fence_bytes; i++) {
+    if (((const unsigned char *)p)[-(ptrdiff_t)i] != fence) {
+      emulator_fail("%s: something wrote %zu bytes before an allocation of %zu bytes", name, i, found->second.bytes);
+    }
+  }
   for (size_t i = 0; i < fence_bytes; i++) {
     if (behind[i] != fence) {
       emulator_fail("%s: something wrote %zu bytes behind the end of an allocation of %zu bytes", name, i, found->second.bytes);
@@ -82,7 +89,7 @@ cudaError_t release(std::map<uintptr_t, block> *blocks, void *p, const char *nam
   }
   if (blocks == &m().device) m().used[found->second.device] -= found->second.bytes;
   memset(p, 0xFF, found->second.bytes);
-  free(p);
+  free((char *)p - fence_bytes);
   blocks->erase(found);
   return cudaSuccess;
 }

@@ -87,6 +87,8 @@ NCCL_MULTI_RANK_GPU_ENABLE=1 beside ends "a failed set-up, and an abort that han
 DTRAIN_GPU_TIMEOUT=soon beside ends "a limit that is no number" 2 10 "DTRAIN_GPU_TIMEOUT: found 'soon'" seed=1
 DTRAIN_GPU_GRAPH=off beside ends "a graph that is neither on nor off" 2 10 "DTRAIN_GPU_GRAPH: found 'off'" seed=1
 
+DTRAIN_GPU_GUARDS=all beside ends "guards that are neither on nor off" 2 10 "DTRAIN_GPU_GUARDS: found 'all'" seed=1
+
 # Other versions than built with.
 beside ends "NCCL too old" 2 10 "NCCL: found version 2.18.3, expected 2.28 or a newer 2.x" nccl_version=21803
 beside ends "NCCL of another major version" 2 10 "NCCL: found version 3.1.0" nccl_version=30100

@@ -107,6 +107,11 @@ static inline void __syncthreads(const char *file = __builtin_FILE(), int line =
 static inline void __syncwarp(unsigned mask = 0xffffffffu, const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
   emulator_exchange(mask, 0, emulator_lane(), file, line);
 }
+/* Ends the process with the kernel's name. */
+[[noreturn]] void emulator_trap();
+[[noreturn]] static inline void __trap() {
+  emulator_trap();
+}
 static inline void __threadfence() {
 }
 static inline void __threadfence_block() {
