@@ -31,6 +31,7 @@ static const dt_cli_option options[] = {
 
 static dt_status print_warning(const dt_lowered *d, FILE *out) {
   char text[DT_WARNING_TEXT];
+  if (d->device->note != NULL) fprintf(out, "%s\n", d->device->note);
   if (d->device->ops->libraries == NULL) return DT_OK;
   DT_TRY(d->device->ops->libraries->warning(d->device, (dt_program *const[]){d->train, d->eval}, text));
   if (text[0] != '\0') fprintf(out, "%s: see --plans\n", text);

@@ -286,6 +286,7 @@ struct dt_device {
   const char *steps;   /* how steps get to it, where ranks that do it in different ways would wait for each other: "recorded" */
   const char *id;    /* which piece of hardware, unique among all hosts: "GPU-5f2a...": two ranks on one are noticed. NULL: any
                         number of ranks share it */
+  const char *note;  /* what a user should know of it when a run starts, in one line; NULL: nothing */
   const char *title; /* for the table of ranks: "GPU 0 NVIDIA H200, 139.8 GiB, driver 13.0"; NULL with id NULL */
 };
 

@@ -30,6 +30,19 @@ static const struct {
      "; another process has this GPU to itself, or its compute mode lets nobody compute (nvidia-smi -q -d COMPUTE): wait, or "
      "choose "
      "another by CUDA_VISIBLE_DEVICES"},
+    {cudaErrorCompatNotSupportedOnDevice,
+     "; forward compatibility (cuda-compat) is for data-center GPUs: take its folder out of LD_LIBRARY_PATH and update the "
+     "driver"},
+    {cudaErrorNoKernelImageForDevice,
+     "; a library has no code for this GPU: take a newer one, or choose another GPU by CUDA_VISIBLE_DEVICES"},
+    {cudaErrorUnsupportedPtxVersion,
+     "; this GPU is newer than the plug-in's machine code, and the driver's compiler older than its PTX: update the driver"},
+    {cudaErrorJitCompilerNotFound,
+     "; this GPU is newer than the plug-in's machine code, and the driver's compiler of PTX (libnvidia-ptxjitcompiler.so.1) is "
+     "missing: install all of the driver, or let the container see it"},
+    {cudaErrorJitCompilationDisabled,
+     "; this GPU is newer than the plug-in's machine code, and CUDA_DISABLE_PTX_JIT keeps the driver from compiling its PTX: "
+     "unset it"},
     {cudaErrorSystemNotReady, "; start the service nvidia-fabricmanager, in the driver's version"},
     {cudaErrorSystemDriverMismatch,
      "; the driver's libraries and its kernel module differ: restart after an update, or use the module's version of libcuda"},

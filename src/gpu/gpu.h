@@ -47,7 +47,7 @@ typedef struct dt_gpu {
   int index;           /* of the CUDA device; -1 for a model without a device */
   size_t model_memory; /* bytes; of a model without a device */
   double timeout;      /* seconds: await.h */
-  char id[96], title[160], kernels[96], library[160];
+  char id[96], title[160], kernels[96], library[160], note[320];
   cudaStream_t stream[3]; /* by dt_stream */
   dt_gpu_libraries *libraries;
   dt_gpu_staging *staging;  /* NULL for a model without a device */
@@ -173,6 +173,9 @@ dt_status dt_gpu_fold(const dt_merge *fold, int fold_count, const float *const *
 /* Writes the GPU's own clock, in nanoseconds, when all that stands before on the stream has ended; it ticks about once in a
  * microsecond. Device memory. */
 dt_status dt_gpu_stamp(unsigned long long *at, cudaStream_t stream);
+/* Which of dtrain's machine code runs on the current device, and of which PTX it was made: 90 is sm_90. The first is greater
+ * where the driver compiled it. */
+dt_status dt_gpu_code_versions(int *out_binary, int *out_ptx);
 /* Adds the hash of `count` words to sum[0], in device memory, which is alive while a hash is taken. */
 enum { DT_GPU_HASH_BYTES = sizeof(unsigned long long) };
 dt_status dt_gpu_hash_words(const void *memory, int64_t count, unsigned long long *sum, cudaStream_t stream);

@@ -20,9 +20,13 @@ static dt_status check_driver(int *out_driver) {
   DT_CUDA(cudaRuntimeGetVersion(&toolkit));
   DT_REQUIRE(driver > 0, DT_ENVIRONMENT,
              "the NVIDIA driver is not installed (or this container does not see it: docker run --gpus all)");
-  DT_REQUIRE(driver / 1000 >= toolkit / 1000, DT_ENVIRONMENT,
-             "the NVIDIA driver is too old: found one for CUDA %d.%d, expected CUDA %d.0 or newer; update the driver",
-             driver / 1000, driver % 1000 / 10, toolkit / 1000);
+  DT_REQUIRE(
+      driver / 1000 >= toolkit / 1000, DT_ENVIRONMENT,
+      "the NVIDIA driver is too old: found one for CUDA %d.%d, expected CUDA %d.0 or newer; update the driver, or, with a "
+      "data-center GPU, install the package cuda-compat-%d-%d and name its folder (/usr/local/cuda-%d.%d/compat) in "
+      "LD_LIBRARY_PATH",
+      driver / 1000, driver % 1000 / 10, toolkit / 1000, toolkit / 1000, toolkit % 1000 / 10, toolkit / 1000,
+      toolkit % 1000 / 10);
   *out_driver = driver;
   return DT_OK;
 }
@@ -63,6 +67,22 @@ static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int d
            dt_gpu_precision_name(gpu->precision));
 }
 
+/* Loads one of dtrain's kernels: a GPU or a driver that can't run them is told of before anything starts. Where the driver
+ * compiles them, its version is among what bits depend on. */
+static dt_status check_code(dt_gpu *gpu, const struct cudaDeviceProp *properties, int driver) {
+  int binary, ptx;
+  DT_TRY(dt_gpu_code_versions(&binary, &ptx));
+  if (binary <= ptx) return DT_OK;
+  snprintf(gpu->kernels, sizeof gpu->kernels, "sm_%d%d (PTX, driver %d.%d) %s", properties->major, properties->minor,
+           driver / 1000, driver % 1000 / 10, dt_gpu_precision_name(gpu->precision));
+  snprintf(gpu->note, sizeof gpu->note,
+           "GPU %d (sm_%d%d) is newer than dtrain's machine code (sm_%d): the driver compiles each kernel from PTX when it is "
+           "first needed, which makes the first start on this machine slow, and keeps it for later ones (CUDA_CACHE_PATH)",
+           gpu->index, properties->major, properties->minor, ptx);
+  gpu->base.note = gpu->note;
+  return DT_OK;
+}
+
 /* Gradients are on their way while layers still compute, so communication goes first where both wait. */
 static dt_status open_streams(dt_gpu *gpu) {
   int lowest = 0, highest = 0;
@@ -88,6 +108,7 @@ dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
              "GPU %d %s: found compute capability %d.%d, expected 8.0 (A100) or newer; choose another by CUDA_VISIBLE_DEVICES",
              gpu->index, properties.name, properties.major, properties.minor);
   describe(gpu, &properties, driver);
+  DT_TRY(check_code(gpu, &properties, driver));
   DT_TRY(open_streams(gpu));
   return dt_gpu_staging_open(gpu);
 }

@@ -16,6 +16,15 @@ static __global__ void stamp(unsigned long long *at) {
   *at = nanoseconds();
 }
 
+/* Every kernel is built for the same architectures. */
+dt_status dt_gpu_code_versions(int *out_binary, int *out_ptx) {
+  struct cudaFuncAttributes attributes;
+  DT_CUDA(cudaFuncGetAttributes(&attributes, stamp));
+  *out_binary = attributes.binaryVersion;
+  *out_ptx = attributes.ptxVersion;
+  return DT_OK;
+}
+
 dt_status dt_gpu_stamp(unsigned long long *at, cudaStream_t stream) {
   DT_LAUNCH(stamp, dim3(1), dim3(1), stream, at);
   return DT_OK;

@@ -145,6 +145,7 @@ static void warn_of_what_has_no_effect(const dt_trainer *t) {
 static dt_status warn_of_what_is_slow(const dt_trainer *t) {
   const dt_job *job = t->job;
   char text[DT_WARNING_TEXT];
+  if (job->device->note != NULL) dt_record_log(t->record, "%s", job->device->note);
   if (job->device->ops->libraries == NULL) return DT_OK;
   DT_TRY(job->device->ops->libraries->warning(job->device, job->program, text));
   if (text[0] != '\0') dt_record_log(t->record, "%s: see plans.txt", text);

@@ -100,7 +100,8 @@ cudaDeviceProp properties_of(int index) {
   p.maxThreadsDim[2] = 64;
   p.maxGridSize[0] = INT32_MAX;
   p.maxGridSize[1] = p.maxGridSize[2] = 65535;
-  p.major = 9;
+  p.major = (int)emulator_number("capability", 90) / 10;
+  p.minor = (int)emulator_number("capability", 90) % 10;
   p.multiProcessorCount = (int)emulator_number("multiprocessors", 8);
   p.concurrentKernels = p.ECCEnabled = p.unifiedAddressing = 1;
   p.pciBusID = 0x10 + index;
@@ -132,6 +133,7 @@ cudaError_t device_error() {
   if (driver && !strcmp(driver, "nodevice")) return cudaErrorNoDevice;
   if (driver && !strcmp(driver, "notready")) return cudaErrorSystemNotReady;
   if (driver && !strcmp(driver, "mismatch")) return cudaErrorSystemDriverMismatch;
+  if (driver && !strcmp(driver, "compat")) return cudaErrorCompatNotSupportedOnDevice;
   if (driver) return cudaErrorInsufficientDriver;
   return visible_devices().empty() ? cudaErrorNoDevice : cudaSuccess;
 }
@@ -144,7 +146,7 @@ extern "C" {
 
 cudaError_t cudaDriverGetVersion(int *version) {
   const char *driver = emulator_text("driver");
-  *version = driver && !strcmp(driver, "none") ? 0 : driver && !strcmp(driver, "old") ? 11040 : CUDART_VERSION;
+  *version = driver && !strcmp(driver, "none") ? 0 : driver && !strcmp(driver, "old") ? 12080 : CUDART_VERSION;
   return cudaSuccess;
 }
 

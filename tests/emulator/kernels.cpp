@@ -147,11 +147,32 @@ cudaError_t emulator_launch(const cudaLaunchConfig_t *config, const void *functi
   return emulator_enqueue(config->stream, &what);
 }
 
-/* Of the compiled kernel only the limit is known. */
+/* What loading a kernel ends in (code=...). */
+static cudaError_t loading_error() {
+  static const struct {
+    const char *code;
+    cudaError_t error;
+  } errors[] = {{"none", cudaErrorNoKernelImageForDevice},
+                {"old_compiler", cudaErrorUnsupportedPtxVersion},
+                {"no_compiler", cudaErrorJitCompilerNotFound},
+                {"compiler_off", cudaErrorJitCompilationDisabled}};
+  const char *code = emulator_text("code");
+  for (const auto &row : errors) {
+    if (code && !strcmp(code, row.code)) return row.error;
+  }
+  if (code) emulator_fail("code=%s is none that there is", code);
+  return cudaSuccess;
+}
+
+/* Of the compiled kernel only the limit is known. It was built for 8.0, 9.0 and 10.0, and for what is newer as PTX of the last.
+ */
 extern "C" cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *function) {
+  const int capability = (int)emulator_number("capability", 90), built = capability / 10 < 10 ? capability / 10 * 10 : 100;
   *attributes = {};
   attributes->maxThreadsPerBlock = 1024;
   attributes->numRegs = 32;
-  attributes->ptxVersion = attributes->binaryVersion = 90;
-  return keep_error(device_error());
+  attributes->ptxVersion = built;
+  attributes->binaryVersion = capability / 10 > 10 ? capability : built;
+  cudaError_t error = device_error();
+  return keep_error(error ? error : loading_error());
 }

@@ -4,8 +4,11 @@
  * devices=N       GPUs of the machine (1)
  * memory=BYTES    of each (8 GiB)
  * multiprocessors=N of each (8): nothing that is computed may depend on it
- * driver=WHAT     none: no driver; old: one of CUDA 11.4; nodevice: a driver without a GPU; notready or mismatch: one that
- *                 does not start
+ * driver=WHAT     none: no driver; old: one of CUDA 12.8; nodevice: a driver without a GPU; notready or mismatch: one that
+ *                 does not start; compat: one that is newer than what the GPU's own can be made
+ * capability=NN   of each GPU: 90 is 9.0 (90)
+ * code=WHAT       kernels can't be loaded. none: there is none for this GPU; old_compiler, no_compiler, compiler_off: of the
+ *                 driver, for one that is PTX
  * busy=1          another process has the GPUs to itself
  * order=inline    every call waits for its work, for debugging
  * late_host=N     after one call in N the device does all that it can before the host goes on: what relies on the device being
@@ -34,7 +37,8 @@ namespace {
 
 /* Every option that is read anywhere: one that is misspelt would plant nothing, and its test could not fail. */
 const char known[] =
-    " seed devices memory multiprocessors driver busy order late_host fail_alloc full peaks fail_kernel fail_record hang_after "
+    " seed devices memory multiprocessors driver busy order late_host capability code fail_alloc full peaks fail_kernel "
+    "fail_record hang_after "
     "hang_download slow_copies "
     " drop_waits drop_wait deaf early_events hasty wrong_stream "
     " cublas_fail l2 call_ms cudnn cudnn_broken cudnn_engine_5 cublas cudnn_fail cudnn_refuse cudnn_shuffled cudnn_wrong "

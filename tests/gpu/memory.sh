@@ -25,6 +25,11 @@ describe() {
 }
 describe 1
 grep -q "does not fit" "$work/out" && fail "describe: says that what fits does not"
+lazy=$libraries
+CUDA_MODULE_LOADING=EAGER describe 1
+[[ $libraries == $((lazy + 1024 * 1024 * 1024)) ]] || fail "kernels that are all loaded at once: $libraries bytes, $lazy without"
+CUDA_MODULE_LOADING=LAZY describe 1
+[[ $libraries == "$lazy" ]] || fail "kernels that are loaded when needed: $libraries bytes, $lazy without"
 [[ -z $reducer ]] || fail "describe: one rank has $reducer bytes of other ranks"
 room=$((total + libraries))
 emulate memory=$((room - 1))

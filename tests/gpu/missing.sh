@@ -30,12 +30,35 @@ refused_on_two() {
   says 2 "$2"
 }
 beside refused driver=none "the NVIDIA driver is not installed"
-beside refused driver=old "found one for CUDA 11.4, expected CUDA 13.0 or newer"
+beside refused driver=old "found one for CUDA 12.8, expected CUDA 13.0 or newer; update the driver, or, with a data-center GPU, install the package cuda-compat-13-0"
+beside refused driver=compat "take its folder out of LD_LIBRARY_PATH"
+beside refused capability=75 "found compute capability 7.5, expected 8.0 (A100) or newer"
+beside refused code=none "a library has no code for this GPU"
+beside refused capability=120,code=old_compiler "the driver's compiler older than its PTX: update the driver"
+beside refused capability=120,code=no_compiler "libnvidia-ptxjitcompiler.so.1) is missing"
+beside refused capability=120,code=compiler_off "CUDA_DISABLE_PTX_JIT keeps the driver from compiling"
 beside refused driver=nodevice "the NVIDIA driver sees no GPU"
 beside refused driver=notready "start the service nvidia-fabricmanager"
 beside refused driver=mismatch "restart after an update"
 beside refused busy=1 "another process has this GPU to itself"
 beside refused_on_two busy=1 "another process has this GPU to itself"
+
+# A GPU that is newer than the machine code trains, says so once, and has the driver among what its bits depend on.
+newer() {
+  local text="GPU 0 (sm_120) is newer than dtrain's machine code (sm_100): the driver compiles each kernel from PTX"
+  emulate capability=120
+  ranks "$1" train "$work/net.yaml" --device gpu --set train.length="2 steps" || fail "newer, np $1: exit $?: $(cat "$work/err")"
+  [[ $(grep -cF "$text" "$work/out") == 1 ]] || fail "newer, np $1: expected one line with \"$text\", found: $(grep sm_ "$work/out")"
+  grep -q 'sm_120 (PTX, driver 13.0) fp32' "$work/runs/net/run.json" || fail "newer, np $1: the record has another machine"
+}
+older() {
+  emulate "capability=$1"
+  ranks self train "$work/net.yaml" --device gpu --set train.length="2 steps" || fail "$1: exit $?: $(cat "$work/err")"
+  grep -q 'machine code' "$work/out" && fail "$1: $(grep 'machine code' "$work/out")"
+}
+beside newer self
+beside newer 2
+for capability in 80 89 90 103; do beside older $capability; done
 
 # An incomplete cuDNN has no plan for what every cuDNN can compute.
 beside refused cudnn_refuse=1 "cuDNN is incomplete, or too old for this GPU"

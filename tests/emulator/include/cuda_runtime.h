@@ -24,6 +24,10 @@
   X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                                                        \
   X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                                               \
   X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                                                      \
+  X(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available for execution on the device")                    \
+  X(cudaErrorJitCompilerNotFound, 221, "PTX JIT compiler library not found")                                             \
+  X(cudaErrorUnsupportedPtxVersion, 222, "the provided PTX was compiled with an unsupported toolchain.")                 \
+  X(cudaErrorJitCompilationDisabled, 223, "PTX JIT compilation was disabled")                                            \
   X(cudaErrorIllegalState, 401, "the operation cannot be performed in the present state")                                \
   X(cudaErrorNotReady, 600, "device not ready")                                                                          \
   X(cudaErrorIllegalAddress, 700, "an illegal memory access was encountered")                                            \
@@ -31,6 +35,7 @@
   X(cudaErrorNotSupported, 801, "operation not supported")                                                               \
   X(cudaErrorSystemNotReady, 802, "system not yet initialized")                                                          \
   X(cudaErrorSystemDriverMismatch, 803, "system has unsupported display driver / cuda driver combination")               \
+  X(cudaErrorCompatNotSupportedOnDevice, 804, "forward compatibility was attempted on non supported HW")                 \
   X(cudaErrorStreamCaptureUnsupported, 900, "operation not permitted when stream is capturing")                          \
   X(cudaErrorStreamCaptureInvalidated, 901, "operation failed due to a previous error during capture")                   \
   X(cudaErrorStreamCaptureMerge, 902, "operation would result in a merge of separate capture sequences")                 \
