@@ -278,9 +278,10 @@ struct dt_device {
   const dt_device_ops *ops;
   dt_kernel *kernel[DT_OP_COUNT]; /* NULL: not a kernel (COMBINE, REDUCE_*) */
   /* Sums gradient elements [first, first+count): into += from. Runs where the gradients are. */
-  dt_status (*add)(dt_device *device, void *into, const void *from, int64_t count);
+  dt_status (*add)(dt_device *device, dt_stream stream, void *into, const void *from, int64_t count);
   dt_rank_state *rank; /* the state of the rank that it works for; NULL: it cannot hang */
   int threads;
+  bool side_stream;    /* it computes on two streams at a time: DT_STREAM_SIDE */
   const char *kernels; /* which of the device's kernels run, for the record: "avx512" */
   const char *library; /* a library whose arithmetic takes part, with version and variant; NULL: all of it is dtrain's own */
   const char *steps;   /* how steps get to it, where ranks that do it in different ways would wait for each other: "recorded" */

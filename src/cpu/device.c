@@ -182,7 +182,7 @@ static void add_piece(void *context, int index, int thread) {
   a->kernels->add(a->into + first, a->from + first, left < ADD_PIECE ? left : ADD_PIECE);
 }
 
-static dt_status cpu_add(dt_device *device, void *into, const void *from, int64_t count) {
+static dt_status cpu_add(dt_device *device, dt_stream stream, void *into, const void *from, int64_t count) {
   addition a = {.kernels = kernels_of(device), .into = into, .from = from, .count = count};
   dt_threads_run(((dt_cpu *)device)->threads, (int)((count + ADD_PIECE - 1) / ADD_PIECE), add_piece, &a);
   return DT_OK;

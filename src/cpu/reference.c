@@ -65,7 +65,7 @@ static dt_status reference_copy(dt_device *device, void *to, const void *from, s
   return DT_OK;
 }
 
-static dt_status reference_add_elements(dt_device *device, void *into, const void *from, int64_t count) {
+static dt_status reference_add_elements(dt_device *device, dt_stream stream, void *into, const void *from, int64_t count) {
   double *sum = into;
   const double *value = from;
   for (int64_t i = 0; i < count; i++) sum[i] += value[i];

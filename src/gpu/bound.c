@@ -1,9 +1,8 @@
 /* A step on the gpu.
  *
  * 1. The first step is issued kernel by kernel, so that libraries load what they load lazily. The second is recorded on the
- *    compute stream as a graph, into which the program's events draw the communication stream; from then on a step is one
- *    launch. Where there is nothing to communicate there are no events, and the graph is a plain chain. What changes from step
- *    to step is in the inputs (inputs.c).
+ *    compute stream as a graph, into which the program's events draw the other streams; from then on a step is one launch.
+ *    What changes from step to step is in the inputs (inputs.c).
  * 2. A reducer that waits on the host cannot be recorded; then every step is issued.
  * 3. Behind each step, outside the recording, its outcome is copied into one of two places in pinned memory; the host reads it
  *    when the next step is on its way.
@@ -119,7 +118,7 @@ dt_status dt_gpu_bind(dt_run *run, dt_reducer *reducer, const dt_run *owner, int
   DT_TRY(dt_alloc(1, sizeof *bound, &bound));
   bound->reducer = reducer;
   bound->stamps = reduces_with_others(reducer);
-  bound->alone = reducer != NULL && dt_gpu_reducer_is_idle(reducer);
+  bound->alone = reducer != NULL && reducer->idle;
   bound->records = dt_gpu_records() && (reducer == NULL || reducer->records);
   bound->channels = run->program->input_channels;
   run->bound = bound;
@@ -259,7 +258,6 @@ dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   cudaStream_t waiting = dt_gpu_of(run)->stream[stream];
   DT_ASSERT(event >= 0 && event < bound->event_count);
-  if (bound->alone) return DT_OK;
   bool measured = bound->stamps && stream == DT_STREAM_COMPUTE && bound->from_comm[event];
   if (measured && bound->comm_waits++ == 0) DT_TRY(dt_gpu_stamp(&bound->reduction->begin, waiting));
   DT_CUDA(cudaStreamWaitEvent(waiting, bound->event[event], 0));
@@ -271,7 +269,6 @@ dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
 dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   DT_ASSERT(event >= 0 && event < bound->event_count);
-  if (bound->alone) return DT_OK;
   DT_CUDA(cudaEventRecord(bound->event[event], dt_gpu_of(run)->stream[stream]));
   bound->from_comm[event] = stream == DT_STREAM_COMM;
   return DT_OK;

@@ -72,7 +72,7 @@ typedef struct dt_gpu_step_result {
 typedef struct dt_gpu_bound {
   dt_gpu_inputs inputs;
   dt_reducer *reducer; /* borrowed; NULL in EVAL and PREDICT */
-  bool alone;          /* a step has nothing on the communication stream, and so needs no events */
+  bool alone;          /* nothing is reduced, and so no bucket waited for */
   int channels;
   float *scale, *shift; /* [channels] */
   void *low;            /* parameters in the value type; NULL in fp32 */

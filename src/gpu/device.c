@@ -7,6 +7,7 @@
 #include "gpu/bound.h"
 #include "gpu/guard.h"
 #include "gpu/staging.h"
+#include "gpu/switches.h"
 #include "gpu/value.h"
 
 /* --- tables --- */
@@ -151,7 +152,7 @@ static dt_status gpu_clear(dt_device *device, void *memory, size_t bytes) {
 }
 
 static dt_status gpu_sync(dt_device *device) {
-  for (int s = 0; s < 3; s++) DT_TRY(dt_gpu_await_stream(gpu_of(device), gpu_of(device)->stream[s], "its work"));
+  for (int s = 0; s < DT_STREAMS; s++) DT_TRY(dt_gpu_await_stream(gpu_of(device), gpu_of(device)->stream[s], "its work"));
   return DT_OK;
 }
 
@@ -225,7 +226,7 @@ static void gpu_destroy(dt_device **device) {
   dt_gpu_libraries_close(gpu);
   dt_gpu_staging_close(gpu);
   cudaFree(gpu->hash);
-  for (int s = 0; s < 3; s++) {
+  for (int s = 0; s < DT_STREAMS; s++) {
     if (gpu->stream[s] != NULL) cudaStreamDestroy(gpu->stream[s]);
   }
   free(gpu);
@@ -293,6 +294,7 @@ void dt_gpu_init(dt_gpu *gpu, dt_rank_state *rank) {
                           .add = dt_gpu_add_elements,
                           .rank = rank != NULL ? rank : &gpu->no_rank,
                           .threads = 1,
+                          .side_stream = dt_gpu_does(DT_GPU_DOES_side_stream),
                           .kernels = gpu->kernels,
                           .library = gpu->library,
                           .steps = dt_gpu_records() ? "recorded as a graph" : "issued one by one (DTRAIN_GPU_GRAPH=0)",

@@ -48,7 +48,7 @@ typedef struct dt_gpu {
   size_t model_memory; /* bytes; of a model without a device */
   double timeout;      /* seconds: await.h */
   char id[96], title[160], kernels[96], library[160], note[320];
-  cudaStream_t stream[3]; /* by dt_stream */
+  cudaStream_t stream[DT_STREAMS];
   dt_gpu_libraries *libraries;
   dt_gpu_staging *staging;  /* NULL for a model without a device */
   unsigned long long *hash; /* device memory for a hash's sum; NULL before parameters are bound */
@@ -163,8 +163,8 @@ const char *dt_gpu_recording_remedy(void);
 dt_status dt_gpu_check(cudaError_t code, const char *call, const char *file, int line);
 #define DT_CUDA(call) DT_TRY(dt_gpu_check((call), #call, __FILE__, __LINE__))
 
-/* into += from, elementwise, on the compute stream: dt_device.add. */
-dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, int64_t count);
+/* into += from, elementwise: dt_device.add. */
+dt_status dt_gpu_add_elements(dt_device *device, dt_stream of, void *into, const void *from, int64_t count);
 /* out = fold over roots in the tree's order, elementwise: source[i] is root i's slice, in device memory; out may be one of
  * them. source_count is at most DT_GPU_FOLD_MAX. */
 enum { DT_GPU_FOLD_MAX = 64 };

@@ -8,6 +8,7 @@
 #include "gpu/device.h"
 #include "gpu/guard.h"
 #include "gpu/staging.h"
+#include "gpu/switches.h"
 
 const char *dt_gpu_precision_name(int precision) {
   static const char *const names[] = {[DT_FP32] = "fp32", [DT_TF32] = "tf32", [DT_BF16] = "bf16", [DT_FP16] = "fp16"};
@@ -83,12 +84,16 @@ static dt_status check_code(dt_gpu *gpu, const struct cudaDeviceProp *properties
   return DT_OK;
 }
 
-/* Gradients are on their way while layers still compute, so communication goes first where both wait. */
+/* Gradients are on their way while layers still compute, so communication goes first where both wait. What the side stream
+ * computes has time until backward is over, and goes last. The smaller number is the higher priority. */
 static dt_status open_streams(dt_gpu *gpu) {
   int lowest = 0, highest = 0;
   DT_CUDA(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
-  for (int s = 0; s < 3; s++) {
-    DT_CUDA(cudaStreamCreateWithPriority(&gpu->stream[s], cudaStreamNonBlocking, s == DT_STREAM_COMM ? highest : lowest));
+  const int between = lowest - 1 > highest ? lowest - 1 : lowest;
+  const int priority[DT_STREAMS] = {
+      [DT_STREAM_COMPUTE] = between, [DT_STREAM_COMM] = highest, [DT_STREAM_COPY] = lowest, [DT_STREAM_SIDE] = lowest};
+  for (int s = 0; s < DT_STREAMS; s++) {
+    DT_CUDA(cudaStreamCreateWithPriority(&gpu->stream[s], cudaStreamNonBlocking, priority[s]));
   }
   return DT_OK;
 }
@@ -99,6 +104,7 @@ dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
   DT_TRY(dt_gpu_timeout_read(&gpu->timeout));
   DT_TRY(dt_gpu_records_check());
   DT_TRY(dt_gpu_guards_check());
+  DT_TRY(dt_gpu_switches_check());
   DT_TRY(check_driver(&driver));
   DT_TRY(count_devices(&count));
   gpu->index = local_rank % count;
@@ -115,6 +121,7 @@ dt_status dt_gpu_open(dt_gpu *gpu, int local_rank) {
 
 dt_status dt_gpu_open_model(dt_gpu *gpu, const char *name) {
   const dt_gpu_model *model = NULL;
+  DT_TRY(dt_gpu_switches_check());
   DT_TRY(dt_gpu_model_get(name, &model));
   gpu->index = -1;
   gpu->model_memory = model->memory_bytes;

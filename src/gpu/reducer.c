@@ -61,12 +61,6 @@ static void alone_destroy(dt_reducer **reducer) {
 
 static const dt_reducer_ops alone_ops = {.begin = alone_begin, .end = alone_end, .destroy = alone_destroy};
 
-bool dt_gpu_reducer_is_idle(const dt_reducer *reducer) {
-  if (reducer->ops != &alone_ops) return false;
-  const dt_tree *tree = ((const dt_gpu_reducer *)reducer)->options.tree;
-  return tree->root_count == 1 && tree->roots[0].partial == 0;
-}
-
 static dt_status alone_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {
   alone_reducer *r = NULL;
   const dt_tree *tree = options->tree;
@@ -76,6 +70,7 @@ static dt_status alone_create(dt_device *device, dt_comm *comm, const dt_reducer
   DT_TRY_GOTO(fail, dt_gpu_reducer_start(&r->gpu, &alone_ops, true, device, comm, options));
   DT_TRY_GOTO(fail, dt_alloc((size_t)tree->root_count, sizeof *r->source, &r->source));
   DT_TRY_GOTO(fail, dt_gpu_rounds_create(tree->fold, tree->fold_count, tree->root_count, &r->rounds));
+  r->gpu.base.idle = tree->root_count == 1 && tree->roots[0].partial == 0;
   return DT_OK;
 fail:
   alone_destroy(out);

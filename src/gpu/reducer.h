@@ -49,9 +49,6 @@ static inline cudaStream_t dt_gpu_comm_stream(const dt_gpu_reducer *reducer) {
   return ((dt_gpu *)reducer->device)->stream[DT_STREAM_COMM];
 }
 
-/* Whether nothing is ever enqueued for this reducer: there is one rank, and its only root is partial sum 0. */
-bool dt_gpu_reducer_is_idle(const dt_reducer *reducer);
-
 /* The kinds. Collective; an error is everyone's. Return new. */
 dt_status dt_nccl_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out);
 /* Bytes of device memory it takes besides the gradient block, the same on every rank. */

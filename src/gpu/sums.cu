@@ -218,8 +218,8 @@ dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int
   return DT_OK;
 }
 
-dt_status dt_gpu_add_elements(dt_device *device, void *into, const void *from, int64_t count) {
-  cudaStream_t stream = reinterpret_cast<dt_gpu *>(device)->stream[DT_STREAM_COMPUTE];
+dt_status dt_gpu_add_elements(dt_device *device, dt_stream of, void *into, const void *from, int64_t count) {
+  cudaStream_t stream = reinterpret_cast<dt_gpu *>(device)->stream[of];
   if (count == 0) return DT_OK;
   if (is_aligned(into) && is_aligned(from)) {
     DT_LAUNCH(add_elements, dt_grid(count, PACK), dim3(DT_BLOCK), stream, static_cast<float *>(into),

@@ -304,7 +304,7 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
                         const dt_program *eval, const dt_memory_setting *setting, FILE *out) {
   dt_memory m = dt_memory_of(device, spec, tree, train, eval, setting);
   int slots = ((const dt_optimizer *)spec->optimizer.kind->impl)->slots, nodes = tree->partials_max;
-  char how[128], count[NUMBER_TEXT], naive[NUMBER_TEXT];
+  char how[160], count[NUMBER_TEXT], naive[NUMBER_TEXT], side[NUMBER_TEXT];
   fprintf(out, "%-18s  %15s\n", "memory of a rank", "bytes");
   snprintf(how, sizeof how, "%s elements of %s", grouped(train->param_elements, count), dt_dtype_name(device->ops->dtype));
   print_memory("parameters", how, (double)m.params, out);
@@ -316,6 +316,10 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
   print_memory("running statistics", "", (double)m.states, out);
   snprintf(how, sizeof how, "%d x %" PRId64 " samples; without sharing %s", train->micro_batch_shards, train->shard_capacity,
            bytes_text((double)train->arena_naive_bytes, naive));
+  if (train->arena_side_bytes > 0) {
+    size_t end = strlen(how);
+    snprintf(how + end, sizeof how - end, "; %s are for the side stream", bytes_text((double)train->arena_side_bytes, side));
+  }
   print_memory("activations", how, (double)m.activations, out);
   print_memory("evaluation", m.evaluation > 0 ? "its activations" : "in the memory of activations", (double)m.evaluation, out);
   snprintf(how, sizeof how, "inputs%s%s", spec->data.device_cache ? " at their most" : "",

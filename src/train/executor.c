@@ -86,6 +86,11 @@ static int micro_batches_of(const dt_executor *executor) {
   return executor->run.program->mode == DT_PROGRAM_TRAIN ? executor->tree->micro_batch_count : 1;
 }
 
+static dt_reducing reducing_of(const dt_reducer *reducer) {
+  if (reducer == NULL || !reducer->records) return DT_REDUCING_SPANS;
+  return reducer->idle ? DT_REDUCING_NOTHING : DT_REDUCING_AT_BEGIN;
+}
+
 static dt_status acquire(dt_executor *executor, dt_executor *share) {
   dt_run *run = &executor->run;
   executor->owns_blocks = share == NULL;
@@ -103,8 +108,7 @@ static dt_status acquire(dt_executor *executor, dt_executor *share) {
   }
   const dt_stream_ops *streams = run->device->ops->streams;
   if (streams == NULL) return DT_OK;
-  bool begins_alone = executor->reducer != NULL && executor->reducer->records;
-  DT_TRY(dt_order_create(run->program, begins_alone, &executor->order));
+  DT_TRY(dt_order_create(run->program, reducing_of(executor->reducer), &executor->order));
   return streams->bind(run, executor->reducer, share != NULL ? &share->run : NULL, micro_batches_of(executor));
 }
 
@@ -161,12 +165,13 @@ static dt_status run_kernel(dt_executor *executor, const dt_instr *instr, const 
   return executor->run.device->kernel[instr->op](&executor->run, instr, micro);
 }
 
-static dt_status combine(dt_executor *executor, const dt_micro_batch_plan *plan, const dt_bucket *bucket) {
+static dt_status combine(dt_executor *executor, const dt_micro_batch_plan *plan, const dt_instr *instr) {
   dt_device *device = executor->run.device;
+  const dt_bucket *bucket = &executor->run.program->bucket[instr->bucket];
   for (int m = 0; m < plan->merge_count; m++) {
     const dt_merge *merge = &executor->tree->merges[plan->merge_first + m];
     void *into = gradient_at(executor, merge->into, bucket->first);
-    DT_TRY(device->add(device, into, gradient_at(executor, merge->from, bucket->first), bucket->count));
+    DT_TRY(device->add(device, instr->stream, into, gradient_at(executor, merge->from, bucket->first), bucket->count));
   }
   return DT_OK;
 }
@@ -176,17 +181,18 @@ static dt_status add_contribution(dt_executor *executor, const dt_instr *instr) 
   dt_device *device = executor->run.device;
   const dt_buffer *into = &executor->run.program->buffer[instr->arg[DT_ARG_DW]];
   const dt_buffer *from = &executor->run.program->buffer[instr->arg[DT_ARG_X]];
-  return device->add(device, gradient_at(executor, 0, into->offset), gradient_at(executor, 0, from->offset),
+  return device->add(device, instr->stream, gradient_at(executor, 0, into->offset), gradient_at(executor, 0, from->offset),
                      dt_shape_count(&into->shape));
 }
 
-static dt_status accumulate(dt_executor *executor, const dt_bucket *bucket) {
+static dt_status accumulate(dt_executor *executor, const dt_instr *instr) {
   dt_device *device = executor->run.device;
+  const dt_bucket *bucket = &executor->run.program->bucket[instr->bucket];
   size_t bytes = (size_t)bucket->count * element_bytes(executor);
   void *own = gradient_at(executor, 0, bucket->first);
   void *sum = (char *)executor->run.blocks.sum + (size_t)bucket->first * element_bytes(executor);
-  if (executor->step.partial) return device->add(device, sum, own, bucket->count);
-  DT_TRY(device->add(device, own, sum, bucket->count));
+  if (executor->step.partial) return device->add(device, instr->stream, sum, own, bucket->count);
+  DT_TRY(device->add(device, instr->stream, own, sum, bucket->count));
   return device->ops->clear(device, sum, bytes);
 }
 
@@ -212,11 +218,9 @@ static dt_status in_order(dt_executor *executor, int i, const dt_micro_batch *mi
   } else if (instr->op == DT_OP_REDUCE_END) {
     DT_TRY(executor->reducer->ops->end(executor->reducer, instr->bucket));
   } else if (instr->op == DT_OP_ACCUMULATE) {
-    DT_TRY(accumulate(executor, &executor->run.program->bucket[instr->bucket]));
+    DT_TRY(accumulate(executor, instr));
   } else if (instr->op == DT_OP_COMBINE) {
-    if (micro->index >= 0) {
-      DT_TRY(combine(executor, &executor->tree->micro_batches[micro->index], &executor->run.program->bucket[instr->bucket]));
-    }
+    if (micro->index >= 0) DT_TRY(combine(executor, &executor->tree->micro_batches[micro->index], instr));
   } else if (instr->op == DT_OP_GRAD_ADD) {
     DT_TRY(add_contribution(executor, instr));
   } else if (micro->index >= 0) {
@@ -238,7 +242,8 @@ static dt_status run_micro_batch(dt_executor *executor, const dt_micro_batch *mi
     if (program->instr[i].op == DT_OP_REDUCE_BEGIN && !last) continue;
     DT_TRY(in_order(executor, i, micro));
   }
-  return DT_OK;
+  if (!has_streams(executor) || executor->order->side_end < 0) return DT_OK;
+  return executor->run.device->ops->streams->wait(&executor->run, DT_STREAM_COMPUTE, executor->order->side_end);
 }
 
 /* A device that computes at once stands still meanwhile. */

@@ -57,7 +57,7 @@ static dt_status fake_sync(dt_device *device) {
   return DT_OK;
 }
 
-static dt_status fake_add(dt_device *device, void *into, const void *from, int64_t count) {
+static dt_status fake_add(dt_device *device, dt_stream stream, void *into, const void *from, int64_t count) {
   for (int64_t i = 0; i < count; i++) ((float *)into)[i] += ((const float *)from)[i];
   return DT_OK;
 }

@@ -36,10 +36,11 @@ static void mark_args(const dt_program *program, const dt_instr *instr, const to
   }
 }
 
-static bool begins_alone;
+static dt_reducing reducing = DT_REDUCING_SPANS;
 
 static void mark_bucket(const dt_program *program, const dt_instr *instr, const touched *map) {
-  if (begins_alone && instr->op == DT_OP_REDUCE_END) return;
+  if (reducing != DT_REDUCING_SPANS && instr->op == DT_OP_REDUCE_END) return;
+  if (reducing == DT_REDUCING_NOTHING && instr->op == DT_OP_REDUCE_BEGIN) return;
   if (instr->op == DT_OP_GRAD_NORM || instr->op == DT_OP_TENSOR_NORM) mark(map->grad, 0, program->trained_elements, false);
   if (instr->op == DT_OP_TENSOR_NORM) mark(map->param, 0, program->trained_elements, false);
   if (dt_instr_bucket(instr) < 0) return;
@@ -82,6 +83,11 @@ static bool *find_conflicts(const dt_program *program) {
   return conflict;
 }
 
+static bool enqueues(const dt_instr *instr) {
+  if (instr->op == DT_OP_REDUCE_BEGIN) return reducing != DT_REDUCING_NOTHING;
+  return instr->op != DT_OP_REDUCE_END || reducing == DT_REDUCING_SPANS;
+}
+
 static int recorder_of(const dt_program *program, const dt_order *order, int event) {
   for (int i = 0; i < program->count; i++) {
     if (order->record[i] == event) return i;
@@ -90,79 +96,133 @@ static int recorder_of(const dt_program *program, const dt_order *order, int eve
   return -1;
 }
 
-/* before[i * count + j]: j is sure to have ended when i begins. */
-static bool *find_before(const dt_program *program, const dt_order *order) {
-  int count = program->count, last[DT_STREAMS] = {-1, -1, -1};
-  bool *before = calloc((size_t)(count * count), sizeof *before);
-  for (int i = 0; i < count; i++) {
-    int after[DT_STREAMS + 1] = {last[program->instr[i].stream]};
-    for (int s = 0; s < DT_STREAMS; s++) {
-      after[s + 1] = order->wait[i][s] < 0 ? -1 : recorder_of(program, order, order->wait[i][s]);
-    }
-    for (int a = 0; a <= DT_STREAMS; a++) {
-      if (after[a] < 0) continue;
-      assert_true(after[a] < i);
-      before[i * count + after[a]] = true;
-      for (int j = 0; j < after[a]; j++) before[i * count + j] |= before[after[a] * count + j];
-    }
-    last[program->instr[i].stream] = i;
+/* What a step issues, one behind the other: instructions, and at the end of each micro-batch the compute stream's wait for the
+ * side stream. before[i * count + j]: j is sure to have ended when i begins. */
+enum { SIDE_END = -1 };
+typedef struct issued {
+  int count, *instr;
+  bool *before;
+} issued;
+
+static void comes_after(issued *all, int i, int j) {
+  assert_true(j < i);
+  all->before[i * all->count + j] = true;
+  for (int k = 0; k < j; k++) all->before[i * all->count + k] |= all->before[j * all->count + k];
+}
+
+/* An event is that of the last time that it was recorded. */
+static void comes_after_event(const dt_program *program, const dt_order *order, issued *all, int i, int event) {
+  const int recorder = recorder_of(program, order, event);
+  for (int j = i - 1; j >= 0; j--) {
+    if (all->instr[j] != recorder) continue;
+    comes_after(all, i, j);
+    return;
   }
-  return before;
+  fail_msg("instruction %d is waited for, and not there yet", recorder);
+}
+
+static void list_instructions(const dt_program *program, const dt_order *order, int micro_batches, issued *all) {
+  for (int m = 0; m < micro_batches; m++) {
+    for (int i = 0; i < program->micro_batch_end; i++) {
+      if (program->instr[i].op != DT_OP_REDUCE_BEGIN || m + 1 == micro_batches) all->instr[all->count++] = i;
+    }
+    if (order->side_end >= 0) all->instr[all->count++] = SIDE_END;
+  }
+  for (int i = program->micro_batch_end; i < program->count; i++) all->instr[all->count++] = i;
+}
+
+static issued issue(const dt_program *program, const dt_order *order, int micro_batches) {
+  issued all = {.instr = calloc((size_t)(micro_batches * (program->count + 1)), sizeof(int))};
+  int last[DT_STREAMS];
+  list_instructions(program, order, micro_batches, &all);
+  all.before = calloc((size_t)(all.count * all.count), sizeof *all.before);
+  for (int s = 0; s < DT_STREAMS; s++) last[s] = -1;
+  for (int i = 0; i < all.count; i++) {
+    const int k = all.instr[i], stream = k == SIDE_END ? DT_STREAM_COMPUTE : (int)program->instr[k].stream;
+    if (last[stream] >= 0) comes_after(&all, i, last[stream]);
+    for (int s = 0; s < DT_STREAMS; s++) {
+      const int event = k == SIDE_END ? order->side_end : order->wait[k][s];
+      if (event >= 0) comes_after_event(program, order, &all, i, event);
+    }
+    last[stream] = i;
+  }
+  return all;
+}
+
+static void issued_free(issued *all) {
+  free(all->instr);
+  free(all->before);
 }
 
 /* Whether every conflict is ordered; names one that is not. */
-static bool is_ordered(const dt_program *program, const dt_order *order, const bool *conflict, int *out_i, int *out_j) {
-  bool *before = find_before(program, order), ordered = true;
-  for (int i = 0; i < program->count && ordered; i++) {
+static bool is_ordered(const dt_program *program, const dt_order *order, const bool *conflict, int micro_batches, int *out_i,
+                       int *out_j) {
+  issued all = issue(program, order, micro_batches);
+  bool ordered = true;
+  for (int i = 0; i < all.count && ordered; i++) {
     for (int j = 0; j < i && ordered; j++) {
-      ordered = !conflict[i * program->count + j] || before[i * program->count + j];
-      *out_i = i;
-      *out_j = j;
+      *out_i = all.instr[i];
+      *out_j = all.instr[j];
+      if (*out_i == SIDE_END || *out_j == SIDE_END) continue;
+      const int later = *out_i > *out_j ? *out_i : *out_j, earlier = *out_i + *out_j - later;
+      ordered = !conflict[later * program->count + earlier] || all.before[i * all.count + j];
     }
   }
-  free(before);
+  issued_free(&all);
   return ordered;
 }
 
 /* Every stream's last instruction that does anything is waited for at the end, or is before something that the compute stream
  * waited for. */
 static void check_join(const dt_program *program, const dt_order *order) {
-  bool *before = find_before(program, order);
-  int last[DT_STREAMS] = {-1, -1, -1};
-  for (int i = 0; i < program->count; i++) {
-    if (!begins_alone || program->instr[i].op != DT_OP_REDUCE_END) last[program->instr[i].stream] = i;
+  issued all = issue(program, order, 1);
+  int last[DT_STREAMS];
+  for (int s = 0; s < DT_STREAMS; s++) last[s] = -1;
+  for (int i = 0; i < all.count; i++) {
+    const int k = all.instr[i];
+    if (k == SIDE_END)
+      last[DT_STREAM_COMPUTE] = i;
+    else if (enqueues(&program->instr[k]))
+      last[program->instr[k].stream] = i;
   }
   for (int s = 0; s < DT_STREAMS; s++) {
     if (s == DT_STREAM_COMPUTE || last[s] < 0) continue;
-    bool joined = order->join[s] >= 0 && recorder_of(program, order, order->join[s]) == last[s];
+    bool joined = order->join[s] >= 0 && recorder_of(program, order, order->join[s]) == all.instr[last[s]];
     int compute = last[DT_STREAM_COMPUTE];
-    assert_true(joined || (compute >= 0 && before[compute * program->count + last[s]]));
+    assert_true(joined || (compute >= 0 && all.before[compute * all.count + last[s]]));
   }
-  free(before);
+  issued_free(&all);
 }
 
-static void check_program(const dt_program *program, const char *net) {
-  dt_order *order;
+static void check_needed(const dt_program *program, dt_order *order, const bool *conflict, const char *net) {
   int i, j, waits = 0;
-  assert_int_equal(dt_order_create(program, begins_alone, &order), DT_OK);
-  bool *conflict = find_conflicts(program);
-  if (!is_ordered(program, order, conflict, &i, &j)) {
-    fail_msg("%s: instructions %d and %d use the same memory and are not ordered", net, j, i);
-  }
-  check_join(program, order);
   for (int k = 0; k < program->count; k++) {
     for (int s = 0; s < DT_STREAMS; s++) {
       int event = order->wait[k][s];
       if (event < 0) continue;
       waits++;
       order->wait[k][s] = -1;
-      if (is_ordered(program, order, conflict, &i, &j)) fail_msg("%s: the wait of instruction %d is not needed", net, k);
+      if (is_ordered(program, order, conflict, 1, &i, &j)) fail_msg("%s: the wait of instruction %d is not needed", net, k);
       order->wait[k][s] = event;
     }
   }
   bool one_stream = true;
-  for (int k = 0; k < program->count; k++) one_stream &= program->instr[k].stream == DT_STREAM_COMPUTE;
+  for (int k = 0; k < program->count; k++)
+    one_stream &= program->instr[k].stream == DT_STREAM_COMPUTE || !enqueues(&program->instr[k]);
   assert_true(one_stream == (waits == 0));
+}
+
+static void check_program(const dt_program *program, const char *net, int micro_batches) {
+  dt_order *order;
+  int i, j;
+  assert_int_equal(dt_order_create(program, reducing, &order), DT_OK);
+  bool *conflict = find_conflicts(program);
+  for (int m = 1; m <= micro_batches; m++) {
+    if (is_ordered(program, order, conflict, m, &i, &j)) continue;
+    fail_msg("%s, %d micro-batches: instructions %d and %d use the same memory and are not ordered", net, m, j, i);
+  }
+  check_join(program, order);
+  check_needed(program, order, conflict, net);
   free(conflict);
   dt_order_destroy(&order);
   assert_null(order);
@@ -173,7 +233,7 @@ static void lower_and_check_set(const test_net *net, const char *train, const ch
   lowered l = lower_net_set(net, &device.base, DT_PROGRAM_TRAIN, train, set);
   srand(streams_seed);
   for (int i = 0; streams_seed > 0 && i < l.program->count; i++) l.program->instr[i].stream = (dt_stream)(rand() % DT_STREAMS);
-  check_program(l.program, net->name);
+  check_program(l.program, net->name, streams_seed == 0 ? 2 : 1);
   lowered_free(&l);
 }
 
@@ -189,13 +249,13 @@ static void buckets_are_ordered(void **state) {
 
 /* The first update waits for its own bucket, not for those that were begun after it. */
 static void a_bucket_waits_for_itself(void **state) {
-  begins_alone = true;
+  reducing = DT_REDUCING_AT_BEGIN;
   for (int n = 0; n < NET_COUNT; n++) lower_and_check(&nets[n], "", 0);
   fake_device device = fake_make(FAKE_FUSES_ALL, 64);
   lowered l = lower_net(&nets[2], &device.base, DT_PROGRAM_TRAIN, "");
   dt_order *order;
   assert_true(l.program->bucket_count > 1);
-  assert_int_equal(dt_order_create(l.program, begins_alone, &order), DT_OK);
+  assert_int_equal(dt_order_create(l.program, reducing, &order), DT_OK);
   for (int i = l.program->micro_batch_end; i < l.program->count; i++) {
     if (l.program->instr[i].op != DT_OP_UPDATE) continue;
     const dt_instr *begin = &l.program->instr[recorder_of(l.program, order, order->wait[i][DT_STREAM_COMM])];
@@ -204,7 +264,7 @@ static void a_bucket_waits_for_itself(void **state) {
   }
   dt_order_destroy(&order);
   lowered_free(&l);
-  begins_alone = false;
+  reducing = DT_REDUCING_SPANS;
 }
 
 static void clipped_buckets_are_ordered(void **state) {
@@ -217,6 +277,77 @@ static void tensor_norms_are_ordered(void **state) {
   for (unsigned seed = 1; seed <= 3; seed++) lower_and_check_set(&nets[3], ", clip_norm: 1", "optimizer=lars", seed);
 }
 
+/* --- the side stream --- */
+
+static lowered lower_with_side(const test_net *net, size_t work) {
+  fake_device device = fake_make(FAKE_FUSES_ALL, work);
+  device.base.side_stream = true;
+  return lower_net(net, &device.base, DT_PROGRAM_TRAIN, "");
+}
+
+static bool is_weight_gradient(const dt_instr *instr) {
+  return instr->op == DT_OP_CONV_WGRAD || instr->op == DT_OP_LINEAR_WGRAD || instr->op == DT_OP_BIAS_WGRAD;
+}
+
+/* Whatever is reduced how, over several micro-batches too. */
+static void the_side_stream_is_ordered(void **state) {
+  for (reducing = DT_REDUCING_SPANS; reducing <= DT_REDUCING_NOTHING; reducing++) {
+    for (int n = 0; n < NET_COUNT; n++) {
+      lowered l = lower_with_side(&nets[n], 64);
+      check_program(l.program, nets[n].name, 3);
+      lowered_free(&l);
+    }
+  }
+  reducing = DT_REDUCING_SPANS;
+}
+
+/* All weight gradients are on it, and the merges of what they leave; a micro-batch ends when they have. */
+static void what_is_on_the_side_stream(void **state) {
+  for (int n = 0; n < NET_COUNT; n++) {
+    lowered l = lower_with_side(&nets[n], 64);
+    const dt_program *program = l.program;
+    dt_order *order;
+    int i, j, last = -1, first = program->count;
+    assert_int_equal(dt_order_create(program, DT_REDUCING_NOTHING, &order), DT_OK);
+    for (int k = 0; k < program->count; k++) {
+      const dt_instr *instr = &program->instr[k];
+      bool side = is_weight_gradient(instr) || instr->op == DT_OP_COMBINE;
+      assert_int_equal(instr->stream == DT_STREAM_SIDE, side);
+      if (side) last = k;
+      if (side && first > k) first = k;
+    }
+    assert_int_equal(recorder_of(program, order, order->side_end), last);
+    assert_true(order->wait[first][DT_STREAM_COMPUTE] >= 0); /* it is behind the micro-batches before */
+    bool *conflict = find_conflicts(program);
+    order->side_end = -1;
+    assert_false(is_ordered(program, order, conflict, 2, &i, &j));
+    free(conflict);
+    dt_order_destroy(&order);
+    lowered_free(&l);
+  }
+}
+
+/* The compute stream may be two weight gradients ahead, whatever the memory plan has put where. */
+static void the_compute_stream_goes_ahead(void **state) {
+  int waits = 0;
+  for (int n = 0; n < NET_COUNT; n++) {
+    lowered l = lower_with_side(&nets[n], 1000);
+    const dt_program *program = l.program;
+    dt_order *order;
+    assert_int_equal(dt_order_create(program, DT_REDUCING_AT_BEGIN, &order), DT_OK);
+    for (int k = 0; k < program->micro_batch_end; k++) {
+      if (program->instr[k].stream != DT_STREAM_COMPUTE || order->wait[k][DT_STREAM_SIDE] < 0) continue;
+      int ahead = 0, behind = recorder_of(program, order, order->wait[k][DT_STREAM_SIDE]);
+      for (int i = behind + 1; i < k; i++) ahead += is_weight_gradient(&program->instr[i]);
+      if (ahead < 2) fail_msg("%s: instruction %d waits for %d on the side stream", nets[n].name, k, behind);
+      waits++;
+    }
+    dt_order_destroy(&order);
+    lowered_free(&l);
+  }
+  assert_true(waits > 0); /* memory is used again */
+}
+
 /* Whatever stream an instruction is on, and wherever in the arena its neighbours lie. */
 static void any_streams_are_ordered(void **state) {
   for (unsigned seed = 1; seed <= 3; seed++) lower_and_check(&nets[4], "", seed);
@@ -227,7 +358,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(buckets_are_ordered),         cmocka_unit_test(a_bucket_waits_for_itself),
       cmocka_unit_test(clipped_buckets_are_ordered), cmocka_unit_test(tensor_norms_are_ordered),
-      cmocka_unit_test(any_streams_are_ordered),
+      cmocka_unit_test(any_streams_are_ordered),     cmocka_unit_test(the_side_stream_is_ordered),
+      cmocka_unit_test(what_is_on_the_side_stream),  cmocka_unit_test(the_compute_stream_goes_ahead),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void test_add(void **state) {
     kernel_run k;
     kernel_run_begin(&k, DT_GPU_F32);
     float *into = kernel_memory(a, COUNT * sizeof *a), *from = kernel_memory(b, COUNT * sizeof *b);
-    kernel_ok(dt_gpu_add_elements(&k.gpu.base, into + shift, from, COUNT - 7));
+    kernel_ok(dt_gpu_add_elements(&k.gpu.base, DT_STREAM_COMPUTE, into + shift, from, COUNT - 7));
     kernel_read(sum, into, sizeof sum);
     for (int i = 0; i < COUNT; i++) {
       int other = i - shift;

@@ -65,12 +65,16 @@ for seed in 1 2 3; do beside harmless devices=2 $seed; done
 beside harmless deaf=2:3 4 # there is no such wait
 [[ $(train misspelt=1) == *"there is no option misspelt" ]] || fail "an option that there is not is passed over"
 
-# Streams: 1 computes, 2 communicates, 3 copies.
+# Streams: 1 computes, 2 communicates, 3 copies, 4 computes weight gradients and merges them.
 # This one ends in a hang, since the ranks do not read the same status: a run of half a second need not be waited for long.
 limit=10 beside caught drop_waits=1 "no stream waits for any event"
-beside caught deaf=2:1 "gradients are reduced before they are there"
-beside caught deaf=2:1:1 "the first bucket is reduced before its gradients are there"
-beside caught deaf=2:1:2 "the second bucket is reduced before its gradients are there"
+beside caught deaf=2:4 "gradients are reduced before they are there"
+beside caught deaf=2:4:1 "the first bucket is reduced before its gradients are there"
+beside caught deaf=2:4:2 "the second bucket is reduced before its gradients are there"
+beside caught deaf=4:1 "weight gradients are computed before what they are made of"
+beside caught deaf=4:1:1 "the first weight gradient is computed before what it is made of"
+beside caught deaf=1:4 "a micro-batch begins before the weight gradients of the one before are there"
+beside caught early_events=4 "events stand before the last weight gradient that they are for"
 beside caught deaf=1:2 "parameters are updated before gradients are reduced"
 beside caught deaf=1:2:1 "the first bucket is updated before it is reduced"
 beside caught deaf=1:2:2 "the second bucket is updated before it is reduced"
@@ -85,7 +89,7 @@ beside caught wrong_stream=nccl:1 "an exchange is on the compute stream"
 beside caught wrong_stream=nccl:2 "a gathering is on the compute stream"
 beside caught wrong_stream=kernel:2 "a kernel is on the wrong stream"
 beside caught wrong_stream=kernel:8 "another kernel is on the wrong stream"
-beside caught wrong_stream=cublasLtMatmul:1 "a product is on the communication stream"
+beside caught wrong_stream=cublasLtMatmul:2 "a product is among the weight gradients"
 beside caught count_scale=4 "NCCL is told bytes for elements"
 # In training the host waits for the step before the last, which has taken its input; in an evaluation it waits for nothing.
 expect --set eval.every="1 steps"

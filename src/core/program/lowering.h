@@ -1,4 +1,5 @@
-/* Inside lowering: what the steps from graph to program share (builder.c, layout.c, fuse.c, buckets.c, plan.c, program.c). */
+/* Inside lowering: what the steps from graph to program share (builder.c, layout.c, fuse.c, buckets.c, side.c, plan.c,
+ * program.c). */
 #ifndef DT_CORE_PROGRAM_LOWERING_H
 #define DT_CORE_PROGRAM_LOWERING_H
 
@@ -79,6 +80,12 @@ typedef struct dt_step_form {
 /* Cuts the gradient block into buckets, and makes the program's final list: the micro-batch section with COMBINE and
  * REDUCE_BEGIN where each bucket is complete, then the step section. */
 dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, dt_step_form form);
+
+/* Puts instructions of the final list on the side stream, where the device has one. */
+void dt_assign_streams(dt_builder *b);
+/* The instruction of the micro-batch section until which what instruction i uses keeps its memory: i itself, but for one on the
+ * side stream. */
+int dt_side_until(const dt_program *program, int i);
 
 /* Sizes from the device, lifetimes, and places in the arena. */
 dt_status dt_plan_memory(dt_builder *b);

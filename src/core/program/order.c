@@ -34,16 +34,18 @@ static void use_argument(const dt_program *program, const dt_instr *instr, int a
 }
 
 /* What the instructions on buckets use besides their args. */
-static void use_bucket(const dt_program *program, const dt_instr *instr, bool begins_alone, usage *u) {
+static void use_bucket(const dt_program *program, const dt_instr *instr, dt_reducing reducing, usage *u) {
   const int index = dt_instr_bucket(instr);
   const dt_bucket *bucket = index >= 0 ? &program->bucket[index] : NULL;
   switch (instr->op) {
+    case DT_OP_REDUCE_BEGIN:
+      if (reducing != DT_REDUCING_NOTHING) use(u, GRAD, bucket->first, bucket->count, true);
+      break;
     case DT_OP_REDUCE_END:
-      if (begins_alone) break;
-      /* fall through */
+      if (reducing == DT_REDUCING_SPANS) use(u, GRAD, bucket->first, bucket->count, true);
+      break;
     case DT_OP_COMBINE:
     case DT_OP_ACCUMULATE:
-    case DT_OP_REDUCE_BEGIN:
       use(u, GRAD, bucket->first, bucket->count, true);
       break;
     case DT_OP_TENSOR_NORM:
@@ -61,12 +63,12 @@ static void use_bucket(const dt_program *program, const dt_instr *instr, bool be
   }
 }
 
-static usage usage_of(const dt_program *program, const dt_instr *instr, bool begins_alone) {
+static usage usage_of(const dt_program *program, const dt_instr *instr, dt_reducing reducing) {
   usage u = {.count = 0};
   for (int a = 0; a < DT_ARG_COUNT; a++) {
     if (instr->arg[a] >= 0) use_argument(program, instr, a, &u);
   }
-  use_bucket(program, instr, begins_alone, &u);
+  use_bucket(program, instr, reducing, &u);
   return u;
 }
 
@@ -134,6 +136,14 @@ static void visit(sweep *w, int i) {
   for (int t = 0; t < DT_STREAMS; t++) w->known[i][t] = w->behind[stream][t];
 }
 
+/* Also where another stream that the compute stream waits for implies it: not all of those do their part in every micro-batch.
+ */
+static void end_micro_batch(sweep *w) {
+  const int last = w->last[DT_STREAM_SIDE];
+  w->order->side_end = last >= 0 ? event_after(w, last) : -1;
+  if (last >= 0) come_after(w, DT_STREAM_COMPUTE, last);
+}
+
 static void join_streams(sweep *w) {
   for (int t = 0; t < DT_STREAMS; t++) {
     bool open = t != DT_STREAM_COMPUTE && w->last[t] > w->behind[DT_STREAM_COMPUTE][t];
@@ -150,7 +160,7 @@ static dt_status allocate(const dt_program *program, sweep *w) {
   return dt_alloc(count, sizeof *w->known, &w->known);
 }
 
-dt_status dt_order_create(const dt_program *program, bool begins_alone, dt_order **out) {
+dt_status dt_order_create(const dt_program *program, dt_reducing reducing, dt_order **out) {
   sweep w = {.program = program};
   dt_status status = allocate(program, &w);
   if (status == DT_OK) {
@@ -160,9 +170,11 @@ dt_status dt_order_create(const dt_program *program, bool begins_alone, dt_order
     }
     for (int i = 0; i < program->count; i++) {
       w.order->record[i] = -1;
-      w.used[i] = usage_of(program, &program->instr[i], begins_alone);
+      w.used[i] = usage_of(program, &program->instr[i], reducing);
     }
-    for (int i = 0; i < program->count; i++) visit(&w, i);
+    for (int i = 0; i < program->micro_batch_end; i++) visit(&w, i);
+    end_micro_batch(&w);
+    for (int i = program->micro_batch_end; i < program->count; i++) visit(&w, i);
     join_streams(&w);
   }
   free(w.used);

@@ -1,8 +1,9 @@
 /* The memory plan: one arena in which buffers that are never alive together share memory.
  *
- * A buffer lives from the instruction that writes it to the last that reads it, both included; views live as one with their
- * root. Largest first, each is put at the lowest place where it overlaps no buffer that lives at the same time (greedy by size;
- * Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020). */
+ * A buffer lives from the instruction that writes it to the last that reads it, both included, and a little longer where that
+ * is on the side stream (side.c); views live as one with their root. Largest first, each is put at the lowest place where it
+ * overlaps no buffer that lives at the same time (greedy by size; Pisarchyk and Lee, "Efficient memory management for deep
+ * neural net inference", 2020). */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -77,8 +78,24 @@ static void find_lifetimes(dt_program *program) {
   touch(&program->buffer[dt_buffer_root(program, program->logits)], program->micro_batch_end - 1);
 }
 
+/* ahead: the compute stream is to go ahead of the side stream. Returns whether there is one. */
+static bool find_ends(dt_program *program, bool ahead) {
+  bool side = false;
+  for (int i = 0; i < program->buffer_count; i++) program->buffer[i].until = program->buffer[i].last;
+  for (int i = 0; i < program->micro_batch_end; i++) {
+    side |= program->instr[i].stream == DT_STREAM_SIDE;
+    const int until = ahead ? dt_side_until(program, i) : i;
+    for (int a = 0; a < DT_ARG_COUNT; a++) {
+      int id = program->instr[i].arg[a];
+      dt_buffer *buffer = id >= 0 ? &program->buffer[dt_buffer_root(program, id)] : NULL;
+      if (buffer != NULL && buffer->until < until) buffer->until = until;
+    }
+  }
+  return side;
+}
+
 static bool live_together(const dt_buffer *a, const dt_buffer *b) {
-  return a->first <= b->last && b->first <= a->last;
+  return a->first <= b->until && b->first <= a->until;
 }
 
 typedef struct placement {
@@ -125,6 +142,7 @@ static dt_status place_buffers(dt_program *program) {
   placement *order;
   dt_buffer **placed;
   int count = 0;
+  program->arena_bytes = program->arena_naive_bytes = 0;
   DT_TRY(dt_alloc((size_t)program->buffer_count, sizeof *order, &order));
   dt_status status = dt_alloc((size_t)program->buffer_count, sizeof *placed, &placed);
   if (status == DT_OK) {
@@ -149,14 +167,24 @@ static void place_views(dt_program *program) {
     view->bytes = root->bytes;
     view->first = root->first;
     view->last = root->last;
+    view->until = root->until;
   }
 }
 
 dt_status dt_plan_memory(dt_builder *b) {
   DT_TRY(size_values(b));
   DT_TRY(add_work(b));
+  size_t without_side = 0;
   find_lifetimes(b->program);
+  if (find_ends(b->program, false)) {
+    DT_TRY(place_buffers(b->program));
+    without_side = b->program->arena_bytes;
+    find_ends(b->program, true);
+  }
   DT_TRY(place_buffers(b->program));
   place_views(b->program);
+  if (without_side > 0 && b->program->arena_bytes > without_side) {
+    b->program->arena_side_bytes = b->program->arena_bytes - without_side;
+  }
   return DT_OK;
 }

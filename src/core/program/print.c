@@ -15,7 +15,7 @@ static const char *const arg_names[DT_ARG_COUNT] = {
 static const char *const mode_names[] = {
     [DT_PROGRAM_TRAIN] = "train", [DT_PROGRAM_EVAL] = "eval", [DT_PROGRAM_PREDICT] = "predict"};
 static const char *const stream_names[] = {
-    [DT_STREAM_COMPUTE] = "compute", [DT_STREAM_COMM] = "comm", [DT_STREAM_COPY] = "copy"};
+    [DT_STREAM_COMPUTE] = "compute", [DT_STREAM_COMM] = "comm", [DT_STREAM_COPY] = "copy", [DT_STREAM_SIDE] = "side"};
 static const char *const block_marks[] = {
     [DT_BUF_VALUE] = "@", [DT_BUF_INDEX] = "@",  [DT_BUF_TERMS] = "@",  [DT_BUF_SHARD] = "@", [DT_BUF_PARAM] = "@p",
     [DT_BUF_GRAD] = "@g", [DT_BUF_STATE] = "@s", [DT_BUF_TENSOR] = "@", [DT_BUF_WORK] = "@",  [DT_BUF_FIELD] = "@f"};

@@ -158,6 +158,7 @@ static dt_status lower(dt_builder *b, const dt_spec *spec) {
                              .accumulates = solver->whole,
                              .emit = ((const dt_optimizer *)spec->optimizer.kind->impl)->emit};
   DT_TRY(dt_schedule_buckets(b, spec->comm.bucket_bytes, form));
+  dt_assign_streams(b);
   DT_TRY(check_kernels(b));
   find_field_uses(b->program);
   return dt_plan_memory(b);

@@ -64,7 +64,9 @@ typedef enum dt_op {
 /* Where an op stands: in the section that runs once for each micro-batch, or in the one that runs once a step. */
 typedef enum dt_section { DT_SECTION_PASS, DT_SECTION_STEP } dt_section;
 
-typedef enum dt_stream { DT_STREAM_COMPUTE, DT_STREAM_COMM, DT_STREAM_COPY } dt_stream;
+/* SIDE computes too, beside COMPUTE: what only the gradient block waits for (side.c). */
+typedef enum dt_stream { DT_STREAM_COMPUTE, DT_STREAM_COMM, DT_STREAM_COPY, DT_STREAM_SIDE } dt_stream;
+enum { DT_STREAMS = DT_STREAM_SIDE + 1 };
 
 /* A window that slides over 1 to 3 directions of an input [channels, ...], in the order of the input's dimensions: height, then
  * width. */
@@ -157,6 +159,7 @@ typedef struct dt_buffer {
                       FIELD: index in dt_program.field */
   size_t bytes;    /* in the arena */
   int first, last; /* instructions of the micro-batch section between which it lives */
+  int until;       /* last, or a later instruction until which its memory is kept, so that the side stream has time */
 } dt_buffer;
 
 /* A bucket is a slice of the gradient block: nothing is copied. Elements beyond the parameters are statistics. */
@@ -248,6 +251,7 @@ typedef struct dt_program {
   int64_t shard_capacity;         /* sample positions a shard has: ceil(global_batch / shards) */
   size_t arena_bytes;
   size_t arena_naive_bytes; /* what it would take without sharing memory, for describe */
+  size_t arena_side_bytes;  /* what the side stream adds to it: memory that is kept until it has been there */
   int logits;               /* the buffer of the network's output */
 } dt_program;
 
