@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const dt_gpu_erratum errata[] = {
-    /* Seen on 8.6, and mended in 9.24. Nobody has shown that others are spared, so it is out on all. */
+    /* Seen with 9.23.1 on 8.6, and mended in 9.24. Nobody has shown that other GPUs are spared, so it is out on all. */
     {.op = DT_OP_CONV_FWD,
      .engine = 5,
      .cudnn_first = 92300,
