@@ -34,7 +34,7 @@ static dt_status print_warning(const dt_lowered *d, FILE *out) {
   if (d->device->note != NULL) fprintf(out, "%s\n", d->device->note);
   if (d->device->ops->libraries == NULL) return DT_OK;
   DT_TRY(d->device->ops->libraries->warning(d->device, (dt_program *const[]){d->train, d->eval}, text));
-  if (text[0] != '\0') fprintf(out, "%s: see --plans\n", text);
+  if (text[0] != '\0') fprintf(out, "%s\n", text);
   return DT_OK;
 }
 
@@ -108,11 +108,17 @@ static dt_status print_plans(const dt_lowered *d, FILE *out) {
     fprintf(out, "the %s device computes everything itself; --gpu MODEL plans for a GPU\n", d->device->ops->name);
     return DT_OK;
   }
-  fprintf(out, "%s, %s\ntraining\n", d->device->kernels, d->device->library);
-  DT_TRY(libraries->print_plans(d->device, d->train, out));
+  const int shards = d->tree->micro_batch_shards;
+  fprintf(out, "%s, %s\n", d->device->kernels, d->device->library);
+  if (shards > 1) {
+    fprintf(out, "%d shards at once, where the first step finds that an engine gives each the bits that it has alone\n",
+            shards);
+  }
+  fprintf(out, "training\n");
+  DT_TRY(libraries->print_plans(d->device, d->train, shards, out));
   if (d->eval == NULL) return DT_OK;
   fprintf(out, "evaluation\n");
-  return libraries->print_plans(d->device, d->eval, out);
+  return libraries->print_plans(d->device, d->eval, shards, out);
 }
 
 /* What a line has room for: $COLUMNS, else what the terminal has, and 80 at least, as tables have; 0, any length, where

@@ -212,8 +212,8 @@ typedef struct dt_own_memory_ops {
 /* Work that is left to libraries, each of which has several engines for it: a plan says which one an instruction gets. */
 typedef struct dt_library_ops {
   /* Prints what computes each instruction that a library computes: engine, workspace. The same text on ranks whose arithmetic
-   * is the same. */
-  dt_status (*print_plans)(const dt_device *device, const dt_program *program, FILE *out);
+   * is the same. shards > 0 adds how so many are computed: at once, or one by one. */
+  dt_status (*print_plans)(const dt_device *device, const dt_program *program, int shards, FILE *out);
   /* The same of all programs as a plan table: a line for each distinct instruction, as far as the choice is known. */
   dt_status (*print_plan_table)(const dt_device *device, const dt_program *const *program, int program_count, FILE *out);
   /* Times what the libraries offer for each distinct instruction of the programs that a library computes, prints a line for
@@ -310,6 +310,8 @@ typedef struct dt_device_options {
   int transport;       /* dt_transport, of the gpu device's reducer */
   const char *plans;   /* of the gpu device: a plan table (docs/gpu.md), or a folder of them; NULL = none */
   bool plans_needed;   /* it is an error if there is nothing in them for this GPU */
+  bool verify_engines; /* of the gpu device: libraries' engines are tried out before the first step; else shards run one by one
+                        */
   int local_rank;      /* which of the visible GPUs: local_rank modulo their number */
   dt_rank_state *rank; /* of the rank that the device works for, kept; NULL: for none */
   const char *model;   /* "h200": plan for this model of GPU; such a device computes nothing. NULL = a real one */

@@ -71,7 +71,7 @@ dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_micro_batch *micro) {
   bool travels = form->cached == NULL;
   return (dt_gpu_input){
       .step = (dt_step *)inputs->current,
-      .valid = (const int32_t *)(own + layout->valid),
+      .shards = {(const int32_t *)(own + layout->valid), run->program->shard_capacity, micro->shard_count},
       .position = (const int64_t *)(own + layout->position),
       .index = travels ? NULL : (const int64_t *)(own + layout->index),
       .augmentation = travels ? NULL : (const dt_augmentation *)(own + layout->augmentation),
@@ -89,17 +89,17 @@ const void *dt_gpu_field(const dt_run *run, const dt_micro_batch *micro, int fie
   return inputs->current + dt_gpu_inputs_at(inputs, micro->index) + inputs->layout.field[field][part];
 }
 
-dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, dt_arg arg) {
+dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg) {
   DT_ASSERT(instr->arg[arg] >= 0);
   const dt_shape *shape = &root_buffer(run->program, instr, arg)->shape;
   return (dt_gpu_values){
-      .samples = run->program->shard_capacity, .inner = dt_shape_inner(shape), .channels = dt_shape_channels(shape)};
+      .samples = dt_gpu_places(run, micro), .inner = dt_shape_inner(shape), .channels = dt_shape_channels(shape)};
 }
 
-dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, dt_arg arg) {
+dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg) {
   DT_ASSERT(instr->arg[arg] >= 0);
   const dt_shape *shape = &root_buffer(run->program, instr, arg)->shape;
-  int64_t samples = run->program->shard_capacity;
+  int64_t samples = dt_gpu_places(run, micro);
   DT_ASSERT(shape->ndim == 1 || shape->ndim == 3);
   if (shape->ndim == 1) return (dt_gpu_image){.samples = samples, .height = 1, .width = 1, .channels = shape->dim[0]};
   return (dt_gpu_image){.samples = samples, .height = shape->dim[1], .width = shape->dim[2], .channels = shape->dim[0]};

@@ -1,5 +1,6 @@
 /* Batch normalisation over the rows [samples * H * W][C] of a shard; the formulas stand in cpu/reference_norm.c. Samples fill
- * the first places, so that what counts is the first m rows, m = filled * H * W; the rest gets zeros.
+ * the first places, so that what counts is the first m rows, m = filled * H * W; the rest gets zeros. A launch does all shards
+ * of the micro-batch, blockIdx.z being the shard; their sums for the gradient block go to scratch and are folded by the tree.
  *
  * Forward: moments of pieces of the rows, their fold, the output. Backward: sums of pieces, their fold, the input's gradient.
  * Where the rows are one piece, a single kernel does all three.
@@ -35,13 +36,20 @@ struct sums {
 
 /* A batchnorm as its kernels see it. */
 struct norm {
-  int64_t rows, channels, plane; /* rows = places * plane */
-  const int32_t *valid;
+  int64_t rows, channels, plane; /* rows of a shard: places * plane */
+  dt_gpu_shards shards;
   const float *w, *b;
   float eps;
   dt_act act;
   __device__ int64_t counted() const {
-    return valid[0] * plane;
+    return shards.valid[blockIdx.z] * plane;
+  }
+  /* Where this block's shard begins in values, and in what is kept for each shard of two numbers a channel. */
+  __device__ int64_t first() const {
+    return blockIdx.z * rows * channels;
+  }
+  __device__ int64_t first_pair() const {
+    return blockIdx.z * 2 * channels;
   }
   /* Of a lane's rows, which come first. */
   __device__ int counted_of(const dt_lane &lane) const {
@@ -63,14 +71,16 @@ template <class T>
 struct moments_end {
   norm n;
   const T *x;
-  float *aux, *stat;
-  __device__ void operator()(int64_t c, const moments &sum) const {
+  float *aux, *stat; /* [shards][2][C]; stat of a single shard is the gradient block's */
+  __device__ void operator()(int shard, int64_t c, const moments &sum) const {
     bool any = sum.count > 0;
-    float samples = (float)n.valid[0], mean = any ? dt_to_float(x[c]) + sum.mean : 0, var = any ? sum.m2 / sum.count : 0;
-    aux[c] = mean;
-    aux[n.channels + c] = any ? 1 / sqrtf(var + n.eps) : 0;
-    stat[c] = samples * mean;
-    stat[n.channels + c] = samples * (sum.count > 1 ? sum.m2 / (sum.count - 1) : var);
+    float samples = (float)n.shards.valid[shard], mean = any ? dt_to_float(x[n.first() + c]) + sum.mean : 0;
+    float var = any ? sum.m2 / sum.count : 0;
+    const int64_t at = n.first_pair() + c;
+    aux[at] = mean;
+    aux[at + n.channels] = any ? 1 / sqrtf(var + n.eps) : 0;
+    stat[at] = samples * mean;
+    stat[at + n.channels] = samples * (sum.count > 1 ? sum.m2 / (sum.count - 1) : var);
   }
 };
 
@@ -112,6 +122,15 @@ struct output {
   T *y;
   const float *center;
   bool running;
+  /* Those of this block's shard. */
+  __device__ output of_shard(const norm &n) const {
+    output own = *this;
+    own.x += n.first();
+    own.y += n.first();
+    if (addend != NULL) own.addend += n.first();
+    if (!running) own.center += n.first_pair();
+    return own;
+  }
 };
 
 template <class T, int V>
@@ -152,24 +171,25 @@ template <class T, int V>
 __global__ void __launch_bounds__(DT_BLOCK, RESIDENT)
     bn_moments(norm n, int64_t piece, const T *x, moments *partial, moments_end<T> end) {
   moments sum[V];
-  sum_moments<T, V>(n, x, dt_lane_of<V>(n.rows, piece, n.channels), sum);
+  sum_moments<T, V>(n, x + n.first(), dt_lane_of<V>(n.rows, piece, n.channels), sum);
   dt_columns_leave<moments, V>(sum, n.channels, partial, end);
 }
 
 template <class T, int V>
 __global__ void __launch_bounds__(DT_BLOCK, RESIDENT) bn_normalize(norm n, int64_t piece, output<T> out) {
-  normalize_rows<T, V>(n, out, dt_lane_of<V>(n.rows, piece, n.channels));
+  normalize_rows<T, V>(n, out.of_shard(n), dt_lane_of<V>(n.rows, piece, n.channels));
 }
 
 /* Both, for rows that are one piece: the block has the moments of its channels. */
 template <class T, int V>
 __global__ void bn_forward_whole(norm n, int64_t piece, output<T> out, moments_end<T> end) {
   dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+  const output<T> own = out.of_shard(n);
   moments sum[V];
-  sum_moments<T, V>(n, out.x, lane, sum);
+  sum_moments<T, V>(n, own.x, lane, sum);
   dt_columns_leave<moments, V>(sum, n.channels, static_cast<moments *>(NULL), end);
   __syncthreads();
-  normalize_rows<T, V>(n, out, lane);
+  normalize_rows<T, V>(n, own, lane);
 }
 
 /* --- backward --- */
@@ -179,22 +199,37 @@ template <class T>
 struct gradients {
   const T *dy, *mask, *x; /* mask NULL: g = dy */
   const float *aux;
-  T *dx, *dadd; /* NULL: not wanted */
-  float *dw, *db;
+  T *dx, *dadd;   /* NULL: not wanted */
+  float *dw, *db; /* of shard 0; those of the next lie 2 C behind */
+  /* Those of this block's shard. */
+  __device__ gradients of_shard(const norm &n) const {
+    gradients own = *this;
+    own.dy += n.first();
+    own.x += n.first();
+    if (mask != NULL) own.mask += n.first();
+    if (dx != NULL) own.dx += n.first();
+    if (dadd != NULL) own.dadd += n.first();
+    own.aux += n.first_pair();
+    own.dw += n.first_pair();
+    own.db += n.first_pair();
+    return own;
+  }
 };
 
 struct sums_end {
   const float *inverse;
   float *dw, *db;
-  __device__ void operator()(int64_t c, const sums &sum) const {
-    dw[c] = sum.gx * inverse[c];
-    db[c] = sum.g;
+  int64_t channels;
+  __device__ void operator()(int shard, int64_t c, const sums &sum) const {
+    const int64_t at = shard * 2 * channels + c;
+    dw[at] = sum.gx * inverse[at];
+    db[at] = sum.g;
   }
 };
 
 template <class T>
 sums_end __host__ __device__ end_of(const norm &n, const gradients<T> &in) {
-  return {in.aux + n.channels, in.dw, in.db};
+  return {in.aux + n.channels, in.dw, in.db, n.channels};
 }
 
 /* What a thread reads of a row, on its way. */
@@ -290,23 +325,24 @@ __host__ __device__ gradients<T> second_pass(const gradients<T> &first) {
 template <class T, int V>
 __global__ void __launch_bounds__(DT_BLOCK, RESIDENT) bn_sums(norm n, int64_t piece, gradients<T> in, sums *partial) {
   sums sum[V];
-  sum_gradients<T, V>(n, in, dt_lane_of<V>(n.rows, piece, n.channels), sum);
+  sum_gradients<T, V>(n, in.of_shard(n), dt_lane_of<V>(n.rows, piece, n.channels), sum);
   dt_columns_leave<sums, V>(sum, n.channels, partial, end_of(n, in));
 }
 
 template <class T, int V>
 __global__ void __launch_bounds__(DT_BLOCK, RESIDENT) bn_spread(norm n, int64_t piece, gradients<T> in) {
-  spread_gradients<T, V>(n, in, dt_lane_of<V>(n.rows, piece, n.channels));
+  spread_gradients<T, V>(n, in.of_shard(n), dt_lane_of<V>(n.rows, piece, n.channels));
 }
 
 template <class T, int V>
 __global__ void bn_backward_whole(norm n, int64_t piece, gradients<T> in) {
   dt_lane lane = dt_lane_of<V>(n.rows, piece, n.channels);
+  const gradients<T> own = in.of_shard(n);
   sums sum[V];
-  sum_gradients<T, V>(n, in, lane, sum);
+  sum_gradients<T, V>(n, own, lane, sum);
   dt_columns_leave<sums, V>(sum, n.channels, static_cast<sums *>(NULL), end_of(n, in));
   __syncthreads();
-  if (in.dx != NULL) spread_gradients<T, V>(n, second_pass(in), lane);
+  if (own.dx != NULL) spread_gradients<T, V>(n, second_pass(own), lane);
 }
 
 /* A step that loss scaling skips leaves the running statistics as they were, like the parameters. */
@@ -334,7 +370,7 @@ norm norm_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *mic
   n.rows = rows_of(run->program, instr);
   n.channels = channels_of(run->program, instr);
   n.plane = n.rows / run->program->shard_capacity;
-  n.valid = dt_gpu_input_of(run, micro).valid;
+  n.shards = dt_gpu_input_of(run, micro).shards;
   n.w = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_W);
   n.b = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_B);
   n.eps = (float)instr->norm.eps;
@@ -353,29 +389,43 @@ output<T> output_of(const dt_run *run, const dt_instr *instr, const dt_micro_bat
   return out;
 }
 
+/* WORK is the sums of pieces, and behind them, where there are several shards, their sums [shards][2][C]. */
+float *shard_sums(const dt_columns *cut, size_t piece_bytes, void *work) {
+  return (float *)((char *)work + dt_gpu_round_up(dt_columns_bytes(cut, piece_bytes)));
+}
+
+/* out[0] gets the first C of the folded sums, out[1] the others. */
+dt_status fold_shard_sums(const norm &n, const float *from, float *first, float *second, cudaStream_t stream) {
+  const dt_gpu_shard_sums sums = {from, n.shards.count, 2 * n.channels, 2 * n.channels, {first, second}, n.channels};
+  return n.shards.count == 1 ? DT_OK : dt_gpu_fold_shards(DT_GPU_F32, &sums, stream);
+}
+
 template <class T, int V>
 dt_status forward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   norm n = norm_of(run, instr, micro);
+  const int shards = n.shards.count;
   output<T> out = output_of<T>(run, instr, micro, DT_ARG_AUX);
-  moments_end<T> end = {n, out.x, (float *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX),
-                        (float *)dt_gpu_arg(run, instr, micro, DT_ARG_STAT)};
+  void *work = dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
+  float *stat = (float *)dt_gpu_arg(run, instr, micro, DT_ARG_STAT);
   cudaStream_t stream = dt_gpu_stream(run, instr);
-  dt_columns cut = dt_columns_of(n.rows, n.channels, V), spread = dt_columns_spread(n.rows, n.channels, V);
+  dt_columns cut = dt_columns_of(shards, n.rows, n.channels, V), spread = dt_columns_spread(shards, n.rows, n.channels, V);
+  float *each = shards == 1 ? stat : shard_sums(&cut, sizeof(moments), work);
+  moments_end<T> end = {n, out.x, (float *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX), each};
   if (cut.pieces == 1) {
     DT_LAUNCH((bn_forward_whole<T, V>), cut.grid, cut.block, stream, n, cut.piece, out, end);
-    return DT_OK;
+  } else {
+    moments *partial = (moments *)work;
+    DT_LAUNCH((bn_moments<T, V>), cut.grid, cut.block, stream, n, cut.piece, out.x, partial, end);
+    DT_TRY(dt_columns_finish_launch<moments>(&cut, partial, end, stream));
+    DT_LAUNCH((bn_normalize<T, V>), spread.grid, spread.block, stream, n, spread.piece, out);
   }
-  moments *partial = (moments *)dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
-  DT_LAUNCH((bn_moments<T, V>), cut.grid, cut.block, stream, n, cut.piece, out.x, partial, end);
-  DT_TRY(dt_columns_finish_launch<moments>(&cut, partial, end, stream));
-  DT_LAUNCH((bn_normalize<T, V>), spread.grid, spread.block, stream, n, spread.piece, out);
-  return DT_OK;
+  return fold_shard_sums(n, each, stat, stat + n.channels, stream);
 }
 
 template <class T, int V>
 dt_status evaluate(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   norm n = norm_of(run, instr, micro);
-  dt_columns spread = dt_columns_spread(n.rows, n.channels, V);
+  dt_columns spread = dt_columns_spread(n.shards.count, n.rows, n.channels, V);
   DT_LAUNCH((bn_normalize<T, V>), spread.grid, spread.block, dt_gpu_stream(run, instr), n, spread.piece,
             output_of<T>(run, instr, micro, DT_ARG_STATE));
   return DT_OK;
@@ -397,7 +447,7 @@ dt_status evaluate_backward(const dt_run *run, const dt_instr *instr, const dt_m
   n.channels = channels_of(run->program, instr);
   n.w = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_W);
   n.eps = (float)instr->norm.eps;
-  const int64_t count = run->program->shard_capacity * dt_gpu_count(run->program, instr, DT_ARG_DX);
+  const int64_t count = dt_gpu_places(run, micro) * dt_gpu_count(run->program, instr, DT_ARG_DX);
   DT_LAUNCH(bn_scale<T>, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), n,
             (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_DY), (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_STATE),
             (T *)dt_gpu_arg(run, instr, micro, DT_ARG_DX), count);
@@ -421,19 +471,22 @@ gradients<T> gradients_of(const dt_run *run, const dt_instr *instr, const dt_mic
 template <class T, int V>
 dt_status backward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   norm n = norm_of(run, instr, micro);
-  gradients<T> in = gradients_of<T>(run, instr, micro);
+  const int shards = n.shards.count;
+  const gradients<T> whole = gradients_of<T>(run, instr, micro);
+  gradients<T> in = whole;
+  void *work = dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
   cudaStream_t stream = dt_gpu_stream(run, instr);
-  dt_columns cut = dt_columns_of(n.rows, n.channels, V), spread = dt_columns_spread(n.rows, n.channels, V);
+  dt_columns cut = dt_columns_of(shards, n.rows, n.channels, V), spread = dt_columns_spread(shards, n.rows, n.channels, V);
+  if (shards > 1) in.dw = shard_sums(&cut, sizeof(sums), work), in.db = in.dw + n.channels;
   if (cut.pieces == 1) {
     DT_LAUNCH((bn_backward_whole<T, V>), cut.grid, cut.block, stream, n, cut.piece, in);
-    return DT_OK;
+  } else {
+    sums *partial = (sums *)work;
+    DT_LAUNCH((bn_sums<T, V>), cut.grid, cut.block, stream, n, cut.piece, in, partial);
+    DT_TRY(dt_columns_finish_launch<sums>(&cut, partial, end_of(n, in), stream));
+    if (in.dx != NULL) DT_LAUNCH((bn_spread<T, V>), spread.grid, spread.block, stream, n, spread.piece, second_pass(in));
   }
-  sums *partial = (sums *)dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
-  DT_LAUNCH((bn_sums<T, V>), cut.grid, cut.block, stream, n, cut.piece, in, partial);
-  DT_TRY(dt_columns_finish_launch<sums>(&cut, partial, end_of(n, in), stream));
-  if (in.dx == NULL) return DT_OK;
-  DT_LAUNCH((bn_spread<T, V>), spread.grid, spread.block, stream, n, spread.piece, second_pass(in));
-  return DT_OK;
+  return fold_shard_sums(n, in.dw, whole.dw, whole.db, stream);
 }
 
 /* Runs with the width that the channels allow. */
@@ -450,8 +503,10 @@ dt_status backward(const dt_run *run, const dt_instr *instr, const dt_micro_batc
 dt_status dt_gpu_bn_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
   int64_t channels = channels_of(program, instr);
   int width = gpu->type == DT_GPU_F32 ? dt_columns_width<float>(channels) : dt_columns_width<__half>(channels);
-  dt_columns cut = dt_columns_of(rows_of(program, instr), channels, width);
-  *out = dt_columns_bytes(&cut, instr->op == DT_OP_BN_FWD ? sizeof(moments) : sizeof(sums));
+  const int shards = program->micro_batch_shards;
+  dt_columns cut = dt_columns_of(shards, rows_of(program, instr), channels, width);
+  *out = dt_gpu_round_up(dt_columns_bytes(&cut, instr->op == DT_OP_BN_FWD ? sizeof(moments) : sizeof(sums)));
+  if (shards > 1) *out += (size_t)(shards * 2 * channels) * sizeof(float);
   return DT_OK;
 }
 

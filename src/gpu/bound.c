@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "gpu/await.h"
+#include "gpu/prove.h"
 #include "gpu/reducer.h"
 
 /* --- set-up --- */
@@ -140,7 +141,7 @@ void dt_gpu_unbind(dt_run *run) {
   drop_recording(run);
   run->device->ops->sync(run->device); /* whatever it raises: an earlier failure may be its cause */
   if (dt_device_is_stuck(run->device)) return;
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < DT_GPU_FORMS; i++) {
     if (bound->graph[i] != NULL) cudaGraphExecDestroy(bound->graph[i]);
   }
   cudaFreeHost(bound->score_host);
@@ -197,11 +198,30 @@ dt_status dt_gpu_stage(dt_run *run, const dt_micro_batch *micro) {
   return dt_gpu_inputs_stage(&dt_gpu_bound_of(run)->inputs, run, micro);
 }
 
+static int form_of(const dt_run *run) {
+  int form = 0;
+  if (run->program->mode == DT_PROGRAM_TRAIN) return run->step->partial ? 1 : 0;
+  while (1u << form < dt_gpu_bound_of(run)->inputs.shards) form++;
+  return form;
+}
+
+/* Before the first step of a form, with parameters that are set and an arena that is free. What that takes is no wait for
+ * input. */
+static dt_status prove_engines(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  unsigned *proven = &bound->proven[bound->form];
+  if (!dt_gpu_of(run)->proves || (bound->inputs.shards & ~*proven) == 0) return DT_OK;
+  DT_TRY(dt_gpu_prove(run, bound->inputs.shards & ~*proven));
+  *proven |= bound->inputs.shards;
+  return run->program->mode == DT_PROGRAM_TRAIN ? dt_gpu_inputs_ask(&bound->inputs, run) : DT_OK;
+}
+
 /* Only this thread's calls are held to what a recording allows: the communicator's threads go on as they like. */
 dt_status dt_gpu_begin(dt_run *run, bool *out_replayed) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  bound->form = form_of(run);
+  DT_TRY(prove_engines(run));
   DT_TRY(dt_gpu_inputs_send(&bound->inputs, run));
-  bound->form = run->step->partial ? 1 : 0;
   *out_replayed = bound->graph[bound->form] != NULL;
   if (!*out_replayed && bound->records && bound->begun[bound->form] > 0) {
     DT_CUDA(cudaStreamBeginCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal));

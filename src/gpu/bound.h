@@ -36,7 +36,8 @@ typedef struct dt_gpu_inputs {
   cudaEvent_t taken[2];   /* `next` has been copied to `current` */
   char *next, *current;   /* device memory: where a step's input arrives, and where kernels read it */
   int turn;
-  bool open; /* host[turn] is free and being filled */
+  unsigned shards; /* of the micro-batches that were staged since the last was sent, as bits: they are powers of two */
+  bool open;       /* host[turn] is free and being filled */
 } dt_gpu_inputs;
 
 dt_status dt_gpu_inputs_create(int micro_batches, dt_gpu_inputs *out);
@@ -69,6 +70,9 @@ typedef struct dt_gpu_step_result {
   float *statistics; /* [program->statistics_count] */
 } dt_gpu_step_result;
 
+enum { DT_GPU_FORMS = 7 };
+_Static_assert(1 << (DT_GPU_FORMS - 1) == DT_GPU_SHARDS_MAX, "a form for each number of shards");
+
 typedef struct dt_gpu_bound {
   dt_gpu_inputs inputs;
   dt_reducer *reducer; /* borrowed; NULL in EVAL and PREDICT */
@@ -92,13 +96,15 @@ typedef struct dt_gpu_bound {
   int comm_waits, comm_waits_before; /* in this step and in the one before; of steps that are launched as a graph, none */
   bool records;                      /* steps are recorded */
   bool recording;
-  /* Of a step's last (or only) batch and of a partial one, which have other instructions: */
-  int64_t begun[2];           /* how many; in EVAL and PREDICT micro-batches */
-  cudaGraphExec_t graph[2];   /* NULL until one is recorded */
-  int form;                   /* which of the two is being made */
-  dt_gpu_step_result *result; /* [2], pinned: steps take turns */
-  cudaEvent_t over[2];        /* result[i] is there */
-  int64_t started, taken;     /* outcomes */
+  /* By form, that is, by which instructions and launches there are: TRAIN, of a step's last (or only) batch (0) and of a
+   * partial one (1); EVAL and PREDICT, of a micro-batch of 2^form shards. */
+  unsigned proven[DT_GPU_FORMS];       /* for which numbers of shards engines were tried out (prove.h) */
+  int64_t begun[DT_GPU_FORMS];         /* how many */
+  cudaGraphExec_t graph[DT_GPU_FORMS]; /* NULL until one is recorded */
+  int form;                            /* which is being made */
+  dt_gpu_step_result *result;          /* [2], pinned: steps take turns */
+  cudaEvent_t over[2];                 /* result[i] is there */
+  int64_t started, taken;              /* outcomes */
 } dt_gpu_bound;
 
 static inline dt_gpu_bound *dt_gpu_bound_of(const dt_run *run) {

@@ -5,6 +5,9 @@
  * make more than one piece, the pieces' sums go to scratch [pieces][columns] and a second kernel folds them likewise. Tiles,
  * and with them the order of every sum, depend on the matrix and on V alone.
  *
+ * Several matrices of one shape, the shards of a micro-batch, are summed by one launch, each as if it were alone: blockIdx.z is
+ * the matrix, whose scratch stands behind that of the one before.
+ *
  * A sum is a struct S for which S() is the empty sum and add() takes in another one. */
 #ifndef DT_GPU_COLUMNS_CUH
 #define DT_GPU_COLUMNS_CUH
@@ -15,7 +18,7 @@ typedef struct dt_columns {
   int64_t rows, columns;
   int64_t piece; /* rows of a block */
   int pieces;
-  dim3 grid, block; /* grid: x tiles of columns, y pieces */
+  dim3 grid, block; /* grid: x tiles of columns, y pieces, z shards */
 } dt_columns;
 
 enum {
@@ -32,8 +35,8 @@ static inline int64_t dt_divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-/* Tiles of at most `packs` packs, and at most about `blocks` of them. */
-static inline dt_columns dt_columns_cut(int64_t rows, int64_t columns, int width, int packs, int64_t blocks) {
+/* Tiles of at most `packs` packs, and at most about `blocks` of them; rows are those of a shard. */
+static inline dt_columns dt_columns_cut(int shards, int64_t rows, int64_t columns, int width, int packs, int64_t blocks) {
   dt_columns cut = {};
   int across = 1;
   while (across < packs && across < columns / width) across *= 2;
@@ -44,19 +47,19 @@ static inline dt_columns dt_columns_cut(int64_t rows, int64_t columns, int width
   cut.piece = dt_divide_up(dt_divide_up(rows, most), round) * round;
   cut.pieces = (int)dt_divide_up(rows, cut.piece);
   cut.block = dim3((unsigned)across, (unsigned)lanes);
-  cut.grid = dim3((unsigned)tiles, (unsigned)cut.pieces);
+  cut.grid = dim3((unsigned)tiles, (unsigned)cut.pieces, (unsigned)shards);
   return cut;
 }
 
 /* Tiles for sums; width is the V of the kernels. Where rows are one piece, tiles are narrow, so that there are many. */
-static inline dt_columns dt_columns_of(int64_t rows, int64_t columns, int width) {
-  if (rows > DT_COLUMNS_WHOLE) return dt_columns_cut(rows, columns, width, 32, DT_COLUMNS_SUMS);
-  return dt_columns_cut(rows, columns, width, width > 1 ? DT_COLUMNS_NARROW / width : 4, 1);
+static inline dt_columns dt_columns_of(int shards, int64_t rows, int64_t columns, int width) {
+  if (rows > DT_COLUMNS_WHOLE) return dt_columns_cut(shards, rows, columns, width, 32, DT_COLUMNS_SUMS);
+  return dt_columns_cut(shards, rows, columns, width, width > 1 ? DT_COLUMNS_NARROW / width : 4, 1);
 }
 
 /* Tiles for what is computed element by element with values that a column has in common. */
-static inline dt_columns dt_columns_spread(int64_t rows, int64_t columns, int width) {
-  return dt_columns_cut(rows, columns, width, 32, DT_COLUMNS_SPREAD);
+static inline dt_columns dt_columns_spread(int shards, int64_t rows, int64_t columns, int width) {
+  return dt_columns_cut(shards, rows, columns, width, 32, DT_COLUMNS_SPREAD);
 }
 
 /* V for a matrix of T. */
@@ -128,22 +131,23 @@ static inline __device__ dt_folded dt_fold_lanes(const S (&sum)[V], int64_t colu
   return place;
 }
 
-/* Hands the sums of a block to end(column, sum) where they are complete, else to scratch. */
+/* Hands the sums of a block to end(shard, column, sum) where they are complete, else to scratch. */
 template <class S, int V, class End>
 static inline __device__ void dt_columns_leave(const S (&sum)[V], int64_t columns, S *partial, End end) {
   S total;
   const dt_folded at = dt_fold_lanes<S, V>(sum, columns, &total);
   if (!at.is_owner) return;
   if (gridDim.y == 1)
-    end(at.column, total);
+    end((int)blockIdx.z, at.column, total);
   else
-    partial[blockIdx.y * columns + at.column] = total;
+    partial[((int64_t)blockIdx.z * gridDim.y + blockIdx.y) * columns + at.column] = total;
 }
 
 template <class S, class End>
 __global__ void dt_columns_finish(const S *partial, int pieces, int64_t columns, End end) {
   const int64_t column = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, lanes = blockDim.y;
   S sum[1] = {S()}, total;
+  partial += (int64_t)blockIdx.z * pieces * columns;
   for (int64_t k = threadIdx.y; column < columns && k < pieces; k += DT_COLUMNS_AHEAD * lanes) {
     S read[DT_COLUMNS_AHEAD];
     for (int i = 0; i < DT_COLUMNS_AHEAD; i++) {
@@ -152,21 +156,22 @@ __global__ void dt_columns_finish(const S *partial, int pieces, int64_t columns,
     for (int i = 0; i < DT_COLUMNS_AHEAD; i++) sum[0].add(read[i]);
   }
   const dt_folded at = dt_fold_lanes<S, 1>(sum, columns, &total);
-  if (at.is_owner) end(at.column, total);
+  if (at.is_owner) end((int)blockIdx.z, at.column, total);
 }
 
 /* Launches the second kernel; not where the rows are one piece. */
 template <class S, class End>
 static dt_status dt_columns_finish_launch(const dt_columns *cut, const void *partial, const End &end, cudaStream_t stream) {
   if (cut->pieces == 1) return DT_OK;
-  dim3 grid((unsigned)dt_divide_up(cut->columns, DT_COLUMNS_FINISH)), block(DT_COLUMNS_FINISH, DT_BLOCK / DT_COLUMNS_FINISH);
+  dim3 grid((unsigned)dt_divide_up(cut->columns, DT_COLUMNS_FINISH), 1, cut->grid.z),
+      block(DT_COLUMNS_FINISH, DT_BLOCK / DT_COLUMNS_FINISH);
   DT_LAUNCH((dt_columns_finish<S, End>), grid, block, stream, static_cast<const S *>(partial), cut->pieces, cut->columns, end);
   return DT_OK;
 }
 
 /* Scratch for the pieces' sums. */
 static inline size_t dt_columns_bytes(const dt_columns *cut, size_t sum_bytes) {
-  return cut->pieces == 1 ? 0 : (size_t)(cut->pieces * cut->columns) * sum_bytes;
+  return cut->pieces == 1 ? 0 : (size_t)(cut->grid.z * cut->pieces * cut->columns) * sum_bytes;
 }
 
 #endif

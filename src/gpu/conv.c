@@ -1,25 +1,25 @@
 /* Convolutions: by a plan of cuDNN's where there is one, else by dtrain's direct kernels.
  *
- * WORK holds, one after another in time and therefore in one place: the plan's workspace with DW in the value type behind it
- * (from 16-bit inputs cuDNN writes no other), then the sums for DB. */
+ * From 16-bit inputs cuDNN writes DW in the value type. */
 #include <stdio.h>
 #include <string.h>
 
 #include "gpu/conv_plan.h"
 
 /* An argument's own shape: where it is another view of a buffer, the elements lie in the same order. */
-static dt_gpu_image image_of(const dt_program *program, const dt_instr *instr, dt_arg arg) {
+static dt_gpu_image image_of(const dt_program *program, const dt_instr *instr, int shards, dt_arg arg) {
   const dt_shape *shape = &program->buffer[instr->arg[arg]].shape;
   return (dt_gpu_image){
-      .samples = program->shard_capacity, .height = shape->dim[1], .width = shape->dim[2], .channels = shape->dim[0]};
+      .samples = shards * program->shard_capacity, .height = shape->dim[1], .width = shape->dim[2], .channels = shape->dim[0]};
 }
 
-static dt_gpu_conv conv_of(const dt_program *program, const dt_instr *instr) {
+static dt_gpu_conv conv_of(const dt_program *program, const dt_instr *instr, int shards) {
   dt_gpu_conv conv;
   memset(&conv, 0, sizeof conv); /* plans are found by comparing bytes */
   conv.op = instr->op;
-  conv.x = image_of(program, instr, instr->op == DT_OP_CONV_DGRAD ? DT_ARG_DX : DT_ARG_X);
-  conv.y = image_of(program, instr, instr->op == DT_OP_CONV_FWD ? DT_ARG_Y : DT_ARG_DY);
+  conv.shards = shards;
+  conv.x = image_of(program, instr, shards, instr->op == DT_OP_CONV_DGRAD ? DT_ARG_DX : DT_ARG_X);
+  conv.y = image_of(program, instr, shards, instr->op == DT_OP_CONV_FWD ? DT_ARG_Y : DT_ARG_DY);
   conv.window = instr->conv.window;
   conv.groups = instr->conv.groups;
   if (instr->op == DT_OP_CONV_FWD) {
@@ -35,23 +35,6 @@ static int64_t weights_of(const dt_gpu_conv *conv) {
 
 static int64_t positions_of(const dt_gpu_conv *conv) {
   return conv->y.samples * conv->y.height * conv->y.width;
-}
-
-/* Bytes of DW in the value type; 0 where it is float, or cuDNN doesn't compute it. */
-static size_t narrow_bytes(const dt_gpu *gpu, const dt_gpu_conv_plan *plan) {
-  bool narrow = plan->conv.op == DT_OP_CONV_WGRAD && plan->base.found && gpu->type != DT_GPU_F32;
-  return narrow ? (size_t)weights_of(&plan->conv) * dt_gpu_type_bytes(gpu->type) : 0;
-}
-
-/* Where DW in the value type lies within WORK. */
-static size_t narrow_offset(const dt_gpu_conv_plan *plan) {
-  return dt_gpu_round_up(plan->base.workspace);
-}
-
-/* Bytes that computing takes, without the sums for DB. */
-static size_t plan_work(const dt_gpu *gpu, const dt_gpu_conv_plan *plan) {
-  size_t narrow = narrow_bytes(gpu, plan);
-  return narrow > 0 ? narrow_offset(plan) + narrow : plan->base.workspace;
 }
 
 /* --- computing --- */
@@ -94,13 +77,8 @@ static dt_status backward_data(const conv_call *call, const dt_gpu_operands *o) 
 }
 
 static dt_status backward_filter(const conv_call *call, const dt_gpu_operands *o) {
-  const dt_gpu_type type = call->gpu->type;
-  const dt_gpu_conv *conv = &call->plan->conv;
-  if (!call->plan->base.found) return dt_gpu_conv_direct_wgrad(type, conv, o->x, o->y, o->w, call->stream);
-  if (narrow_bytes(call->gpu, call->plan) == 0) return execute(call, &(dt_gpu_conv_data){o->x, o->w, o->y, NULL});
-  void *narrow = (char *)call->work + narrow_offset(call->plan);
-  DT_TRY(execute(call, &(dt_gpu_conv_data){o->x, narrow, o->y, NULL}));
-  return dt_gpu_widen(type, narrow, weights_of(conv), o->w, call->stream);
+  if (call->plan->base.found) return execute(call, &(dt_gpu_conv_data){o->x, o->w, o->y, NULL});
+  return dt_gpu_conv_direct_wgrad(call->gpu->type, &call->plan->conv, o->x, o->y, o->w, call->stream);
 }
 
 static dt_status compute(const conv_call *call, const dt_gpu_operands *operands) {
@@ -111,13 +89,14 @@ static dt_status compute(const conv_call *call, const dt_gpu_operands *operands)
 /* --- the library's rows --- */
 
 static void library_what(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text) {
-  const dt_gpu_conv conv = conv_of(program, instr);
+  const dt_gpu_conv conv = conv_of(program, instr, 1);
   dt_gpu_conv_plan_what(gpu, &conv, text);
 }
 
-static dt_status library_get(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const dt_gpu_plan **out) {
-  const dt_gpu_conv conv = conv_of(program, instr);
-  const dt_gpu_conv_plan *plan;
+static dt_status library_get(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, int shards,
+                             dt_gpu_plan **out) {
+  const dt_gpu_conv conv = conv_of(program, instr, shards);
+  dt_gpu_conv_plan *plan;
   DT_TRY(dt_gpu_conv_plan_get(gpu, &conv, &plan));
   *out = &plan->base;
   return DT_OK;
@@ -125,22 +104,22 @@ static dt_status library_get(const dt_gpu *gpu, const dt_program *program, const
 
 static dt_status library_make(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const char *choice,
                               dt_gpu_plan **out) {
-  const dt_gpu_conv conv = conv_of(program, instr);
+  const dt_gpu_conv conv = conv_of(program, instr, 1);
   return dt_gpu_conv_plan_make(gpu, &conv, choice, out);
 }
 
 static dt_status library_offer(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, dt_gpu_offers *offers) {
-  const dt_gpu_conv conv = conv_of(program, instr);
+  const dt_gpu_conv conv = conv_of(program, instr, 1);
   return dt_gpu_conv_plan_offer(gpu, &conv, offers);
 }
 
 static dt_gpu_counts library_counts(const dt_program *program, const dt_instr *instr) {
-  const dt_gpu_conv conv = conv_of(program, instr);
+  const dt_gpu_conv conv = conv_of(program, instr, 1);
   return (dt_gpu_counts){dt_gpu_image_count(&conv.x), weights_of(&conv), dt_gpu_image_count(&conv.y), conv.y.channels};
 }
 
-static size_t library_work(const dt_gpu *gpu, const dt_gpu_plan *plan) {
-  return plan_work(gpu, (const dt_gpu_conv_plan *)plan);
+static dt_gpu_type gradient_type(const dt_gpu *gpu, const dt_gpu_plan *plan) {
+  return plan->found ? gpu->type : DT_GPU_F32;
 }
 
 static dt_status library_compute(const dt_gpu *gpu, const dt_gpu_plan *plan, const dt_gpu_operands *operands, void *work,
@@ -155,6 +134,6 @@ const dt_gpu_library dt_gpu_conv_library = {
     .destroy = dt_gpu_conv_plan_destroy,
     .offer = library_offer,
     .counts = library_counts,
-    .work = library_work,
+    .gradient_type = gradient_type,
     .compute = library_compute,
 };

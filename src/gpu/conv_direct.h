@@ -15,6 +15,7 @@ typedef struct dt_gpu_conv {
   dt_gpu_image x, y; /* DX and DY in the backward */
   dt_window window;
   int groups;
+  int shards; /* whose samples these are; of CONV_WGRAD 1 */
   bool bias;  /* CONV_FWD: a bias is added */
   dt_act act; /* CONV_FWD */
 } dt_gpu_conv;

@@ -390,15 +390,35 @@ static dt_status choose(const dt_gpu *gpu, const dt_gpu_conv *conv, dt_gpu_plan 
   return erratum != NULL ? dt_gpu_refuse_erratum(entry, gpu, erratum) : dt_gpu_refuse_entry(entry, "cuDNN");
 }
 
-dt_status dt_gpu_conv_plan_get(const dt_gpu *gpu, const dt_gpu_conv *conv, const dt_gpu_conv_plan **out) {
+/* The plan of one shard over the samples of several. Sums over samples have none; dtrain's own kernels know no sample's
+ * neighbours. */
+static dt_status spread(const dt_gpu *gpu, const dt_gpu_conv *conv, dt_gpu_plan **out) {
+  dt_gpu_conv one = *conv;
+  dt_gpu_conv_plan *alone, *plan;
+  one.x.samples /= conv->shards;
+  one.y.samples /= conv->shards;
+  one.shards = 1;
+  *out = NULL;
+  DT_TRY(dt_gpu_conv_plan_get(gpu, &one, &alone));
+  if (conv->op != DT_OP_CONV_WGRAD && alone->base.found) DT_TRY(dt_gpu_conv_plan_make(gpu, conv, alone->base.choice, out));
+  if (*out != NULL) return DT_OK;
+  DT_TRY(dt_alloc(1, sizeof *plan, &plan));
+  memcpy(&plan->conv, conv, sizeof *conv);
+  memcpy(plan->base.text, alone->base.text, sizeof plan->base.text);
+  plan->base.batching = conv->op == DT_OP_CONV_WGRAD || alone->base.found ? DT_GPU_SEPARATE : DT_GPU_INVARIANT;
+  *out = &plan->base;
+  return DT_OK;
+}
+
+dt_status dt_gpu_conv_plan_get(const dt_gpu *gpu, const dt_gpu_conv *conv, dt_gpu_conv_plan **out) {
   dt_gpu_plan **list = &gpu->libraries->conv, *plan = *list;
   while (plan != NULL && memcmp(&((dt_gpu_conv_plan *)plan)->conv, conv, sizeof *conv) != 0) plan = plan->next;
   if (plan == NULL) {
-    DT_TRY(choose(gpu, conv, &plan));
+    DT_TRY(conv->shards == 1 ? choose(gpu, conv, &plan) : spread(gpu, conv, &plan));
     plan->next = *list;
     *list = plan;
   }
-  *out = (const dt_gpu_conv_plan *)plan;
+  *out = (dt_gpu_conv_plan *)plan;
   return DT_OK;
 }
 

@@ -16,9 +16,10 @@ typedef struct dt_gpu_conv_plan {
   cudnnStatus_t refusal; /* the last that an engine gave */
 } dt_gpu_conv_plan;
 
-/* Finds the plan for a convolution or makes it, as the plan table says or else as the heuristics do; the list in gpu->libraries
- * keeps it. DT_ENVIRONMENT, DT_MEMORY; DT_USAGE for an entry of the table that can't be used. */
-dt_status dt_gpu_conv_plan_get(const dt_gpu *gpu, const dt_gpu_conv *conv, const dt_gpu_conv_plan **out);
+/* Finds the plan for a convolution or makes it: of one shard as the plan table says or else as the heuristics do, of several
+ * with the choice of one shard's. The list in gpu->libraries keeps it. DT_ENVIRONMENT, DT_MEMORY; DT_USAGE for an entry of the
+ * table that can't be used. */
+dt_status dt_gpu_conv_plan_get(const dt_gpu *gpu, const dt_gpu_conv *conv, dt_gpu_conv_plan **out);
 
 /* dt_gpu_library's rows for a convolution that is known. */
 void dt_gpu_conv_plan_what(const dt_gpu *gpu, const dt_gpu_conv *conv, char *text);

@@ -22,7 +22,8 @@ struct rows {
 
 /* The part of a batch that CROSS_ENTROPY reads. */
 typedef struct labels {
-  const int32_t *valid, *label;
+  dt_gpu_shards shards;
+  const int32_t *label;
 } labels;
 
 /* Where a thread stands: its row, among the rows that its warp takes at once, and its lane of that row. */
@@ -142,7 +143,7 @@ typedef struct loss_job {
 /* This sample's loss, whether it is correct, and, where it is wanted, dx. */
 template <class T>
 static __device__ void loss_row(const rows<T> &of, const loss_job &job, T *dx, int64_t s, int lane) {
-  const bool exists = s < of.samples, valid = s < job.to.valid[0];
+  const bool exists = s < of.samples, valid = exists && dt_is_filled(job.to.shards, s);
   const int64_t sample = exists ? s : of.samples - 1;
   const T *x = of.x + sample * of.classes;
   const int label = job.to.label[sample];
@@ -158,7 +159,7 @@ static __device__ void loss_row(const rows<T> &of, const loss_job &job, T *dx, i
       dx[sample * of.classes + k] = dt_from_float<T>(valid ? gradient * scale : 0);
     }
   }
-  if (lane != 0 || !valid || !exists) return;
+  if (lane != 0 || !valid) return;
   job.terms[s * job.columns] = loss_of(x, of.classes, row, label);
   job.terms[s * job.columns + 1] = row.best == label ? 1 : 0;
 }
@@ -176,7 +177,7 @@ template <class T>
 static rows<T> rows_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   rows<T> of = {};
   of.x = static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_X));
-  of.samples = run->program->shard_capacity;
+  of.samples = dt_gpu_places(run, micro);
   of.classes = (int)dt_gpu_count(run->program, instr, DT_ARG_X);
   for (of.lanes = 1; of.lanes < WARP && stride_of(of) < of.classes;) of.lanes *= 2;
   return of;
@@ -190,7 +191,7 @@ static dim3 grid_of(const rows<T> *of) {
 
 static labels labels_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const void *target = dt_gpu_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_TARGET), DT_PART_VALUES);
-  return {dt_gpu_input_of(run, micro).valid, static_cast<const int32_t *>(target)};
+  return {dt_gpu_input_of(run, micro).shards, static_cast<const int32_t *>(target)};
 }
 
 template <class T>

@@ -13,18 +13,24 @@ enum { QUAD = 4 };
 
 typedef struct dropout_job {
   const dt_step *step;
+  dt_gpu_shards shards;
   const int64_t *position;
   uint32_t key[2], layer;
   float factor, limit; /* 1 / (1 - p); the smallest float that keeps */
   int64_t samples, channels, plane;
 } dropout_job;
 
+/* Place of a sample in the global batch. */
+static __device__ int64_t place_of(const dropout_job &job, int64_t sample) {
+  const int64_t shard = dt_quotient(sample, job.shards.capacity);
+  return job.position[shard] + sample - shard * job.shards.capacity;
+}
+
 /* dt_rng(seed, DT_RNG_DROPOUT, samples_seen, layer << 32 | place, quad), as core/rng.c computes it. */
 static __device__ dt_rng_block draw(const dropout_job &job, int64_t sample, uint32_t quad) {
   const uint64_t seen = (uint64_t)job.step->samples_seen;
   uint32_t k0 = job.key[0], k1 = job.key[1];
-  uint32_t x0 = quad, x1 = (uint32_t)(job.position[0] + sample), x2 = (uint32_t)seen,
-           x3 = (uint32_t)(seen >> 32) | job.layer << 16;
+  uint32_t x0 = quad, x1 = (uint32_t)place_of(job, sample), x2 = (uint32_t)seen, x3 = (uint32_t)(seen >> 32) | job.layer << 16;
   for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
     const uint64_t a = (uint64_t)0xD2511F53u * x0, b = (uint64_t)0xCD9E8D57u * x2;
     x0 = (uint32_t)(b >> 32) ^ x1 ^ k0;
@@ -100,10 +106,11 @@ static float limit_of(double p) {
 
 static dropout_job job_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg to) {
   const dt_gpu_input input = dt_gpu_input_of(run, micro);
-  const dt_gpu_values values = dt_gpu_values_of(run, instr, to);
+  const dt_gpu_values values = dt_gpu_values_of(run, instr, micro, to);
   const uint64_t key = dt_rng_key(run->seed, DT_RNG_DROPOUT);
   dropout_job job = {};
   job.step = input.step;
+  job.shards = input.shards;
   job.position = input.position;
   job.key[0] = (uint32_t)key;
   job.key[1] = (uint32_t)(key >> 32);

@@ -30,7 +30,7 @@ static dt_status finish(const void *in, dt_fused<T> fused, void *out, int64_t co
 static dt_status finish_arg(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg from, dt_arg to) {
   const void *in = dt_gpu_arg(run, instr, micro, from);
   void *out = dt_gpu_arg(run, instr, micro, to);
-  const int64_t count = run->program->shard_capacity * dt_gpu_count(run->program, instr, to);
+  const int64_t count = dt_gpu_places(run, micro) * dt_gpu_count(run->program, instr, to);
   DT_WITH_TYPE(dt_gpu_of(run)->type,
                return finish(in, dt_fused_of<T>(run, instr, micro), out, count, dt_gpu_stream(run, instr)));
   return DT_OK;
@@ -59,7 +59,7 @@ static __global__ void add_bias(const T *x, const float *bias, int64_t columns, 
 
 template <class T>
 static dt_status bias(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  const int64_t columns = dt_gpu_count(run->program, instr, DT_ARG_B), count = run->program->shard_capacity * columns;
+  const int64_t columns = dt_gpu_count(run->program, instr, DT_ARG_B), count = dt_gpu_places(run, micro) * columns;
   DT_LAUNCH(add_bias<T>, dt_grid(count), dim3(DT_BLOCK), dt_gpu_stream(run, instr),
             static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_X)),
             static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_B)), columns, dt_fused_of<T>(run, instr, micro),
@@ -73,13 +73,14 @@ dt_status dt_gpu_add_bias(dt_run *run, const dt_instr *instr, const dt_micro_bat
 }
 
 dt_status dt_gpu_bias_wgrad_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
-  *out = dt_gpu_column_work(program->shard_capacity, dt_gpu_count(program, instr, DT_ARG_DB));
+  *out = dt_gpu_column_work(program->micro_batch_shards, program->shard_capacity, dt_gpu_count(program, instr, DT_ARG_DB));
   return DT_OK;
 }
 
 dt_status dt_gpu_bias_wgrad(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  return dt_gpu_sum_columns(dt_gpu_of(run)->type, dt_gpu_arg(run, instr, micro, DT_ARG_DY), run->program->shard_capacity,
-                            dt_gpu_count(run->program, instr, DT_ARG_DB), dt_gpu_arg(run, instr, micro, DT_ARG_WORK),
+  return dt_gpu_sum_columns(dt_gpu_of(run)->type, dt_gpu_arg(run, instr, micro, DT_ARG_DY), micro->shard_count,
+                            run->program->shard_capacity, dt_gpu_count(run->program, instr, DT_ARG_DB),
+                            dt_gpu_arg(run, instr, micro, DT_ARG_WORK),
                             static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_DB)), dt_gpu_stream(run, instr));
 }
 
@@ -103,7 +104,7 @@ static __global__ void multiply_elements(const T *x, const T *factor, T *y, int6
 
 template <class T>
 static dt_status multiply(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  const int64_t count = run->program->shard_capacity * dt_gpu_count(run->program, instr, DT_ARG_Y);
+  const int64_t count = dt_gpu_places(run, micro) * dt_gpu_count(run->program, instr, DT_ARG_Y);
   DT_LAUNCH(multiply_elements<T>, dt_grid(count, dt_pack_width<T>), dim3(DT_BLOCK), dt_gpu_stream(run, instr),
             static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_X)),
             static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_FACTOR)),

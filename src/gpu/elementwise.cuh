@@ -5,12 +5,6 @@
 
 #include "gpu/pack.cuh"
 
-/* A quotient of indices, neither negative: 32 bits where they suffice, which is an order of magnitude faster. */
-static inline __device__ int64_t dt_quotient(int64_t dividend, int64_t divisor) {
-  if (((uint64_t)dividend | (uint64_t)divisor) >> 32 == 0) return (int64_t)((uint32_t)dividend / (uint32_t)divisor);
-  return dividend / divisor;
-}
-
 /* A divisor that is known before the launch: quotients of numbers from 0 to below 2^31 are a multiplication and a shift
  * (Granlund and Montgomery, "Division by invariant integers using multiplication", 1994). */
 typedef struct dt_divisor {

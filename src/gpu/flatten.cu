@@ -23,7 +23,7 @@ static __global__ void transpose(const T *from, T *to, int rows, int columns) {
 
 static dt_status turn(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg from, dt_arg to) {
   const bool forward = instr->op == DT_OP_FLATTEN;
-  const dt_gpu_values v = dt_gpu_values_of(run, instr, forward ? from : to);
+  const dt_gpu_values v = dt_gpu_values_of(run, instr, micro, forward ? from : to);
   const int rows = (int)(forward ? v.inner : v.channels), columns = (int)(forward ? v.channels : v.inner);
   const int64_t tiles = v.samples * ((rows + TILE - 1) / TILE) * ((columns + TILE - 1) / TILE);
   const void *in = dt_gpu_arg(run, instr, micro, from);

@@ -1,14 +1,16 @@
 /* Inside the gpu device. Every operation is one file with its kernels, which core/program/ops.def names.
  *
  * Rules of the room
- * 1. A micro-batch is one shard: micro->shard_count is 1, a VALUE buffer holds shard_capacity samples, [samples][H][W][C]
- * (images) or [samples][D], in the run's value type; the first valid[0] of them count.
+ * 1. A micro-batch is one shard or several, a power of two, one behind the other: a VALUE buffer holds shard_capacity places of
+ * each, [places][H][W][C] (images) or [places][D], in the run's value type; of shard s the first valid[s] places are filled.
+ * What belongs to a sample alone is computed for all places at once. A sum over samples is taken shard by shard, each as if it
+ * were alone, and then over the shards by the tree (dt_gpu_fold_shards): the bits are those of shards that run one by one.
  * 2. A kernel function enqueues on the instruction's stream and returns. It neither waits nor allocates nor reads what changes
  *    from step to step on the host: that is in device memory (dt_gpu_input). So a step can be recorded as a graph.
  * 3. Sums are taken in an order that depends on shapes alone, never on the model of GPU: fixed pieces, fixed trees, no float
  *    atomics.
  * 4. Only what lies in device memory is handed to a kernel; scalars and small structs go by value.
- * 5. What stands in empty positions (at valid[0] and beyond) is finite, and gradients there are zero. */
+ * 5. What stands in empty places is finite, and gradients there are zero. */
 #ifndef DT_GPU_GPU_H
 #define DT_GPU_GPU_H
 
@@ -47,6 +49,7 @@ typedef struct dt_gpu {
   int index;           /* of the CUDA device; -1 for a model without a device */
   size_t model_memory; /* bytes; of a model without a device */
   double timeout;      /* seconds: await.h */
+  bool proves;         /* engines are tried out before the first step: prove.h */
   char id[96], title[160], kernels[96], library[160], note[320];
   cudaStream_t stream[DT_STREAMS];
   dt_gpu_libraries *libraries;
@@ -69,18 +72,28 @@ static inline size_t dt_gpu_round_up(size_t bytes) {
   return (bytes + DT_GPU_ALIGN - 1) / DT_GPU_ALIGN * DT_GPU_ALIGN;
 }
 
+/* The shards of a micro-batch, and which of its places are filled: the first valid[s] of shard s, which has `capacity`. */
+typedef struct dt_gpu_shards {
+  const int32_t *valid; /* [count], device memory */
+  int64_t capacity;
+  int count;
+} dt_gpu_shards;
+
+/* The most shards of a micro-batch. */
+enum { DT_GPU_SHARDS_MAX = 64 };
+
 /* A batch and the step as kernels see them: device memory, at the same place in every step. */
 typedef struct dt_gpu_input {
-  dt_step *step;           /* GRAD_NORM writes grad_norm in it */
-  const int32_t *valid;    /* [1] */
-  const int64_t *position; /* [1] place of the first sample in the global batch */
-  const int64_t *index;    /* [shard_capacity]: sample in the data set that the device holds; NULL when samples travel */
-  const dt_augmentation *augmentation; /* [shard_capacity][augmentations], with index */
+  dt_step *step; /* GRAD_NORM writes grad_norm in it */
+  dt_gpu_shards shards;
+  const int64_t *position;             /* [shards.count] place of each shard's first sample in the global batch */
+  const int64_t *index;                /* [places]: sample in the data set that the device holds; NULL when samples travel */
+  const dt_augmentation *augmentation; /* [places][augmentations], with index */
   int augmentations;
 } dt_gpu_input;
 dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_micro_batch *micro);
 
-/* Device memory of a field's part: [shard_capacity] places of the micro-batch, or the whole data set where the device holds the
+/* Device memory of a field's part: the places of the micro-batch, or the whole data set where the device holds the
  * field. */
 const void *dt_gpu_field(const dt_run *run, const dt_micro_batch *micro, int field, dt_field_part part);
 /* Whether it does: the batch's sample at place s is number input.index[s] of it then. */
@@ -131,16 +144,20 @@ int64_t *dt_gpu_scores(const dt_run *run);
 /* Dimensions of an argument's values, [samples][inner][channels], whatever their shape. It is that of the memory's own buffer,
  * not of a view, so that the order of elements is known. */
 typedef struct dt_gpu_values {
-  int64_t samples, inner, channels; /* shard_capacity, and the two of the shape */
+  int64_t samples, inner, channels; /* the micro-batch's places, and the two of the shape */
 } dt_gpu_values;
-dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, dt_arg arg);
+dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg);
+/* The places of a micro-batch. */
+static inline int64_t dt_gpu_places(const dt_run *run, const dt_micro_batch *micro) {
+  return micro->shard_count * run->program->shard_capacity;
+}
 
 /* The same of an image: [samples][height][width][channels]; a vector that is seen as one has one pixel. */
 typedef struct dt_gpu_image {
-  int64_t samples; /* shard_capacity */
+  int64_t samples; /* the micro-batch's places */
   int64_t height, width, channels;
 } dt_gpu_image;
-dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, dt_arg arg);
+dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg);
 static inline int64_t dt_gpu_image_count(const dt_gpu_image *image) {
   return image->samples * image->height * image->width * image->channels;
 }
@@ -179,16 +196,29 @@ dt_status dt_gpu_code_versions(int *out_binary, int *out_ptx);
 /* Adds the hash of `count` words to sum[0], in device memory, which is alive while a hash is taken. */
 enum { DT_GPU_HASH_BYTES = sizeof(unsigned long long) };
 dt_status dt_gpu_hash_words(const void *memory, int64_t count, unsigned long long *sum, cudaStream_t stream);
+/* Numbers in [-1, 1) that look like chance; the same for the same seed. */
+dt_status dt_gpu_fill(dt_gpu_type type, void *to, int64_t count, uint32_t seed, cudaStream_t stream);
 /* to = from in the value type (BF16 or F16). */
 dt_status dt_gpu_narrow(dt_gpu_type type, const float *from, int64_t count, void *to, cudaStream_t stream);
 /* to = from widened. */
 dt_status dt_gpu_widen(dt_gpu_type type, const void *from, int64_t count, float *to, cudaStream_t stream);
 /* y = act(y) in place. */
 dt_status dt_gpu_apply_act(dt_gpu_type type, dt_act act, void *y, int64_t count, cudaStream_t stream);
-/* db[c] = sum over rows of dy[row][c], in double or a fixed tree of floats. work: dt_gpu_column_work bytes. */
-size_t dt_gpu_column_work(int64_t rows, int64_t columns);
-dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int64_t columns, void *work, float *db,
+/* db[c] = sum over the rows of all shards of dy[row][c], rows being those of a shard. work: dt_gpu_column_work bytes. */
+size_t dt_gpu_column_work(int shards, int64_t rows, int64_t columns);
+dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int shards, int64_t rows, int64_t columns, void *work, float *db,
                              cudaStream_t stream);
+
+/* What shards have left of a sum: [shards][stride] values, of which the first `count` count. */
+typedef struct dt_gpu_shard_sums {
+  const void *from;
+  int shards; /* a power of two, at most DT_GPU_SHARDS_MAX */
+  int64_t stride, count;
+  float *out[2]; /* values from `split` on go to out[1] */
+  int64_t split;
+} dt_gpu_shard_sums;
+/* out = the sums over the shards, by the tree (core/tree.h). */
+dt_status dt_gpu_fold_shards(dt_gpu_type type, const dt_gpu_shard_sums *sums, cudaStream_t stream);
 
 /* The kernels, dt_gpu_<name>: those of the ops of core/program/ops.def that are 1 for the gpu device. */
 #define DT_OP(OP, name, section, attr, reference, cpu, gpu, reads, writes) DT_WHERE_##gpu(dt_kernel dt_gpu_##name;)
@@ -200,7 +230,7 @@ dt_gpu_work dt_gpu_library_work, dt_gpu_bn_work, dt_gpu_ln_work, dt_gpu_bias_wgr
 /* libraries.c: opens cuDNN and cuBLASLt (handles only with a device) and the plan table, and closes them. */
 dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options);
 void dt_gpu_libraries_close(dt_gpu *gpu);
-dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program, FILE *out);
+dt_status dt_gpu_print_plans(const dt_device *device, const dt_program *program, int shards, FILE *out);
 dt_status dt_gpu_print_plan_table(const dt_device *device, const dt_program *const *program, int program_count, FILE *out);
 /* tune.c, by trial.c */
 dt_status dt_gpu_time_plans(dt_device *device, const dt_program *const *program, int program_count, const char *path,

@@ -19,23 +19,25 @@ static size_t add_part(size_t *end, size_t bytes) {
   return at;
 }
 
-/* Of a part that travels with the batch; else 0. */
-static size_t part_bytes(const dt_program *program, const dt_gpu_form *form, int field, dt_field_part part) {
+/* Of a part that travels with the batch of so many places; else 0. */
+static size_t part_bytes(const dt_program *program, const dt_gpu_form *form, int64_t places, int field, dt_field_part part) {
   dt_field_use use = program->field_use[field];
   if (use == DT_FIELD_UNUSED || (use == DT_FIELD_LOADED && form->cached != NULL)) return 0;
-  return dt_field_part_bytes(&program->field[field], part, program->shard_capacity);
+  return dt_field_part_bytes(&program->field[field], part, places);
 }
 
+/* Room for the largest micro-batch. */
 static dt_gpu_layout make_layout(const dt_program *program, const dt_gpu_form *form) {
-  size_t slots = (size_t)program->shard_capacity;
+  const size_t shards = (size_t)program->micro_batch_shards, slots = shards * (size_t)program->shard_capacity;
   dt_gpu_layout layout = {0};
   size_t *end = &layout.micro_batch_bytes;
-  layout.valid = add_part(end, sizeof(int32_t));
-  layout.position = add_part(end, sizeof(int64_t));
+  layout.valid = add_part(end, shards * sizeof(int32_t));
+  layout.position = add_part(end, shards * sizeof(int64_t));
   layout.index = add_part(end, form->cached != NULL ? slots * sizeof(int64_t) : 0);
   layout.augmentation = add_part(end, slots * (size_t)form->augmentations * sizeof(dt_augmentation));
   for (int f = 0; f < program->field_count; f++) {
-    for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) layout.field[f][p] = add_part(end, part_bytes(program, form, f, p));
+    for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++)
+      layout.field[f][p] = add_part(end, part_bytes(program, form, (int64_t)slots, f, p));
   }
   return layout;
 }
@@ -125,15 +127,16 @@ static void write_part(char *to, const void *from, size_t bytes) {
 
 dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_micro_batch *micro) {
   const dt_batch *batch = micro->batch;
-  DT_ASSERT(micro->shard_count == 1 && micro->index < inputs->micro_batches);
+  DT_ASSERT(micro->shard_count <= run->program->micro_batch_shards && micro->index < inputs->micro_batches);
   DT_TRY(open_turn(inputs, run, batch));
   const dt_gpu_form form = form_of(batch), *first = &inputs->form;
   DT_ASSERT(form.cached == first->cached && form.augmentations == first->augmentations);
   const dt_gpu_layout *layout = &inputs->layout;
-  size_t slots = (size_t)run->program->shard_capacity;
+  const size_t shards = (size_t)micro->shard_count, slots = (size_t)dt_gpu_places(run, micro);
+  inputs->shards |= (unsigned)micro->shard_count;
   char *to = inputs->host[inputs->turn] + dt_gpu_inputs_at(inputs, micro->index);
-  write_part(to + layout->valid, batch->valid, sizeof *batch->valid);
-  write_part(to + layout->position, batch->position, sizeof *batch->position);
+  write_part(to + layout->valid, batch->valid, shards * sizeof *batch->valid);
+  write_part(to + layout->position, batch->position, shards * sizeof *batch->position);
   if (form.cached != NULL) {
     write_part(to + layout->index, batch->index, slots * sizeof *batch->index);
     write_part(to + layout->augmentation, batch->augmentation,
@@ -141,7 +144,7 @@ dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt
   }
   for (int f = 0; f < run->program->field_count; f++) {
     for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) {
-      write_part(to + layout->field[f][p], batch->field[f].part[p], part_bytes(run->program, &form, f, p));
+      write_part(to + layout->field[f][p], batch->field[f].part[p], part_bytes(run->program, &form, (int64_t)slots, f, p));
     }
   }
   return DT_OK;
@@ -161,5 +164,6 @@ dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run) {
   DT_CUDA(cudaEventRecord(inputs->taken[turn], compute));
   inputs->turn = 1 - turn;
   inputs->open = false;
+  inputs->shards = 0;
   return DT_OK;
 }

@@ -38,7 +38,7 @@ template <class T>
 static dt_status join(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const bool forward = instr->op == DT_OP_CONCAT;
   const dt_arg from = forward ? DT_ARG_X : DT_ARG_DY, to = forward ? DT_ARG_Y : DT_ARG_DX;
-  const dt_gpu_values joined = dt_gpu_values_of(run, instr, forward ? to : from);
+  const dt_gpu_values joined = dt_gpu_values_of(run, instr, micro, forward ? to : from);
   const int64_t width = dt_gpu_count(run->program, instr, forward ? from : to) / joined.inner;
   const run_copy shape = {joined.samples * joined.inner, width, forward ? width : joined.channels,
                           forward ? joined.channels : width};

@@ -62,6 +62,18 @@ static inline dim3 dt_grid(int64_t count, int64_t per_thread = 1) {
   return dim3((unsigned)(blocks < 1 ? 1 : blocks > (1 << 20) ? 1 << 20 : blocks));
 }
 
+/* A quotient of indices, neither negative: 32 bits where they suffice, which is an order of magnitude faster. */
+static inline __device__ int64_t dt_quotient(int64_t dividend, int64_t divisor) {
+  if (((uint64_t)dividend | (uint64_t)divisor) >> 32 == 0) return (int64_t)((uint32_t)dividend / (uint32_t)divisor);
+  return dividend / divisor;
+}
+
+/* Whether a place of the micro-batch has a sample. */
+static inline __device__ bool dt_is_filled(const dt_gpu_shards &shards, int64_t place) {
+  const int64_t shard = dt_quotient(place, shards.capacity);
+  return place - shard * shards.capacity < shards.valid[shard];
+}
+
 template <class... P, class... A>
 static dt_status dt_launch(const char *name, const char *file, int line, void (*kernel)(P...), dim3 grid, dim3 block,
                            cudaStream_t stream, A... argument) {

@@ -2,8 +2,8 @@
  *
  * A block takes a sample: its threads sum its numbers in turns, in float and from the sample's first number, so that a mean far
  * from zero costs no digits, and join in a fixed tree. The gradients of weight and bias are sums over samples: a block takes
- * a few neighbouring numbers, whose lanes sum samples in turns and join in order. Numbers are taken in memory order, [H][W][C];
- * weights lie in the order of their dimensions, [C][H][W]. */
+ * a few neighbouring numbers of a shard, whose lanes sum samples in turns and join in order; shards are folded by the tree.
+ * Numbers are taken in memory order, [H][W][C]; weights lie in the order of their dimensions, [C][H][W]. */
 #include "gpu/kernel.cuh"
 
 namespace {
@@ -12,7 +12,7 @@ enum { ACROSS = 32, DEEP = DT_BLOCK / ACROSS };
 
 struct layernorm {
   int64_t samples, count, plane, channels; /* count = D = plane * channels */
-  const int32_t *valid;
+  dt_gpu_shards shards;
   const float *w, *b;
   float eps;
   /* Where the number at memory place i has its weight. */
@@ -86,13 +86,15 @@ __global__ void backward_kernel(layernorm n, const T *x, const T *dy, T *dx, mom
   if (threadIdx.x == 0) out[blockIdx.x] = m;
 }
 
+/* blockIdx.y is the shard, whose sums are `stride` behind those of the one before. */
 template <class T>
-__global__ void gradient_kernel(layernorm n, const T *x, const T *dy, const moments *of, float *dw, float *db) {
+__global__ void gradient_kernel(layernorm n, const T *x, const T *dy, const moments *of, float *dw, float *db, int64_t stride) {
   __shared__ float store[2][DEEP][ACROSS];
   const int across = (int)threadIdx.x, deep = (int)threadIdx.y;
-  const int64_t i = (int64_t)blockIdx.x * ACROSS + across;
+  const int64_t i = (int64_t)blockIdx.x * ACROSS + across, first = blockIdx.y * n.shards.capacity;
+  const int64_t end = first + n.shards.valid[blockIdx.y];
   float sum_w = 0, sum_b = 0;
-  for (int64_t s = deep; i < n.count && s < n.valid[0]; s += DEEP) {
+  for (int64_t s = first + deep; i < n.count && s < end; s += DEEP) {
     const float g = dt_to_float(dy[s * n.count + i]);
     sum_w += g * ((dt_to_float(x[s * n.count + i]) - of[s].mean) * of[s].inverse);
     sum_b += g;
@@ -105,8 +107,8 @@ __global__ void gradient_kernel(layernorm n, const T *x, const T *dy, const mome
     sum_w += store[0][k][across];
     sum_b += store[1][k][across];
   }
-  dw[n.weight_of(i)] = sum_w;
-  db[n.weight_of(i)] = sum_b;
+  dw[blockIdx.y * stride + n.weight_of(i)] = sum_w;
+  db[blockIdx.y * stride + n.weight_of(i)] = sum_b;
 }
 
 template <class T>
@@ -119,38 +121,49 @@ dt_status forward(const layernorm &n, const void *x, void *y, cudaStream_t strea
 typedef struct gradients {
   void *dx;
   float *dw, *db;
-  moments *work;
+  moments *moments_of; /* [samples] */
+  float *each;         /* [shards][2][D]: sums of several shards */
 } gradients;
 
 template <class T>
 dt_status backward(const layernorm &n, const void *x, const void *dy, const gradients &to, cudaStream_t stream) {
   const T *from = static_cast<const T *>(x), *gradient = static_cast<const T *>(dy);
   DT_LAUNCH(backward_kernel<T>, dim3((unsigned)n.samples), dim3(DT_BLOCK), stream, n, from, gradient, static_cast<T *>(to.dx),
-            to.work);
+            to.moments_of);
   if (to.dw == NULL) return DT_OK; /* a frozen layer */
-  dim3 grid((unsigned)((n.count + ACROSS - 1) / ACROSS)), block(ACROSS, DEEP);
-  DT_LAUNCH(gradient_kernel<T>, grid, block, stream, n, from, gradient, to.work, to.dw, to.db);
-  return DT_OK;
+  const int shards = n.shards.count;
+  dim3 grid((unsigned)((n.count + ACROSS - 1) / ACROSS), (unsigned)shards), block(ACROSS, DEEP);
+  float *dw = shards > 1 ? to.each : to.dw, *db = shards > 1 ? to.each + n.count : to.db;
+  DT_LAUNCH(gradient_kernel<T>, grid, block, stream, n, from, gradient, to.moments_of, dw, db, 2 * n.count);
+  const dt_gpu_shard_sums sums = {to.each, shards, 2 * n.count, 2 * n.count, {to.dw, to.db}, n.count};
+  return shards == 1 ? DT_OK : dt_gpu_fold_shards(DT_GPU_F32, &sums, stream);
 }
 
 layernorm layernorm_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  const dt_gpu_values values = dt_gpu_values_of(run, instr, DT_ARG_X);
+  const dt_gpu_values values = dt_gpu_values_of(run, instr, micro, DT_ARG_X);
   layernorm n = {};
   n.samples = values.samples;
   n.plane = values.inner;
   n.channels = values.channels;
   n.count = n.plane * n.channels;
-  n.valid = dt_gpu_input_of(run, micro).valid;
+  n.shards = dt_gpu_input_of(run, micro).shards;
   n.w = static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_W));
   n.b = static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_B));
   n.eps = (float)instr->norm.eps;
   return n;
 }
 
+/* WORK: the moments of samples, then the sums of shards. */
+size_t moments_bytes(int64_t samples) {
+  return dt_gpu_round_up((size_t)samples * sizeof(moments));
+}
+
 }  // namespace
 
 dt_status dt_gpu_ln_work(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, size_t *out) {
-  *out = (size_t)program->shard_capacity * sizeof(moments);
+  const int shards = program->micro_batch_shards;
+  *out = moments_bytes(shards * program->shard_capacity);
+  if (shards > 1) *out += (size_t)(shards * 2 * dt_gpu_count(program, instr, DT_ARG_X)) * sizeof(float);
   return DT_OK;
 }
 
@@ -165,10 +178,11 @@ dt_status dt_gpu_ln_fwd(dt_run *run, const dt_instr *instr, const dt_micro_batch
 dt_status dt_gpu_ln_bwd(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const layernorm n = layernorm_of(run, instr, micro);
   const void *x = dt_gpu_arg(run, instr, micro, DT_ARG_X), *dy = dt_gpu_arg(run, instr, micro, DT_ARG_DY);
+  void *work = dt_gpu_arg(run, instr, micro, DT_ARG_WORK);
   const gradients to = {dt_gpu_arg(run, instr, micro, DT_ARG_DX),
                         static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_DW)),
-                        static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_DB)),
-                        static_cast<moments *>(dt_gpu_arg(run, instr, micro, DT_ARG_WORK))};
+                        static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_DB)), static_cast<moments *>(work),
+                        (float *)((char *)work + moments_bytes(n.samples))};
   DT_WITH_TYPE(dt_gpu_of(run)->type, return backward<T>(n, x, dy, to, dt_gpu_stream(run, instr)));
   return DT_OK;
 }

@@ -5,19 +5,19 @@
  *   dgrad    dx[n][I] = dy w     DX (I x n) = W (I x O) DY (O x n)
  *   wgrad    dw[O][I] = dy^T x   DW (I x O) = X (I x n) DY^T (O x n, transposed), in float
  *
- * By a plan (linear_plan.h); what cuBLASLt has no algorithm for is a convolution 1x1 of the direct kernels. WORK is the
- * workspace, then the sums for DB. */
+ * By a plan (linear_plan.h); what cuBLASLt has no algorithm for is a convolution 1x1 of the direct kernels. */
 #include <stdio.h>
 #include <string.h>
 
 #include "gpu/conv_direct.h"
 #include "gpu/linear_plan.h"
 
-static dt_gpu_product product_of(const dt_program *program, const dt_instr *instr) {
+static dt_gpu_product product_of(const dt_program *program, const dt_instr *instr, int shards) {
   dt_gpu_product p;
   memset(&p, 0, sizeof p); /* plans are found by comparing bytes */
   p.op = instr->op;
-  p.samples = program->shard_capacity;
+  p.shards = shards;
+  p.samples = program->shard_capacity * (instr->op == DT_OP_LINEAR_WGRAD ? 1 : shards);
   p.inputs = dt_gpu_count(program, instr, instr->op == DT_OP_LINEAR_DGRAD ? DT_ARG_DX : DT_ARG_X);
   p.outputs = dt_gpu_count(program, instr, instr->op == DT_OP_LINEAR_FWD ? DT_ARG_Y : DT_ARG_DY);
   if (instr->op == DT_OP_LINEAR_FWD) {
@@ -47,6 +47,7 @@ static dt_gpu_conv as_convolution(const dt_gpu_product *l) {
       .y = {.samples = l->samples, .height = 1, .width = 1, .channels = l->outputs},
       .window = {.ndim = 2, .kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}},
       .groups = 1,
+      .shards = 1,
       .act = l->act,
   };
 }
@@ -89,13 +90,14 @@ static dt_status compute(const linear_call *call, const dt_gpu_operands *operand
 /* --- the library's rows --- */
 
 static void library_what(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, char *text) {
-  const dt_gpu_product p = product_of(program, instr);
+  const dt_gpu_product p = product_of(program, instr, 1);
   dt_gpu_linear_plan_what(gpu, &p, text);
 }
 
-static dt_status library_get(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const dt_gpu_plan **out) {
-  const dt_gpu_product p = product_of(program, instr);
-  const dt_gpu_linear_plan *plan;
+static dt_status library_get(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, int shards,
+                             dt_gpu_plan **out) {
+  const dt_gpu_product p = product_of(program, instr, shards);
+  dt_gpu_linear_plan *plan;
   DT_TRY(dt_gpu_linear_plan_get(gpu, &p, &plan));
   *out = &plan->base;
   return DT_OK;
@@ -103,22 +105,22 @@ static dt_status library_get(const dt_gpu *gpu, const dt_program *program, const
 
 static dt_status library_make(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, const char *choice,
                               dt_gpu_plan **out) {
-  const dt_gpu_product p = product_of(program, instr);
+  const dt_gpu_product p = product_of(program, instr, 1);
   return dt_gpu_linear_plan_make(gpu, &p, choice, out);
 }
 
 static dt_status library_offer(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, dt_gpu_offers *offers) {
-  const dt_gpu_product p = product_of(program, instr);
+  const dt_gpu_product p = product_of(program, instr, 1);
   return dt_gpu_linear_plan_offer(gpu, &p, offers);
 }
 
 static dt_gpu_counts library_counts(const dt_program *program, const dt_instr *instr) {
-  const dt_gpu_product p = product_of(program, instr);
+  const dt_gpu_product p = product_of(program, instr, 1);
   return (dt_gpu_counts){p.samples * p.inputs, p.inputs * p.outputs, p.samples * p.outputs, p.outputs};
 }
 
-static size_t library_work(const dt_gpu *gpu, const dt_gpu_plan *plan) {
-  return plan->workspace;
+static dt_gpu_type gradient_type(const dt_gpu *gpu, const dt_gpu_plan *plan) {
+  return DT_GPU_F32;
 }
 
 static dt_status library_compute(const dt_gpu *gpu, const dt_gpu_plan *plan, const dt_gpu_operands *operands, void *work,
@@ -133,6 +135,6 @@ const dt_gpu_library dt_gpu_linear_library = {
     .destroy = dt_gpu_linear_plan_destroy,
     .offer = library_offer,
     .counts = library_counts,
-    .work = library_work,
+    .gradient_type = gradient_type,
     .compute = library_compute,
 };

@@ -11,12 +11,10 @@
 #include <string.h>
 
 #include "core/config/spec.h"
-#include "core/program/lowering.h"
 
 static const size_t workspace_max = 32 << 20;
-/* Bytes. Parameters begin at multiples of DT_ALIGN_ELEMENTS of their block, which in 16-bit types is this; gradients and what
- * is in the arena are aligned better. The vector of biases needs 16, for which there is no preference. */
-enum { ALIGNMENT = DT_ALIGN_ELEMENTS * 2 };
+/* The vector of biases needs 16, for which there is no preference. */
+enum { ALIGNMENT = DT_GPU_OPERAND_ALIGN };
 enum { OFFERS_MAX = 64, WORDS = sizeof(cublasLtMatmulAlgo_t) / sizeof(uint64_t) };
 
 /* --- descriptors --- */
@@ -79,13 +77,25 @@ static dt_status make_layout(const operand *o, cudaDataType_t type, cublasLtMatr
   return DT_OK;
 }
 
+/* As many products as there are shards, with so many elements from an operand to that of the next. */
+static dt_status set_batch(const dt_gpu_product *l, int64_t stride, cublasLtMatrixLayout_t layout) {
+  const int32_t count = l->shards;
+  if (l->op != DT_OP_LINEAR_WGRAD || count == 1) return DT_OK;
+  DT_CUBLAS(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
+  DT_CUBLAS(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
+  return DT_OK;
+}
+
 static dt_status make_descriptors(const dt_gpu *gpu, dt_gpu_linear_plan *plan) {
   const operands o = operands_of(&plan->product);
   const cudaDataType_t type = type_of(gpu->type);
   DT_TRY(make_product(gpu, &o, plan));
   DT_TRY(make_layout(&o.a, type, &plan->a));
   DT_TRY(make_layout(&o.b, type, &plan->b));
-  return make_layout(&o.d, plan->product.op == DT_OP_LINEAR_WGRAD ? CUDA_R_32F : type, &plan->d);
+  DT_TRY(make_layout(&o.d, plan->product.op == DT_OP_LINEAR_WGRAD ? CUDA_R_32F : type, &plan->d));
+  DT_TRY(set_batch(&plan->product, o.a.rows * o.a.columns, plan->a));
+  DT_TRY(set_batch(&plan->product, o.b.rows * o.b.columns, plan->b));
+  return set_batch(&plan->product, dt_gpu_gradient_stride(o.d.rows * o.d.columns), plan->d);
 }
 
 static void drop_descriptors(dt_gpu_linear_plan *plan) {
@@ -329,15 +339,42 @@ static dt_status choose(const dt_gpu *gpu, const dt_gpu_product *product, dt_gpu
   return *out != NULL ? DT_OK : dt_gpu_refuse_entry(entry, "cuBLASLt");
 }
 
-dt_status dt_gpu_linear_plan_get(const dt_gpu *gpu, const dt_gpu_product *product, const dt_gpu_linear_plan **out) {
+/* Whether the operands of all shards are aligned as those of the first. */
+static bool batch_is_aligned(const dt_gpu *gpu, const dt_gpu_product *l) {
+  const int64_t unit = (int64_t)dt_gpu_type_bytes(gpu->type);
+  return l->samples * l->inputs * unit % ALIGNMENT == 0 && l->samples * l->outputs * unit % ALIGNMENT == 0;
+}
+
+/* The plan of one shard over several. Without a device a plan has no choice yet. */
+static dt_status spread(const dt_gpu *gpu, const dt_gpu_product *product, dt_gpu_plan **out) {
+  dt_gpu_product one = *product;
+  dt_gpu_linear_plan *alone, *plan;
+  const bool sums = product->op == DT_OP_LINEAR_WGRAD;
+  if (!sums) one.samples /= product->shards;
+  one.shards = 1;
+  *out = NULL;
+  DT_TRY(dt_gpu_linear_plan_get(gpu, &one, &alone));
+  const bool possible = !sums || batch_is_aligned(gpu, product);
+  if (possible && gpu->libraries->cublas == NULL) return dt_gpu_linear_plan_make(gpu, product, NULL, out);
+  if (possible && alone->base.found) DT_TRY(dt_gpu_linear_plan_make(gpu, product, alone->base.choice, out));
+  if (*out != NULL) return DT_OK;
+  DT_TRY(dt_alloc(1, sizeof *plan, &plan));
+  memcpy(&plan->product, product, sizeof *product);
+  memcpy(plan->base.text, alone->base.text, sizeof plan->base.text);
+  plan->base.batching = sums || alone->base.found ? DT_GPU_SEPARATE : DT_GPU_INVARIANT;
+  *out = &plan->base;
+  return DT_OK;
+}
+
+dt_status dt_gpu_linear_plan_get(const dt_gpu *gpu, const dt_gpu_product *product, dt_gpu_linear_plan **out) {
   dt_gpu_plan **list = &gpu->libraries->linear, *plan = *list;
   while (plan != NULL && memcmp(&((dt_gpu_linear_plan *)plan)->product, product, sizeof *product) != 0) plan = plan->next;
   if (plan == NULL) {
-    DT_TRY(choose(gpu, product, &plan));
+    DT_TRY(product->shards == 1 ? choose(gpu, product, &plan) : spread(gpu, product, &plan));
     plan->next = *list;
     *list = plan;
   }
-  *out = (const dt_gpu_linear_plan *)plan;
+  *out = (dt_gpu_linear_plan *)plan;
   return DT_OK;
 }
 

@@ -7,9 +7,10 @@
 /* What a product computes. */
 typedef struct dt_gpu_product {
   dt_op op;
-  int64_t samples, inputs, outputs;
-  bool bias;  /* LINEAR_FWD: a bias is added */
-  dt_act act; /* LINEAR_FWD */
+  int64_t samples, inputs, outputs; /* samples: of all shards, but of LINEAR_WGRAD of one */
+  int shards;                       /* LINEAR_WGRAD: so many products, their operands one behind the other */
+  bool bias;                        /* LINEAR_FWD: a bias is added */
+  dt_act act;                       /* LINEAR_FWD */
 } dt_gpu_product;
 
 typedef struct dt_gpu_linear_plan {
@@ -20,9 +21,10 @@ typedef struct dt_gpu_linear_plan {
   cublasLtMatmulAlgo_t algorithm;
 } dt_gpu_linear_plan;
 
-/* Finds the plan for a product or makes it, as the plan table says or else as the heuristics do; the list in gpu->libraries
- * keeps it. DT_ENVIRONMENT, DT_MEMORY; DT_USAGE for an entry of the table that can't be used. */
-dt_status dt_gpu_linear_plan_get(const dt_gpu *gpu, const dt_gpu_product *product, const dt_gpu_linear_plan **out);
+/* Finds the plan for a product or makes it: of one shard as the plan table says or else as the heuristics do, of several with
+ * the choice of one shard's. The list in gpu->libraries keeps it. DT_ENVIRONMENT, DT_MEMORY; DT_USAGE for an entry of the table
+ * that can't be used. */
+dt_status dt_gpu_linear_plan_get(const dt_gpu *gpu, const dt_gpu_product *product, dt_gpu_linear_plan **out);
 
 /* dt_gpu_library's rows for a product that is known. */
 void dt_gpu_linear_plan_what(const dt_gpu *gpu, const dt_gpu_product *product, char *text);

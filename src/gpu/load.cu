@@ -6,7 +6,7 @@
 enum { CHANNELS = 4 }; /* of a thread, at most */
 
 typedef struct load_job {
-  const int32_t *valid;
+  dt_gpu_shards shards;
   const int64_t *index;                /* NULL: sample s stands at place s of `raw` */
   const dt_augmentation *augmentation; /* [samples][augmentations] */
   int augmentations;
@@ -36,7 +36,7 @@ static __global__ void load(const Raw *raw, load_job job, T *y) {
     const int64_t at = dt_quotient(i, groups), sample = dt_quotient(at, job.plane), p = at - sample * job.plane;
     const int64_t first = (i - at * groups) * CHANNELS;
     const int64_t end = first + CHANNELS < job.channels ? first + CHANNELS : job.channels;
-    const bool valid = sample < job.valid[0];
+    const bool valid = dt_is_filled(job.shards, sample);
     const int64_t from = valid ? source_pixel(job, sample, p) : -1;
     const int64_t place = valid && job.index != NULL ? job.index[sample] : sample;
     const Raw *pixel = raw + place * job.channels * job.plane + (from < 0 ? 0 : from);
@@ -47,15 +47,16 @@ static __global__ void load(const Raw *raw, load_job job, T *y) {
   }
 }
 
-static load_job job_of(const dt_run *run, const dt_instr *instr, const dt_gpu_input *input) {
+static load_job job_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const dt_gpu_input input = dt_gpu_input_of(run, micro);
   const int field = dt_instr_field_index(run->program, instr, DT_ARG_X);
   const bool cached = dt_gpu_caches(run, field), augmentations = cached && dt_field_is_image(&run->program->field[field]);
-  const dt_gpu_values values = dt_gpu_values_of(run, instr, DT_ARG_Y);
+  const dt_gpu_values values = dt_gpu_values_of(run, instr, micro, DT_ARG_Y);
   load_job job = {};
-  job.valid = input->valid;
-  job.index = cached ? input->index : NULL;
-  job.augmentation = input->augmentation;
-  job.augmentations = augmentations ? input->augmentations : 0;
+  job.shards = input.shards;
+  job.index = cached ? input.index : NULL;
+  job.augmentation = input.augmentation;
+  job.augmentations = augmentations ? input.augmentations : 0;
   job.scale = dt_gpu_scale(run) + instr->channel;
   job.shift = dt_gpu_shift(run) + instr->channel;
   job.samples = values.samples;
@@ -64,7 +65,7 @@ static load_job job_of(const dt_run *run, const dt_instr *instr, const dt_gpu_in
   job.height = 1;
   job.width = (int)values.inner;
   if (job.augmentations > 0) {
-    const dt_gpu_image image = dt_gpu_image_of(run, instr, DT_ARG_Y);
+    const dt_gpu_image image = dt_gpu_image_of(run, instr, micro, DT_ARG_Y);
     job.height = (int)image.height;
     job.width = (int)image.width;
   }
@@ -79,10 +80,9 @@ static dt_status run_load(const void *raw, const load_job *job, T *y, cudaStream
 }
 
 dt_status dt_gpu_load(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  const dt_gpu_input input = dt_gpu_input_of(run, micro);
   const int field = dt_instr_field_index(run->program, instr, DT_ARG_X);
   const void *raw = dt_gpu_field(run, micro, field, DT_PART_VALUES);
-  const load_job job = job_of(run, instr, &input);
+  const load_job job = job_of(run, instr, micro);
   void *y = dt_gpu_arg(run, instr, micro, DT_ARG_Y);
   cudaStream_t stream = dt_gpu_stream(run, instr);
   if (run->program->field[field].dtype == DT_U8) {

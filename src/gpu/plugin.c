@@ -29,6 +29,7 @@ static dt_status create(const dt_host *host, const dt_device_options *options, d
   dt_gpu_init(gpu, options->rank);
   gpu->precision = options->precision;
   gpu->type = types[options->precision];
+  gpu->proves = options->verify_engines;
   *out = &gpu->base;
   dt_status status = open_device(gpu, options);
   if (status != DT_OK) (*out)->ops->destroy(out);

@@ -177,9 +177,9 @@ __global__ void pool_backward(pool p, const T *dy, const uint8_t *argmax, dt_fus
 
 /* --- launches --- */
 
-pool pool_of(const dt_run *run, const dt_instr *instr, dt_arg large, dt_arg small, dt_arg written, int width) {
-  dt_gpu_image x = dt_gpu_image_of(run, instr, large), y = dt_gpu_image_of(run, instr, small),
-               out = dt_gpu_image_of(run, instr, written);
+pool pool_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg large, dt_arg small, int width) {
+  const dt_gpu_image x = dt_gpu_image_of(run, instr, micro, large), y = dt_gpu_image_of(run, instr, micro, small);
+  const dt_gpu_image out = instr->op == DT_OP_POOL_FWD ? y : x;
   pool p = {};
   p.count = dt_gpu_image_count(&out) / width;
   p.packs = dt_divisor_of(x.channels / width);
@@ -200,9 +200,9 @@ pool pool_of(const dt_run *run, const dt_instr *instr, dt_arg large, dt_arg smal
 template <class T, int V>
 dt_status forward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   if constexpr (V > 1) {
-    if (dt_gpu_image_of(run, instr, DT_ARG_X).channels % V != 0) return forward<T, V / 2>(run, instr, micro);
+    if (dt_gpu_image_of(run, instr, micro, DT_ARG_X).channels % V != 0) return forward<T, V / 2>(run, instr, micro);
   }
-  pool p = pool_of(run, instr, DT_ARG_X, DT_ARG_Y, DT_ARG_Y, V);
+  pool p = pool_of(run, instr, micro, DT_ARG_X, DT_ARG_Y, V);
   const T *x = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_X);
   T *y = (T *)dt_gpu_arg(run, instr, micro, DT_ARG_Y);
   uint8_t *argmax = (uint8_t *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX);
@@ -217,9 +217,9 @@ dt_status forward(const dt_run *run, const dt_instr *instr, const dt_micro_batch
 template <class T, int V>
 dt_status backward(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   if constexpr (V > 1) {
-    if (dt_gpu_image_of(run, instr, DT_ARG_DX).channels % V != 0) return backward<T, V / 2>(run, instr, micro);
+    if (dt_gpu_image_of(run, instr, micro, DT_ARG_DX).channels % V != 0) return backward<T, V / 2>(run, instr, micro);
   }
-  pool p = pool_of(run, instr, DT_ARG_DX, DT_ARG_DY, DT_ARG_DX, V);
+  pool p = pool_of(run, instr, micro, DT_ARG_DX, DT_ARG_DY, V);
   DT_LAUNCH((pool_backward<T, V>), dt_grid(p.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), p,
             (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_DY), (const uint8_t *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX),
             dt_fused_of<T>(run, instr, micro), (T *)dt_gpu_arg(run, instr, micro, DT_ARG_DX));

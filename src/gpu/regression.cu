@@ -9,7 +9,7 @@ static constexpr unsigned ALL_LANES = 0xffffffffu;
 
 struct pairs {
   const void *target; /* [samples][elements] in the order [C, H, W]: floats or bytes */
-  const int32_t *valid;
+  dt_gpu_shards shards;
   const float *scale; /* dt_gpu_loss_scale */
   float *terms;       /* [samples][columns], from the first column on */
   int64_t samples, elements, channels, positions;
@@ -75,7 +75,7 @@ static __global__ void compare(pairs p, const T *x, T *dx) {
   const int64_t step = dt_thread_count() / DT_WARP;
   const float scale = p.scale != NULL ? p.scale[DT_LOSS_SCALE_NEXT] * p.weight : p.weight;
   for (int64_t s = dt_thread_index() / DT_WARP; s < p.samples; s += step) {
-    const bool valid = s < p.valid[0];
+    const bool valid = dt_is_filled(p.shards, s);
     double loss = 0, right = 0;
     for (int64_t e = lane; e < p.elements; e += DT_WARP) {
       element found = {0, 0, 0};
@@ -93,10 +93,10 @@ static __global__ void compare(pairs p, const T *x, T *dx) {
 }
 
 static pairs pairs_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  const dt_gpu_values values = dt_gpu_values_of(run, instr, DT_ARG_X);
+  const dt_gpu_values values = dt_gpu_values_of(run, instr, micro, DT_ARG_X);
   pairs p = {};
   p.target = dt_gpu_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_TARGET), DT_PART_VALUES);
-  p.valid = dt_gpu_input_of(run, micro).valid;
+  p.shards = dt_gpu_input_of(run, micro).shards;
   p.scale = dt_gpu_loss_scale(run);
   p.terms = static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS)) + instr->loss.column;
   p.samples = values.samples;

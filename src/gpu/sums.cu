@@ -13,9 +13,10 @@ struct total {
 };
 
 struct total_end {
-  float *out;
-  __device__ void operator()(int64_t column, const total &sum) const {
-    out[column] = sum.value;
+  float *out; /* [shards][columns] */
+  int64_t columns;
+  __device__ void operator()(int shard, int64_t column, const total &sum) const {
+    out[shard * columns + column] = sum.value;
   }
 };
 
@@ -23,7 +24,7 @@ template <class T, int V>
 __global__ void sum_columns(const T *x, int64_t rows, int64_t columns, int64_t piece, total *partial, total_end end) {
   const dt_lane lane = dt_lane_of<V>(rows, piece, columns);
   total sum[V] = {};
-  int64_t at = lane.at;
+  int64_t at = blockIdx.z * rows * columns + lane.at;
   for (int row = 0; row < lane.rows; row += DT_COLUMNS_ROUND, at += DT_COLUMNS_ROUND * lane.stride) {
     dt_fetched<T, V> read[DT_COLUMNS_ROUND];
     float value[V];
@@ -39,21 +40,27 @@ __global__ void sum_columns(const T *x, int64_t rows, int64_t columns, int64_t p
   dt_columns_leave<total, V>(sum, columns, partial, end);
 }
 
+/* The shards' sums go behind the pieces' in `work`, but for those of a single shard, which are the result. */
 template <class T, int V>
-dt_status sum_columns_of(const T *x, int64_t rows, int64_t columns, void *work, float *out, cudaStream_t stream) {
-  dt_columns cut = dt_columns_of(rows, columns, V);
-  total_end end = {out};
+dt_status sum_columns_of(const T *x, int shards, int64_t rows, int64_t columns, void *work, float *out, cudaStream_t stream) {
+  dt_columns cut = dt_columns_of(shards, rows, columns, V);
+  float *each = (float *)((char *)work + dt_gpu_round_up(dt_columns_bytes(&cut, sizeof(total))));
+  total_end end = {shards > 1 ? each : out, columns};
   DT_LAUNCH((sum_columns<T, V>), cut.grid, cut.block, stream, x, rows, columns, cut.piece, static_cast<total *>(work), end);
-  return dt_columns_finish_launch<total>(&cut, work, end, stream);
+  DT_TRY(dt_columns_finish_launch<total>(&cut, work, end, stream));
+  if (shards == 1) return DT_OK;
+  const dt_gpu_shard_sums sums = {each, shards, columns, columns, {out, NULL}, columns};
+  return dt_gpu_fold_shards(DT_GPU_F32, &sums, stream);
 }
 
 /* By the widest packs, of V elements at most, that rows are made of. */
 template <class T, int V>
-dt_status sum_columns_widely(const T *x, int64_t rows, int64_t columns, void *work, float *out, cudaStream_t stream) {
+dt_status sum_columns_widely(const T *x, int shards, int64_t rows, int64_t columns, void *work, float *out,
+                             cudaStream_t stream) {
   if constexpr (V > 1) {
-    if (columns % V != 0) return sum_columns_widely<T, V / 2>(x, rows, columns, work, out, stream);
+    if (columns % V != 0) return sum_columns_widely<T, V / 2>(x, shards, rows, columns, work, out, stream);
   }
-  return sum_columns_of<T, V>(x, rows, columns, work, out, stream);
+  return sum_columns_of<T, V>(x, shards, rows, columns, work, out, stream);
 }
 
 /* --- elements --- */
@@ -201,20 +208,22 @@ __global__ void finish_norm(const double *partial, int pieces, float *loss_scale
 
 }  // namespace
 
-size_t dt_gpu_column_work(int64_t rows, int64_t columns) {
+size_t dt_gpu_column_work(int shards, int64_t rows, int64_t columns) {
   size_t most = 0;
   for (int width = 1; width <= dt_pack_width<__half>; width *= 2) {
-    dt_columns cut = dt_columns_of(rows, columns, width);
-    size_t bytes = dt_columns_bytes(&cut, sizeof(total));
+    dt_columns cut = dt_columns_of(shards, rows, columns, width);
+    size_t bytes = dt_gpu_round_up(dt_columns_bytes(&cut, sizeof(total)));
+    if (shards > 1) bytes += (size_t)(shards * columns) * sizeof(float);
     if (bytes > most) most = bytes;
   }
   return most;
 }
 
-dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int64_t rows, int64_t columns, void *work, float *db,
+dt_status dt_gpu_sum_columns(dt_gpu_type type, const void *dy, int shards, int64_t rows, int64_t columns, void *work, float *db,
                              cudaStream_t stream) {
-  DT_WITH_TYPE(type,
-               DT_TRY((sum_columns_widely<T, dt_pack_width<T>>(static_cast<const T *>(dy), rows, columns, work, db, stream))));
+  DT_WITH_TYPE(
+      type,
+      DT_TRY((sum_columns_widely<T, dt_pack_width<T>>(static_cast<const T *>(dy), shards, rows, columns, work, db, stream))));
   return DT_OK;
 }
 

@@ -17,8 +17,8 @@ typedef struct sums {
 
 typedef struct tally_job {
   sums of;
-  const float *terms; /* [samples][columns] */
-  const int32_t *valid;
+  const float *terms; /* [places][columns] */
+  dt_gpu_shards shards;
   const dt_step *step; /* its flags; NULL for zeros */
   float *statistics;
 } tally_job;
@@ -40,24 +40,45 @@ static __device__ float sum_block(float value) {
   return sum;
 }
 
-/* One block of BLOCK threads: thread t takes samples t, t + BLOCK, ... */
+/* A sum of a shard's terms, in thread 0: thread t takes samples t, t + BLOCK, ... */
+typedef struct shard_sum {
+  float sum, nonfinite;
+} shard_sum;
+
+static __device__ shard_sum sum_shard(const tally_job &job, int shard, int column) {
+  const float *terms = job.terms + shard * job.shards.capacity * job.of.columns + column;
+  shard_sum own = {0, 0};
+  for (int s = (int)threadIdx.x; s < job.shards.valid[shard]; s += BLOCK) {
+    const float term = terms[(int64_t)s * job.of.columns];
+    own.sum += term;
+    own.nonfinite += isfinite(term) ? 0 : 1;
+  }
+  return {sum_block(own.sum), sum_block(own.nonfinite)};
+}
+
+/* One block of BLOCK threads, which takes shard after shard. Their sums are folded by the tree: where a pair is complete, its
+ * sum takes the place of the first. */
 static __global__ void tally(tally_job job) {
-  const int valid = job.valid[0], columns = job.of.columns;
+  __shared__ shard_sum open[DT_GPU_SHARDS_MAX];
   for (int i = 0; i < job.of.count; i++) {
-    float sum = 0, nonfinite = 0;
-    for (int s = (int)threadIdx.x; s < valid; s += BLOCK) {
-      const float term = job.terms[(int64_t)s * columns + job.of.column[i]];
-      sum += term;
-      nonfinite += isfinite(term) ? 0 : 1;
+    for (int shard = 0; shard < job.shards.count; shard++) {
+      const shard_sum own = sum_shard(job, shard, job.of.column[i]);
+      if (threadIdx.x == 0) open[shard] = own;
     }
-    sum = sum_block(sum);
-    nonfinite = sum_block(nonfinite);
     if (threadIdx.x != 0) continue;
-    job.statistics[job.of.element[i]] = sum;
-    if (job.of.kind[i] == DT_SUM_REAL) job.statistics[job.of.element[i] + 1] = nonfinite;
+    for (int half = 1; half < job.shards.count; half *= 2) {
+      for (int shard = 0; shard < job.shards.count; shard += 2 * half) {
+        open[shard].sum += open[shard + half].sum;
+        open[shard].nonfinite += open[shard + half].nonfinite;
+      }
+    }
+    job.statistics[job.of.element[i]] = open[0].sum;
+    if (job.of.kind[i] == DT_SUM_REAL) job.statistics[job.of.element[i] + 1] = open[0].nonfinite;
   }
   if (threadIdx.x != 0) return;
-  job.statistics[DT_STATISTIC_SAMPLES] = (float)valid;
+  int64_t samples = 0;
+  for (int shard = 0; shard < job.shards.count; shard++) samples += job.shards.valid[shard];
+  job.statistics[DT_STATISTIC_SAMPLES] = (float)samples;
   for (int i = DT_STATISTIC_STOP; i <= DT_STATISTIC_FAIL; i++)
     job.statistics[i] = job.step != NULL ? (float)job.step->flags[i] : 0;
 }
@@ -67,10 +88,12 @@ static __device__ void add_count(int64_t *sum, int64_t count) {
 }
 
 /* Integers, so that the order of the atomics does not matter; a thread adds its samples up first. */
-static __global__ void score(sums of, const float *terms, const int32_t *valid, int64_t *words) {
+static __global__ void score(sums of, const float *terms, dt_gpu_shards shards, int64_t *words) {
+  const int64_t places = shards.count * shards.capacity;
   for (int i = 0; i < of.count; i++) {
     int64_t own[DT_SUM_REAL_WORDS] = {};
-    for (int64_t s = dt_thread_index(); s < valid[0]; s += dt_thread_count()) {
+    for (int64_t s = dt_thread_index(); s < places; s += dt_thread_count()) {
+      if (!dt_is_filled(shards, s)) continue;
       const float term = terms[s * of.columns + of.column[i]];
       if (of.kind[i] == DT_SUM_HISTOGRAM) {
         if (term >= 0 && term < (float)of.bins[i]) add_count(words + of.word[i] + (int64_t)term, 1);
@@ -105,7 +128,7 @@ dt_status dt_gpu_tally(dt_run *run, const dt_instr *instr, const dt_micro_batch 
   tally_job job = {};
   job.of = sums_of(run->program);
   job.terms = static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS));
-  job.valid = input.valid;
+  job.shards = input.shards;
   job.step = micro->index == 0 ? input.step : NULL;
   job.statistics = static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_STAT));
   DT_LAUNCH(tally, dim3(1), dim3(BLOCK), dt_gpu_stream(run, instr), job);
@@ -113,8 +136,8 @@ dt_status dt_gpu_tally(dt_run *run, const dt_instr *instr, const dt_micro_batch 
 }
 
 dt_status dt_gpu_score(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  DT_LAUNCH(score, dt_grid(run->program->shard_capacity), dim3(DT_BLOCK), dt_gpu_stream(run, instr), sums_of(run->program),
-            static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS)), dt_gpu_input_of(run, micro).valid,
+  DT_LAUNCH(score, dt_grid(dt_gpu_places(run, micro)), dim3(DT_BLOCK), dt_gpu_stream(run, instr), sums_of(run->program),
+            static_cast<const float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS)), dt_gpu_input_of(run, micro).shards,
             dt_gpu_scores(run));
   return DT_OK;
 }

@@ -47,13 +47,13 @@ static void name_output(const dt_instr *instr, dt_gpu_trial *t) {
   const bool data = instr->op == DT_OP_CONV_DGRAD || instr->op == DT_OP_LINEAR_DGRAD;
   t->output = forward ? Y : data ? X : W;
   t->output_count = forward ? t->counts.y : data ? t->counts.x : t->counts.w;
-  t->output_float = !forward && !data;
+  t->is_gradient = !forward && !data;
 }
 
 static void lay_out(dt_gpu_trial *t) {
   const size_t unit = dt_gpu_type_bytes(t->gpu->type);
   const size_t bytes[OPERANDS] = {
-      [X] = (size_t)t->counts.x * unit,      [W] = (size_t)t->counts.w * (t->output_float ? sizeof(float) : unit),
+      [X] = (size_t)t->counts.x * unit,      [W] = (size_t)t->counts.w * (t->is_gradient ? sizeof(float) : unit),
       [Y] = (size_t)t->counts.y * unit,      [BIAS] = (size_t)t->counts.bias * sizeof(float),
       [LOW] = (size_t)t->counts.bias * unit,
   };
@@ -98,7 +98,7 @@ static dt_gpu_operands operands_of(const dt_gpu_trial *t, int copy) {
 static dt_status fill_operands(const dt_gpu_trial *t) {
   DT_TRY(draw_values(t));
   DT_TRY(fill(t, true, t->counts.x, operand(t, 0, X)));
-  DT_TRY(fill(t, !t->output_float, t->counts.w, operand(t, 0, W)));
+  DT_TRY(fill(t, !t->is_gradient, t->counts.w, operand(t, 0, W)));
   DT_TRY(fill(t, true, t->counts.y, operand(t, 0, Y)));
   DT_TRY(fill(t, false, t->counts.bias, operand(t, 0, BIAS)));
   DT_TRY(fill(t, true, t->counts.bias, operand(t, 0, LOW)));
@@ -142,7 +142,7 @@ void dt_gpu_trial_drop(dt_gpu_trial *t) {
 
 /* Where there is no room for more, what there is stays. */
 dt_status dt_gpu_trial_reserve(dt_gpu_trial *t, const dt_gpu_plan *plan) {
-  const size_t bytes = t->library->work(t->gpu, plan);
+  const size_t bytes = plan->workspace;
   void *more = NULL;
   if (bytes <= t->work_bytes) return DT_OK;
   DT_CUDA(cudaMalloc(&more, bytes));
@@ -195,8 +195,12 @@ dt_status dt_gpu_trial_time(const dt_gpu_trial *t, cudaGraphExec_t graph, int ru
 
 /* --- what a plan computes --- */
 
+static dt_gpu_type output_type(const dt_gpu_trial *t, const dt_gpu_plan *plan) {
+  return t->is_gradient ? t->library->gradient_type(t->gpu, plan) : t->gpu->type;
+}
+
 dt_status dt_gpu_trial_hash(const dt_gpu_trial *t, const dt_gpu_plan *plan, unsigned long long *out) {
-  const size_t unit = t->output_float ? sizeof(float) : dt_gpu_type_bytes(t->gpu->type);
+  const size_t unit = dt_gpu_type_bytes(output_type(t, plan));
   DT_TRY(dt_gpu_trial_run(t, plan));
   DT_CUDA(cudaMemsetAsync(t->hash, 0, sizeof *t->hash, t->stream));
   DT_TRY(dt_gpu_hash_words(operand(t, 0, t->output), (int64_t)((size_t)t->output_count * unit / 4), t->hash, t->stream));
@@ -207,7 +211,7 @@ dt_status dt_gpu_trial_values(const dt_gpu_trial *t, const dt_gpu_plan *plan, fl
   const void *from = operand(t, 0, t->output);
   *out_count = t->output_count < VALUES ? t->output_count : VALUES;
   DT_TRY(dt_gpu_trial_run(t, plan));
-  if (!t->output_float && t->gpu->type != DT_GPU_F32) {
+  if (output_type(t, plan) != DT_GPU_F32) {
     DT_TRY(dt_gpu_widen(t->gpu->type, from, *out_count, t->values, t->stream));
     from = t->values;
   }

@@ -27,8 +27,8 @@ typedef struct dt_gpu_trial {
   size_t work_bytes;
   float *values; /* [DT_GPU_TRIAL_VALUES] */
   unsigned long long *hash;
-  int output;        /* what the instruction writes: one of the offsets */
-  bool output_float; /* though the value type may be narrower */
+  int output;       /* what the instruction writes: one of the offsets */
+  bool is_gradient; /* of weights, which has a type of its own */
   int64_t output_count;
 } dt_gpu_trial;
 

@@ -81,9 +81,9 @@ typedef struct place {
 
 static place place_of(const dt_run *run, int buffer, const dt_micro_batch *micro) {
   const dt_buffer *root = &run->program->buffer[dt_buffer_root(run->program, buffer)];
-  DT_ASSERT(root->kind == DT_BUF_VALUE && micro->shard_count == 1);
+  DT_ASSERT(root->kind == DT_BUF_VALUE);
   place p = {.memory = (char *)run->blocks.arena + root->offset,
-             .samples = run->program->shard_capacity,
+             .samples = dt_gpu_places(run, micro),
              .channels = dt_shape_channels(&root->shape),
              .positions = dt_shape_inner(&root->shape)};
   p.bytes = (size_t)(p.samples * p.channels * p.positions) * dt_gpu_type_bytes(dt_gpu_of(run)->type);

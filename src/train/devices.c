@@ -33,6 +33,7 @@ dt_status dt_device_create(const dt_spec *spec, dt_comm *comm, const char *model
                                .precision = spec->precision,
                                .transport = spec->comm.transport,
                                .plans = spec->plans,
+                               .verify_engines = spec->verify.engines,
                                .local_rank = comm != NULL ? comm->local_rank : 0,
                                .rank = comm != NULL ? &comm->state : NULL,
                                .model = model};

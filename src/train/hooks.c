@@ -351,7 +351,23 @@ dt_status dt_trainer_save(dt_trainer *t) {
   return DT_OK;
 }
 
+/* --- engines --- */
+
+static bool engines_due(const dt_trainer *t) {
+  return !t->engines_told && t->job->device->ops->libraries != NULL;
+}
+
+/* What a library does slowly is known once the first step has been made. */
+static dt_status engines_run(dt_trainer *t) {
+  char text[DT_WARNING_TEXT];
+  t->engines_told = true;
+  DT_TRY(t->job->device->ops->libraries->warning(t->job->device, t->job->program, text));
+  if (text[0] != '\0') dt_record_log(t->record, "%s", text);
+  return DT_OK;
+}
+
 const dt_hook dt_hooks[] = {
+    {"engines", engines_due, engines_run},
     {"log", log_due, log_run},
     {"epoch", epoch_due, epoch_run},
     {"evaluate", evaluate_due, dt_trainer_evaluate},

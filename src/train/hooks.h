@@ -27,6 +27,7 @@ typedef struct dt_trainer {
   bool improved;                         /* the evaluation of this state is the best so far: its checkpoint is kept besides */
   bool evaluation_due;                   /* a signal called off the evaluation of this state */
   int64_t saved_samples;                 /* samples seen by the last checkpoint */
+  bool engines_told;                     /* what libraries do slowly */
   double saved_at;                       /* when it was written, in seconds of the monotonic clock */
   double resumed_at;                     /* when the steps went on after the last hooks */
   double lap_at;                         /* when the last metrics line was written, hooks left out */

@@ -219,7 +219,7 @@ static dt_status print_plans(dt_job *job) {
     if (job->program[i] == NULL) continue;
     FILE *memory = open_memstream(&job->plans[i], &bytes);
     DT_REQUIRE(memory != NULL, DT_MEMORY, "no memory for the plans");
-    dt_status status = device->ops->libraries->print_plans(device, job->program[i], memory);
+    dt_status status = device->ops->libraries->print_plans(device, job->program[i], 0, memory);
     bool printed = fclose(memory) == 0;
     DT_TRY(status);
     DT_REQUIRE(printed, DT_MEMORY, "no memory for the plans");

@@ -165,26 +165,56 @@ static dt_status find_room(dt_device *device, const dt_spec *spec, const dt_memo
   return DT_OK;
 }
 
-/* What else lessens the need than a smaller batch. */
-static const char *other_remedy(const dt_device *device, const dt_tree *tree) {
-  if (!dt_device_on_host(device)) return ", or a larger train.shards (a gpu works on one shard at a time), or precision bf16";
-  return tree->micro_batch_shards > 1 ? ", or a smaller train.micro_batch_shards" : "";
+/* Bytes with micro-batches of at most `limit` shards; 0 when it cannot be planned. */
+static size_t bytes_with_micro_batch(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
+                                     const dt_memory_setting *setting, int limit) {
+  dt_tree *smaller = NULL;
+  size_t total = 0;
+  if (dt_tree_create(tree->shards, tree->size, tree->rank, limit, &smaller) == DT_OK) {
+    total = bytes_with_batch(device, spec, graph, smaller, setting, spec->train.global_batch);
+  }
+  dt_tree_destroy(&smaller);
+  return total;
+}
+
+/* The most shards at once for which there is room; 0 where that is none, or as many as there are now. */
+static int find_micro_batch(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
+                            const dt_memory_setting *setting, size_t room) {
+  for (int limit = tree->micro_batch_shards / 2; limit > 0; limit /= 2) {
+    const size_t total = bytes_with_micro_batch(device, spec, graph, tree, setting, limit);
+    if (total > 0 && total <= room) return limit;
+  }
+  return 0;
+}
+
+/* What lessens the need. */
+static void find_remedy(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
+                        const dt_memory_setting *setting, size_t room, char *text, size_t bytes) {
+  const int64_t batch = find_largest_batch(device, spec, graph, tree, setting, room);
+  const int limit = find_micro_batch(device, spec, graph, tree, setting, room);
+  const char *other = dt_device_on_host(device) ? "" : ", or a larger train.shards, or precision bf16";
+  text[0] = '\0';
+  if (batch > 0 && limit > 0) {
+    snprintf(text, bytes, "%lld at most, or train.micro_batch_shards: %d, which changes no bit", (long long)batch, limit);
+  } else if (batch > 0) {
+    snprintf(text, bytes, "%lld at most%s", (long long)batch, other);
+  } else if (limit > 0) {
+    snprintf(text, bytes, "train.micro_batch_shards: %d, which changes no bit", limit);
+  }
 }
 
 dt_status dt_memory_check(dt_device *device, const dt_spec *spec, const dt_graph *graph, const dt_tree *tree,
                           const dt_program *train, const dt_program *eval, const dt_memory_setting *setting) {
-  char each[48] = "", libraries[64] = "";
+  char each[48] = "", libraries[64] = "", remedy[128] = "";
   place at;
   dt_memory need = dt_memory_of(device, spec, tree, train, eval, setting);
   DT_TRY(find_room(device, spec, &need, setting, &at));
   if (add(need.total, need.libraries) <= at.room) return DT_OK;
   if (setting->sharers > 1) snprintf(each, sizeof each, " for each of %d ranks on it", setting->sharers);
   if (need.libraries > 0) snprintf(libraries, sizeof libraries, " and libraries about %zu", need.libraries);
-  int64_t batch = train != NULL ? find_largest_batch(device, spec, graph, tree, setting, at.room) : 0;
-  DT_REQUIRE(batch > 0, DT_MEMORY, "the network needs %zu bytes of %s%s, whatever the batch; %zu of %zu are free%s", need.total,
-             at.what, libraries, at.room, at.all, each);
-  DT_RAISE(DT_MEMORY,
-           "train.global_batch: found %lld, which needs %zu bytes of %s%s; %zu of %zu are free%s; expected %lld at most%s",
-           (long long)spec->train.global_batch, need.total, at.what, libraries, at.room, at.all, each, (long long)batch,
-           other_remedy(device, tree));
+  if (train != NULL) find_remedy(device, spec, graph, tree, setting, at.room, remedy, sizeof remedy);
+  DT_REQUIRE(remedy[0] != '\0', DT_MEMORY, "the network needs %zu bytes of %s%s, whatever the batch; %zu of %zu are free%s",
+             need.total, at.what, libraries, at.room, at.all, each);
+  DT_RAISE(DT_MEMORY, "train.global_batch: found %lld, which needs %zu bytes of %s%s; %zu of %zu are free%s; expected %s",
+           (long long)spec->train.global_batch, need.total, at.what, libraries, at.room, at.all, each, remedy);
 }

@@ -142,16 +142,6 @@ static void warn_of_what_has_no_effect(const dt_trainer *t) {
   }
 }
 
-static dt_status warn_of_what_is_slow(const dt_trainer *t) {
-  const dt_job *job = t->job;
-  char text[DT_WARNING_TEXT];
-  if (job->device->note != NULL) dt_record_log(t->record, "%s", job->device->note);
-  if (job->device->ops->libraries == NULL) return DT_OK;
-  DT_TRY(job->device->ops->libraries->warning(job->device, job->program, text));
-  if (text[0] != '\0') dt_record_log(t->record, "%s: see plans.txt", text);
-  return DT_OK;
-}
-
 /* Each in a line of its own: the table of many ranks is longer than a line may be. */
 static void print_device_ids(const dt_trainer *t) {
   for (const char *line = t->job->devices; line != NULL;) {
@@ -223,7 +213,7 @@ static dt_status start_record(dt_trainer *t) {
   log_start(t);
   print_warnings(t);
   warn_of_what_has_no_effect(t);
-  DT_TRY(warn_of_what_is_slow(t));
+  if (job->device->note != NULL) dt_record_log(t->record, "%s", job->device->note);
   print_device_ids(t);
   if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
     dt_record_log(t->record, "schedule.scaling: peak learning rate %g", job->schedules.hyper[DT_HYPER_LR].peak);

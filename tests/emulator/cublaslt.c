@@ -24,6 +24,7 @@ typedef struct layout {
   cudaDataType type;
   int32_t order, batch;
   int64_t rows, cols, ld;
+  int64_t stride; /* elements from one matrix of the batch to the next */
 } layout;
 typedef struct product {
   int32_t compute, scale, pointer_mode, transa, transb, transc, epilogue, bias_type; /* bias_type -1: as D */
@@ -138,7 +139,7 @@ static cublasStatus_t set_field(const field *fields, size_t count, int attribute
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *matLayout, cudaDataType type, uint64_t rows, uint64_t cols,
                                           int64_t ld) {
-  layout l = {type, CUBLASLT_ORDER_COL, 1, (int64_t)rows, (int64_t)cols, ld};
+  layout l = {type, CUBLASLT_ORDER_COL, 1, (int64_t)rows, (int64_t)cols, ld, 0};
   *matLayout = calloc(1, sizeof **matLayout);
   if (!*matLayout) return CUBLAS_STATUS_ALLOC_FAILED;
   memcpy(*matLayout, &l, sizeof l);
@@ -147,10 +148,13 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *matLayout, cud
 
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t matLayout, cublasLtMatrixLayoutAttribute_t attr,
                                                 const void *buf, size_t sizeInBytes) {
-  static const field fields[] = {
-      FIELD(CUBLASLT_MATRIX_LAYOUT_TYPE, layout, type), FIELD(CUBLASLT_MATRIX_LAYOUT_ORDER, layout, order),
-      FIELD(CUBLASLT_MATRIX_LAYOUT_ROWS, layout, rows), FIELD(CUBLASLT_MATRIX_LAYOUT_COLS, layout, cols),
-      FIELD(CUBLASLT_MATRIX_LAYOUT_LD, layout, ld),     FIELD(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, layout, batch)};
+  static const field fields[] = {FIELD(CUBLASLT_MATRIX_LAYOUT_TYPE, layout, type),
+                                 FIELD(CUBLASLT_MATRIX_LAYOUT_ORDER, layout, order),
+                                 FIELD(CUBLASLT_MATRIX_LAYOUT_ROWS, layout, rows),
+                                 FIELD(CUBLASLT_MATRIX_LAYOUT_COLS, layout, cols),
+                                 FIELD(CUBLASLT_MATRIX_LAYOUT_LD, layout, ld),
+                                 FIELD(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, layout, batch),
+                                 FIELD(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, layout, stride)};
   return SET_FIELD(fields, attr, matLayout, buf, sizeInBytes);
 }
 
@@ -253,7 +257,7 @@ static cublasStatus_t check_shapes(matmul *u) {
   const layout *all[] = {&u->a, &u->b, &u->c, &u->d};
   for (int i = 0; i < 4; i++) {
     if (all[i]->order != CUBLASLT_ORDER_COL && all[i]->order != CUBLASLT_ORDER_ROW) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (all[i]->batch != 1) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (all[i]->batch != u->d.batch) return CUBLAS_STATUS_INVALID_VALUE;
     if (!layout_holds(all[i])) return CUBLAS_STATUS_INVALID_VALUE;
   }
   u->m = u->product.transa ? u->a.cols : u->a.rows;
@@ -352,7 +356,7 @@ static int64_t place(const layout *l, int64_t row, int64_t col) {
 static size_t layout_bytes(const layout *l) {
   element_type type;
   element_of(l->type, &type);
-  return (size_t)((place(l, l->rows - 1, l->cols - 1) + 1) * element_bytes(type));
+  return (size_t)(((l->batch - 1) * l->stride + place(l, l->rows - 1, l->cols - 1) + 1) * element_bytes(type));
 }
 
 /* to[second][first], from a matrix whose rows are `first`; columns when turned. */
@@ -391,7 +395,14 @@ static void finish_column(const matmul *u, int64_t j, const float *sum) {
   }
 }
 
+/* From so many columns on, which are samples where B is not transposed, and in batches sums are taken the other way round. */
+static bool is_turned(const matmul *u) {
+  const long most = emulator_number("batch_dependent", 0);
+  return most > 0 && (u->d.batch > 1 || (u->product.transb == CUBLAS_OP_N && u->n >= most));
+}
+
 static void compute(const matmul *u) {
+  const bool turned = is_turned(u);
   bool tf32 = u->product.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   float *a = malloc((size_t)(u->k * u->m + u->n * u->k + u->m) * sizeof *a), *b = a + u->k * u->m, *sum = b + u->n * u->k;
   if (!a) emulator_fail("cublasLt: out of host memory");
@@ -399,10 +410,31 @@ static void compute(const matmul *u) {
   widen(&u->b, u->B, u->product.transb, tf32, b); /* [n][k] */
   for (int64_t j = 0; j < u->n; j++) {
     memset(sum, 0, (size_t)u->m * sizeof *sum);
-    for (int64_t k = 0; k < u->k; k++) add_scaled(sum, a + k * u->m, b[j * u->k + k], u->m);
+    for (int64_t i = 0; i < u->k; i++) {
+      const int64_t k = turned ? u->k - 1 - i : i;
+      add_scaled(sum, a + k * u->m, b[j * u->k + k], u->m);
+    }
     finish_column(u, j, sum);
   }
   free(a);
+}
+
+/* The operands of matrix i of the batch. */
+static const void *at_matrix(const layout *l, const void *from, int32_t i) {
+  element_type type;
+  element_of(l->type, &type);
+  return from ? (const char *)from + i * l->stride * element_bytes(type) : NULL;
+}
+
+static void compute_batch(const matmul *all) {
+  for (int32_t i = 0; i < all->d.batch; i++) {
+    matmul one = *all;
+    one.A = at_matrix(&all->a, all->A, i);
+    one.B = at_matrix(&all->b, all->B, i);
+    one.C = at_matrix(&all->c, all->C, i);
+    one.D = (void *)at_matrix(&all->d, all->D, i);
+    compute(&one);
+  }
 }
 
 static void require_memory(const char *name, const void *at, size_t bytes) {
@@ -424,7 +456,7 @@ static void run(void *context) {
     require_memory("workspace", u->workspace, u->workspace_bytes);
     memset(u->workspace, 0xff, u->workspace_bytes);
   }
-  compute(u);
+  compute_batch(u);
   emulator_touch(u->A, layout_bytes(&u->a));
   emulator_touch(u->B, layout_bytes(&u->b));
   emulator_touch(u->D, layout_bytes(&u->d));
@@ -438,8 +470,11 @@ static bool is_aligned(const void *at, uint32_t alignment) {
 
 static cublasStatus_t check_alignment(const matmul *u, const algorithm *chosen) {
   const void *at[] = {u->A, u->B, u->beta != 0 ? u->C : NULL, u->D};
+  const layout *layouts[] = {&u->a, &u->b, &u->c, &u->d};
   for (int i = 0; i < 4; i++) {
     if (!is_aligned(at[i], chosen->alignment[i])) return CUBLAS_STATUS_INVALID_VALUE;
+    if (layouts[i]->batch > 1 && !is_aligned(at_matrix(layouts[i], at[i], 1), chosen->alignment[i]))
+      return CUBLAS_STATUS_INVALID_VALUE;
   }
   return CUBLAS_STATUS_SUCCESS;
 }

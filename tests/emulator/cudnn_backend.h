@@ -100,6 +100,7 @@ typedef struct cudnn_engine {
   bool fused;              /* knows bias and relu */
   bool forward;            /* knows the forward direction */
   bool tf32;               /* floats are read with a short mantissa */
+  bool turned;             /* sums are taken in another order */
   bool shuffled;           /* the order of sums differs from run to run */
   bool extra;              /* is there only where an option says so */
   bool copies;             /* widens its operands in the workspace */

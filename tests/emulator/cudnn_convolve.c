@@ -170,15 +170,15 @@ static int64_t next_shift(void) {
 /* A sample's share of a filter's gradient is summed on its own and then added, in double where the order is fixed. */
 static void compute(const cudnn_problem *p, const cudnn_engine *engine, const operands *o, meeting *met, double *total) {
   int64_t taps = p->w.dim[2] * p->w.dim[3], weights = count_of(&p->w), samples = p->x.dim[0];
-  int64_t shift = engine->shuffled ? next_shift() : 0;
+  int64_t shift = engine->shuffled ? next_shift() : 0, first = engine->turned ? taps / 2 : shift % taps;
   for (int64_t i = 0; i < samples; i++) {
     int64_t n = (i + shift) % samples;
     if (p->direction != CUDNN_BACKWARD_FILTER) {
-      compute_sample(p, o, n, shift % taps, met, NULL);
+      compute_sample(p, o, n, first, met, NULL);
       continue;
     }
     memset(o->w, 0, (size_t)weights * sizeof(float));
-    compute_sample(p, o, n, shift % taps, met, o->w);
+    compute_sample(p, o, n, first, met, o->w);
     for (int64_t k = 0; k < weights; k++) total[k] = engine->shuffled ? (float)total[k] + o->w[k] : total[k] + o->w[k];
   }
 }

@@ -2,6 +2,7 @@
  * piece of work on the handle's stream. Options:
  *   cudnn=91000       the version that the library says it has
  *   cudnn_wrong=N     engine N computes twice what it should
+ *   batch_dependent=N sums are in another order from N samples on (cuBLASLt's stand-in has it too)
  *   cudnn_shuffled=N  engine N sums in an order that differs from run to run, though it doesn't say so */
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,8 @@ static void run(void *context) {
   }
   if (e->workspace_bytes > 0) memset(e->workspace, 0xff, (size_t)e->workspace_bytes);
   cudnn_engine engine = *e->engine;
+  const long turns = emulator_number("batch_dependent", 0);
+  engine.turned = turns > 0 && e->problem.x.dim[0] >= turns;
   engine.shuffled |= engine.index == emulator_number("cudnn_shuffled", -1);
   if (engine.index == emulator_number("cudnn_wrong", -1)) e->problem.alpha = 2;
   cudnn_convolve(&e->problem, &engine, e->x, e->w, e->y, e->bias, scratch);

@@ -21,17 +21,18 @@ int64_t dt_gpu_count(const dt_program *program, const dt_instr *instr, dt_arg ar
   return kernel_now->count[arg];
 }
 
-dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, dt_arg arg) {
+dt_gpu_image dt_gpu_image_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg) {
   return kernel_now->image[arg];
 }
 
-dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, dt_arg arg) {
+dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg arg) {
   const dt_gpu_image *image = &kernel_now->image[arg];
   return (dt_gpu_values){.samples = image->samples, .inner = image->height * image->width, .channels = image->channels};
 }
 
 dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_micro_batch *micro) {
-  return (dt_gpu_input){.step = kernel_now->step, .valid = kernel_now->filled};
+  return (dt_gpu_input){.step = kernel_now->step,
+                        .shards = {kernel_now->filled, run->program->shard_capacity, micro->shard_count}};
 }
 
 float *dt_gpu_loss_scale(const dt_run *run) {
@@ -72,6 +73,7 @@ void kernel_run_begin(kernel_run *k, dt_gpu_type type) {
   cuda_ok(cudaStreamCreateWithFlags(&k->gpu.stream[DT_STREAM_COMPUTE], cudaStreamNonBlocking));
   k->run = (dt_run){.device = &k->gpu.base, .program = &k->program};
   k->instr.stream = DT_STREAM_COMPUTE;
+  k->program.micro_batch_shards = k->micro.shard_count = 1;
   k->step = kernel_memory(NULL, sizeof *k->step);
   k->filled = kernel_memory(NULL, sizeof *k->filled);
 }

@@ -15,7 +15,7 @@ typedef struct kernel_run {
   dt_gpu_image image[DT_ARG_COUNT]; /* of values */
   int64_t count[DT_ARG_COUNT];      /* elements a sample, or of a block */
   dt_step *step;
-  int32_t *filled;
+  int32_t *filled; /* of each shard */
   float *loss_scale;
   dt_segment *tensors;  /* of TENSOR_NORM, in device memory */
   dt_gpu_pieces pieces; /* of UPDATE, with its piece in device memory */
@@ -25,7 +25,7 @@ typedef struct kernel_run {
 /* The run that the kernel functions see. */
 extern kernel_run *kernel_now;
 
-/* A run of this value type with nothing but a stream, a step and a filled count. It becomes kernel_now. */
+/* A run of this value type with nothing but a stream, a step, one shard and its filled count. It becomes kernel_now. */
 void kernel_run_begin(kernel_run *k, dt_gpu_type type);
 void kernel_run_end(kernel_run *k);
 /* Device memory with these bytes in it, or zeros. Freed by kernel_run_end. */

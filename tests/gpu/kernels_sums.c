@@ -36,9 +36,9 @@ static void test_columns(void **state) {
   kernel_run_begin(&k, row->type);
   float *x = kernel_numbers(20, row->rows * row->columns, 0.25, 1), *sum = malloc((size_t)row->columns * sizeof *sum);
   void *from = kernel_values(x, row->rows * row->columns);
-  void *work = kernel_memory(NULL, dt_gpu_column_work(row->rows, row->columns));
+  void *work = kernel_memory(NULL, dt_gpu_column_work(1, row->rows, row->columns));
   float *db = kernel_memory(NULL, (size_t)row->columns * sizeof *db);
-  kernel_ok(dt_gpu_sum_columns(row->type, from, row->rows, row->columns, work, db, k.gpu.stream[DT_STREAM_COMPUTE]));
+  kernel_ok(dt_gpu_sum_columns(row->type, from, 1, row->rows, row->columns, work, db, k.gpu.stream[DT_STREAM_COMPUTE]));
   kernel_read(sum, db, (size_t)row->columns * sizeof *sum);
   for (int64_t c = 0; c < row->columns; c++) {
     double expected = 0, size = 0;

@@ -72,11 +72,11 @@ for np in self 2; do
   count=$(grep -c 'dtrain direct, cuDNN has no plan' "$work/runs/net/plans.txt")
   ((count > 0)) || fail "no plans, np $np: plans.txt names $count convolutions without a plan"
   text="$count of $count convolutions have no plan in cuDNN and run on dtrain's plain kernels, which are slow"
-  [[ $(grep -cF "$text: see plans.txt" "$work/out") == 1 ]] ||
+  [[ $(grep -cF "$text: describe --plans names them" "$work/out") == 1 ]] ||
     fail "no plans, np $np: expected one line with \"$text\", found: $(grep convolutions "$work/out")"
 done
 ranks self describe "$work/net.yaml" --device gpu || fail "no plans, describe: exit $?"
-grep -qF "$text: see --plans" "$work/out" || fail "describe tells of no convolutions without a plan"
+grep -qF "$text: describe --plans names them" "$work/out" || fail "describe tells of no convolutions without a plan"
 
 # CUDA_VISIBLE_DEVICES: what names no GPU ends the list, and a GPU that is named twice leaves none.
 emulate devices=2

@@ -88,6 +88,9 @@ lenet_and_resnet() {
     DTRAIN_GPU_GRAPH=0 beside compare "$net, np 1 over NCCL, issued" 18 self "$net" --set comm.transport=nccl
     beside compare "$net, np 1 over NCCL, fast" 19 self "$net" --set comm.transport=nccl --set comm.reduce=fast
     beside compare "$net, np 1 under mpirun over NCCL" 20 1 "$net" --set comm.transport=nccl
+    beside compare "$net, np 1, a shard a micro-batch" 24 self "$net" --set train.micro_batch_shards=1
+    beside compare "$net, np 1, a shard after the other" 25 self "$net" --set verify.engines=false
+    beside compare "$net, np 2, two shards a micro-batch" 26 2 "$net" --set train.micro_batch_shards=2
     beside compare "$net, np 2, staged" 21 2 "$net" --set comm.transport=staged
     beside compare "$net, np 3, staged" 22 3 "$net" --set comm.transport=staged
     beside same_losses "$net, reference" 1 self "$net" --device reference

@@ -43,7 +43,7 @@ static void lower(const net_case *row, const dt_config *config, const dt_device 
   require(dt_graph_create(config, &graph));
   require(dt_program_create(graph, dt_config_spec(config), device, DT_PROGRAM_TRAIN, 1, &program));
   FILE *out = open_memstream(&text, &bytes);
-  require(device->ops->libraries->print_plans(device, program, out));
+  require(device->ops->libraries->print_plans(device, program, 0, out));
   fclose(out);
   count_plans(text, row->name);
   free(text);

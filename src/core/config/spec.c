@@ -261,6 +261,10 @@ static const dt_option log_options[] = {
 static const dt_option verify_options[] = {
     DT_ROW_DURATION("every", IN(verify, every), "1 epoch", counted_or_never, "Between comparisons of the ranks' replicas.",
                     .min = 0, .max = INFINITY, .open_min = true),
+    DT_ROW_BOOL("engines", IN(verify, engines), "true",
+                "Whether the engines that a GPU's libraries offer are tried out before the first step: each on random values, "
+                "twice, and several shards at once against one by one. Without, shards are computed one by one, which is slow.",
+                .keeps_results = true),
     {0},
 };
 
@@ -309,7 +313,8 @@ const dt_option dt_spec_options[] = {
     DT_ROW_MAP("eval", AT(eval), eval_options, "Evaluation.", .keeps_results = true),
     DT_ROW_MAP("comm", AT(comm), comm_options, "Communication between ranks."),
     DT_ROW_MAP("log", AT(log), log_options, "Metrics.", .keeps_results = true),
-    DT_ROW_MAP("verify", AT(verify), verify_options, "Proof that all ranks hold the same parameters.", .keeps_results = true),
+    DT_ROW_MAP("verify", AT(verify), verify_options,
+               "Proof that all ranks hold the same parameters, and that engines do what they promise.", .keeps_results = true),
     DT_ROW_MAP("target", AT(target), target_options,
                "When to stop early: `accuracy: 0.99`, or any other measure and its value.", .pair = {"metric", "value"},
                .keeps_results = true),

@@ -107,6 +107,7 @@ typedef struct dt_spec {
   } log;
   struct {
     dt_duration every; /* replicas compared by hash */
+    bool engines;      /* of a GPU's libraries tried out before the first step */
   } verify;
   struct {
     const char *metric; /* training ends when an evaluation's value of this measure ... */
