@@ -19,11 +19,11 @@ static size_t add_part(size_t *end, size_t bytes) {
   return at;
 }
 
-/* Of a part that travels with the batch of so many places; else 0. */
-static size_t part_bytes(const dt_program *program, const dt_gpu_form *form, int64_t places, int field, dt_field_part part) {
+/* Of a part that travels with the batch, of so many shards; else 0. */
+static size_t part_bytes(const dt_program *program, const dt_gpu_form *form, size_t shards, int field, dt_field_part part) {
   dt_field_use use = program->field_use[field];
   if (use == DT_FIELD_UNUSED || (use == DT_FIELD_LOADED && form->cached != NULL)) return 0;
-  return dt_field_part_bytes(&program->field[field], part, places);
+  return shards * dt_field_part_bytes(&program->field[field], part, program->shard_capacity);
 }
 
 /* Room for the largest micro-batch. */
@@ -37,7 +37,7 @@ static dt_gpu_layout make_layout(const dt_program *program, const dt_gpu_form *f
   layout.augmentation = add_part(end, slots * (size_t)form->augmentations * sizeof(dt_augmentation));
   for (int f = 0; f < program->field_count; f++) {
     for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++)
-      layout.field[f][p] = add_part(end, part_bytes(program, form, (int64_t)slots, f, p));
+      layout.field[f][p] = add_part(end, part_bytes(program, form, shards, f, p));
   }
   return layout;
 }
@@ -144,7 +144,7 @@ dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt
   }
   for (int f = 0; f < run->program->field_count; f++) {
     for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) {
-      write_part(to + layout->field[f][p], batch->field[f].part[p], part_bytes(run->program, &form, (int64_t)slots, f, p));
+      write_part(to + layout->field[f][p], batch->field[f].part[p], part_bytes(run->program, &form, shards, f, p));
     }
   }
   return DT_OK;
