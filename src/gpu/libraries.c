@@ -168,8 +168,9 @@ static size_t copied_bytes(const dt_gpu *gpu, int64_t count) {
   return bytes % DT_GPU_OPERAND_ALIGN == 0 ? 0 : bytes;
 }
 
-/* WORK: the workspace of a plan, which then serves the sums for DB; behind it the weight gradients of shards, where they are
- * not DW itself, and copies of a shard's x and y, where they are not aligned. Offsets in bytes. */
+/* WORK: the workspace of a plan, which then serves the sums for DB; behind it the
+ * weight gradients of shards, where they are not DW itself, and copies of a shard's x and y, where they are not aligned.
+ * Offsets in bytes. */
 typedef struct work_plan {
   size_t gradients, x, y, bytes;
 } work_plan;
@@ -178,6 +179,7 @@ static dt_status plan_work(const dt_gpu_call *call, const dt_gpu_plan *alone, wo
   const dt_gpu_counts counts = call->library->counts(call->program, call->instr);
   const int shards = call->program->micro_batch_shards;
   size_t workspace = alone->workspace;
+  /* For every number of shards that a micro-batch may have: a step makes no plans. */
   for (int together = 2; together <= shards; together *= 2) {
     dt_gpu_plan *plan;
     DT_TRY(call->library->get(call->gpu, call->program, call->instr, together, &plan));
@@ -425,18 +427,13 @@ typedef struct slow {
       dependent; /* convolutions and products that shards could share, and those whose engines were seen not to allow it */
 } slow;
 
-/* The numbers of shards for which a plan was made are powers of two. */
 static dt_status count_dependent(const dt_gpu *gpu, const dt_program *program, const dt_instr *instr, slow *count) {
   const dt_gpu_library *library = dt_gpu_library_of(instr->op);
-  bool dependent = false;
+  dt_gpu_plan *together;
   if (instr->op == DT_OP_CONV_WGRAD || !gpu->proves) return DT_OK;
-  for (int shards = 2; shards <= program->micro_batch_shards; shards *= 2) {
-    dt_gpu_plan *together;
-    DT_TRY(library->get(gpu, program, instr, shards, &together));
-    dependent |= together->batching == DT_GPU_DEPENDENT;
-  }
+  DT_TRY(library->get(gpu, program, instr, program->micro_batch_shards, &together));
   count->products++;
-  count->dependent += dependent;
+  count->dependent += together->batching == DT_GPU_DEPENDENT;
   return DT_OK;
 }
 

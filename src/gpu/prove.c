@@ -54,6 +54,7 @@ static dt_status begin(dt_run *run, const dt_instr *instr, int shards, proof *p)
   const dt_micro_batch micro = {.shard_count = shards};
   *p = (proof){.run = run, .shards = shards};
   DT_TRY(dt_gpu_call_of(run, instr, &micro, &p->call));
+  p->call.stream = dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]; /* that hashes are taken on */
   p->counts = p->call.library->counts(run->program, instr);
   DT_TRY(p->call.library->get(p->call.gpu, run->program, instr, 1, &p->alone));
   DT_TRY(p->call.library->get(p->call.gpu, run->program, instr, shards, &p->together));

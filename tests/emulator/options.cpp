@@ -41,7 +41,8 @@ const char known[] =
     "fail_record hang_after "
     "hang_download slow_copies "
     " drop_waits drop_wait deaf early_events hasty wrong_stream "
-    " batch_dependent cublas_fail l2 call_ms cudnn cudnn_broken cudnn_engine_5 cublas cudnn_fail cudnn_refuse cudnn_shuffled cudnn_wrong "
+    " batch_dependent cublas_fail l2 call_ms cudnn cudnn_broken cudnn_engine_5 cublas cudnn_fail cudnn_refuse cudnn_shuffled "
+    "cudnn_wrong "
     " nccl_version nccl_init_die nccl_die nccl_init_kill nccl_kill nccl_stop count_scale nccl_hang nccl_error nccl_abort_hangs "
     "slow_nccl ";
 

@@ -7,6 +7,10 @@ write_gpu_config "
     - relu
     - flatten
     - linear: 10" net
+# Work is counted where there is as much in every step: a shard after the other, and without the trial of engines.
+cp "$work/net.yaml" "$work/trial.yaml"
+sed -i 's/^train: {/train: {micro_batch_shards: 1, /' "$work/net.yaml"
+printf 'verify: {engines: false}\n' >>"$work/net.yaml"
 
 # A wait that is over after so many seconds where something hangs; elsewhere a minute, which no case may take.
 deadline=3
@@ -64,6 +68,11 @@ hang_alone() { DTRAIN_GPU_TIMEOUT=$deadline ends "$1" self 7 "GPU 0 has not fini
 beside hang_alone "the one GPU hangs before the first step" "clearing memory for $deadline s" hang_after=1
 beside hang_alone "the one GPU hangs in its first step" "the step from sample 0 on for $deadline s" hang_after=60
 beside hang_alone "the one GPU hangs in a recorded step" "the step from sample " hang_after=600 --set eval.every=never
+tried_out() {
+  cp "$work/trial.yaml" "$work/net.yaml"
+  hang_alone "the one GPU hangs where engines are tried out" "what comes before a copy for $deadline s" hang_after=30
+}
+beside tried_out
 verb=eval beside hang_alone "the one GPU hangs in an evaluation" "" hang_after=50 --from "$work/saved"
 # Copies to the host: of a checkpoint's tensors, of an evaluation's sums, of predictions, of what an engine that is timed computes.
 copy_hangs() { hang_alone "the one GPU hangs in $1" "${@:2}"; }

@@ -106,6 +106,7 @@ static void test_forward(void **state) {
   x[t.x_count / 2] = x[t.x_count / 3] = NAN;
   t.k.memory[DT_ARG_X] = kernel_values(x, t.x_count);
   t.k.memory[DT_ARG_Y] = kernel_memory(NULL, (size_t)t.y_count * dt_gpu_type_bytes(t.row->type));
+  t.k.instr.op = DT_OP_POOL_FWD;
   kernel_ok(dt_gpu_pool_fwd(&t.k.run, &t.k.instr, &t.k.micro));
   kernel_read_values(y, t.k.memory[DT_ARG_Y], t.y_count);
   if (!t.row->average) kernel_read(argmax, t.k.memory[DT_ARG_AUX], (size_t)t.y_count);
@@ -162,6 +163,7 @@ static void test_backward(void **state) {
     k->memory[DT_ARG_ADDEND] = kernel_values(addend, t.x_count);
     k->memory[DT_ARG_MASK] = kernel_values(mask, t.x_count);
   }
+  k->instr.op = DT_OP_POOL_BWD;
   kernel_ok(dt_gpu_pool_bwd(&k->run, &k->instr, &k->micro));
   kernel_read_values(dx, k->memory[DT_ARG_DX], t.x_count);
   scatter(&t, dy, argmax, expected);
@@ -185,6 +187,7 @@ static void test_large_image(void **state) {
   for (int64_t i = t.x_count / 2 + 1; i < t.x_count; i += 2) x[i] = 0.94117647f;
   t.k.memory[DT_ARG_X] = kernel_values(x, t.x_count);
   t.k.memory[DT_ARG_Y] = kernel_memory(NULL, sizeof y);
+  t.k.instr.op = DT_OP_POOL_FWD;
   kernel_ok(dt_gpu_pool_fwd(&t.k.run, &t.k.instr, &t.k.micro));
   kernel_read_values(y, t.k.memory[DT_ARG_Y], t.y_count);
   for (int i = 0; i < 4; i++) {
