@@ -539,10 +539,13 @@ def time_case(row, dtrain, torch, config, facts, options, left):
     if options.plans and options.device == "gpu":
         dtrain.plans = ["--set", "plans=off"]
         row["seconds_by_heuristics"] = dtrain.step_seconds(config, 20, left())
-        try:
-            dtrain.time_engines(config, left())
-        except Failure as failure:
-            row["notes"].append(str(failure))
+        if options.timed:
+            dtrain.plans = ["--set", "plans=" + os.path.abspath(options.plans)]
+        else:
+            try:
+                dtrain.time_engines(config, left())
+            except Failure as failure:
+                row["notes"].append(str(failure))
     steps = steps_for(dtrain.step_seconds(config, 3, left()))
     variants = make_variants(row, torch, facts, options, left) if torch is not None else {}
     times = {name: [] for name in ["dtrain", *variants]}
@@ -594,8 +597,8 @@ def run_case(case, dtrain, torch, options, left):
 
 # --- the table ---
 
-HEADER = ("| net, batch, precision | dtrain | samples/s | eager | graph | compile | dtrain is faster by | floor | of the floor | losses differ |\n"
-          "|---|---|---|---|---|---|---|---|---|---|")
+HEADER = ("| net, batch, precision | dtrain | samples/s | eager | graph | compile | dtrain is faster by | floor | of the floor | losses differ | by heuristics |\n"
+          "|---|---|---|---|---|---|---|---|---|---|---|")
 
 
 def title_of(net, batch, precision):
@@ -612,10 +615,11 @@ def print_row(row):
         print("| %s | %s |" % (title, row["error"]), flush=True)
         return
     ours, theirs, floor = row.get("seconds"), [row["torch"].get(v) for v in VARIANTS], row.get("floor_parts", {}).get(row.get("floor"))
-    print("| %s | %s | %s | %s | %s | %s | %s | %s |" %
+    print("| %s | %s | %s | %s | %s | %s | %s | %s | %s |" %
           (title, microseconds(ours), "%.0f" % row["samples_per_second"] if ours else "-", " | ".join(microseconds(t) for t in theirs),
            ", ".join("%.2f" % (t / ours) for t in theirs if t) or "-", "%s (%s)" % (microseconds(floor), row["floor"]) if floor else "-",
-           "%.2f" % (floor / ours) if floor else "-", "%.1g" % row["losses_differ"] if "losses_differ" in row else "-"), flush=True)
+           "%.2f" % (floor / ours) if floor else "-", "%.1g" % row["losses_differ"] if "losses_differ" in row else "-",
+           microseconds(row.get("seconds_by_heuristics"))), flush=True)
 
 
 def open_torch(options):
@@ -671,6 +675,7 @@ def parse_options():
     parser.add_argument("--threads", type=int, default=2, help="with --device cpu (default 2)")
     parser.add_argument("--plans", help="plan table for dtrain, to which the engines of every case are timed and added first, as "
                         "cudnn.benchmark does for PyTorch; without it, dtrain takes the heuristics' choices")
+    parser.add_argument("--timed", action="store_true", help="the table of --plans is taken as it is, and nothing added")
     parser.add_argument("--only", help="a regular expression on 'NET bBATCH PRECISION'")
     parser.add_argument("--batch", type=int, help="in place of every case's own")
     parser.add_argument("--json", help="file for every figure; what PyTorch says goes beside it, to *.torch.log")

@@ -13,6 +13,20 @@ check() { "$root/launch/gpu-check" --build "$build" --quick --device $device --o
 status_of() { sed -n "s/^    {\"name\": \"$1\", \"status\": \"\([a-z]*\)\".*/\1/p" "$work/check/gpu-check.json"; }
 figure_of() { sed -n "s/.*\"$1\": \([^,}]*\).*/\1/p" "$work/check/gpu-check.json"; }
 
+# An emulated GPU takes its time where the processor is busy.
+export DTRAIN_GPU_TIMEOUT=120
+
+# verdict_is VERDICT CLAIM: what the summary says of it.
+verdict_is() {
+  grep -qF "$2: $1" "$work/check/summary.txt" || fail "expected '$2: $1', found $(grep -F "$2" "$work/check/summary.txt")"
+}
+# The claims are those of docs/gpu.md, in its order.
+every_claim() {
+  sed -n '/^| claim |/,/^$/ s/^| \([^|]*\) |.*/\1/p' "$root/docs/gpu.md" | grep -v '^claim$' >"$work/claims"
+  sed -n 's/^    {"claim": "\(.*\)", "verdict": .*/\1/p' "$work/check/gpu-check.json" | diff "$work/claims" - >&2 ||
+    fail "claims: other ones than in docs/gpu.md"
+}
+
 # Digits stand in for the data set, under its files' names: readers look at what a file holds.
 mkdir -p "$work/data/fashion-mnist"
 "$build/make_digits" "$work/data/fashion-mnist" 128 32 28 >/dev/null
@@ -25,6 +39,19 @@ all_stages() {
   for stage in environment determinism ranks train; do
     [[ $(status_of $stage) == ok ]] || fail "$stage: found $(status_of $stage), expected ok"
   done
+  if [[ $device == gpu ]]; then
+    [[ $(status_of switches) == ok ]] || fail "switches: found $(status_of switches): $(cat "$work/out")"
+    for name in "without a graph" "without side_stream" "engines not tried" "one shard at a time"; do
+      [[ $(figure_of "$name") == "$(figure_of "1 rank")" ]] || fail "determinism: $name has other bits: $(cat "$work/out")"
+    done
+    verdict_is seen "a step's streams need no more events than they have"
+    verdict_is seen "the same bits for any number of ranks, graph or no graph"
+    verdict_is seen "engines give a sample the same bits beside other shards' samples"
+    verdict_is seen "the allowance for libraries suffices"
+    [[ ! -x $build/tests/test_parity_gpu_reference ]] || verdict_is seen "NCCL and cuBLASLt do what we call them for"
+  fi
+  verdict_is "not seen" "speed against PyTorch"
+  every_claim
   for stage in speed sanitize; do
     [[ $(status_of $stage) == skipped ]] || fail "$stage: found $(status_of $stage), expected skipped"
   done
@@ -87,6 +114,7 @@ exec "$dtrain" "\$@"
 END
   check_planted --quick --device $device --stages determinism
   [[ $? == 1 && $(status_of determinism) == failed ]] || fail "other bits at every run were not noticed: $(cat "$work/out")"
+  [[ $device == cpu ]] || verdict_is refuted "a step's streams need no more events than they have"
 }
 beside bits_of_the_time
 
@@ -114,10 +142,41 @@ hanging_stage() {
 case \$* in *short.yaml*) if [ ! -e "$work/hung" ]; then touch "$work/hung"; exec sleep 1000; fi ;; esac
 exec "$dtrain" "\$@"
 END
-  check_planted --device cpu --stages determinism,ranks --seconds $((30 * slowdown))
+  check_planted --device cpu --stages determinism,ranks --seconds $((40 * slowdown))
   [[ $? == 1 && $(status_of determinism) == failed && $(status_of ranks) == ok ]] || fail "a stage that hangs: $(cat "$work/out")"
 }
 beside hanging_stage
+
+# A GPU that hangs in one stage, which prints much: the later stage runs, the file is written with a shortened log, and a second
+# call does what was left and nothing else.
+hanging_gpu() {
+  plant <<END
+case \$* in *short.yaml*) if [ ! -e "$work/hung" ]; then
+  touch "$work/hung"
+  export DTRAIN_EMULATED_GPU=hang_after=60 DTRAIN_GPU_TIMEOUT=2
+  head -c 2000000 /dev/zero | tr '\\0' x
+fi ;; esac
+exec "$dtrain" "\$@"
+END
+  check_planted --quick --stages determinism,switches
+  [[ $? == 1 && $(status_of determinism) == failed && $(status_of switches) == ok ]] || fail "a GPU that hangs: $(tail -n 20 "$work/out" | cut -c1-300)"
+  verdict_is "not seen" "a step's streams need no more events than they have"
+  mkdir "$work/packed"
+  tar -C "$work/packed" -xzf "$work/check/gpu-check.tar.gz" || fail "a GPU that hangs: gpu-check.tar.gz does not unpack"
+  grep -q '^\[gpu-check: [0-9]* bytes of 20[0-9]* are left out here\]$' "$work/packed/determinism.log" || fail "a long log is not shortened"
+  (($(stat -c %s "$work/packed/determinism.log") < 1600000)) || fail "a long log stays $(stat -c %s "$work/packed/determinism.log") bytes long"
+  # Then engines' bits depend on the batch, which refutes one claim and changes no bit.
+  DTRAIN_EMULATED_GPU=batch_dependent=4 check_planted --quick --stages determinism,switches --rest || fail "--rest: exit $?: $(tail -n 20 "$work/out")"
+  [[ $(status_of determinism) == ok && $(status_of switches) == ok ]] || fail "--rest: $(cat "$work/out")"
+  ! grep -q '^== switches' "$work/out" || fail "--rest: it did again what was done"
+  verdict_is seen "a step's streams need no more events than they have"
+  verdict_is refuted "engines give a sample the same bits beside other shards' samples"
+  grep -q '"shard by shard": "[0-9]* of [0-9]*"' "$work/check/gpu-check.json" || fail "dependent engines: none counted: $(cat "$work/out")"
+  check_planted --quick --stages determinism,switches --rest && grep -q 'nothing is left' "$work/out" || fail "--rest, the second time: $(cat "$work/out")"
+}
+if [[ $device == gpu ]]; then
+  beside hanging_gpu
+fi
 
 # Reports of compute-sanitizer: those on our kernels, or on none, are failures; those on a library's are counted.
 # sanitize STATUS TEXT: with reports from standard input the stage ends so, and says that.
