@@ -90,7 +90,7 @@ stage_switches() {
   for row in "lenet 64 fp32 8192 8 200" "resnet50 64 bf16 256 2 10"; do
     if ((quick)); then
       [[ $row == lenet* ]] || break
-      row="lenet 2 fp32 4 2 1"
+      row="mlp 2 fp32 4 2 1"
     fi
     read -r net batch precision samples shards steps <<<"$row"
     words=("$root/bench/configs/$net.yaml" --steps "$steps" --set "precision=$precision" --set "train.global_batch=$batch"

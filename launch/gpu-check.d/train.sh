@@ -64,7 +64,7 @@ stage_train() {
   if [[ -e $fashion/train-images-idx3-ubyte.gz ]]; then
     ran=1
     train fashion-lenet fashion-lenet "$fashion" "$floor" "${fewer[@]}"
-    train "fashion-lenet, one shard" fashion-lenet "$fashion" "$floor" --set train.shards=1 "${fewer[@]}"
+    ((quick)) || train "fashion-lenet, one shard" fashion-lenet "$fashion" "$floor" --set train.shards=1
     ((quick)) || train "fashion-lenet bf16" fashion-lenet "$fashion" "$floor" --set precision=bf16
   else
     missing+=" fashion-mnist"
