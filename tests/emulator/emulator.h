@@ -40,6 +40,8 @@ bool emulator_touch(const void *p, size_t bytes);
 long emulator_call_ms(cudaStream_t stream);
 /* Whether [p, p + bytes) is memory that cudaMalloc gave and nobody freed. */
 bool emulator_owns(const void *p, size_t bytes);
+/* Says that only `call` may free a block of device memory; NULL: cudaFree may. */
+void emulator_own(void *memory, const char *call);
 /* The value of an option as text, NULL when it is not given; as a number, or `otherwise`. */
 const char *emulator_text(const char *name);
 long emulator_number(const char *name, long otherwise);

@@ -223,6 +223,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
     node_ref first, last;
     if (cudaError_t error = enqueue(stream, nullptr, &first)) return error;
     emulated::graph_launched();
+    count_work(stream, "graph");
     std::vector<node_ref> made;
     for (const CUgraphNode_st &node : exec->nodes) {
       std::vector<node_ref> before = {first, exec->last};

@@ -45,6 +45,11 @@ struct work {
 };
 using work_ref = std::shared_ptr<work>;
 
+/* mapped.cpp: what work has written into mapped memory and the host has not been shown. */
+struct snapshot;
+using snapshot_ref = std::shared_ptr<snapshot>;
+using snapshots = std::vector<snapshot_ref>;
+
 struct node {
   work_ref what; /* NULL joins only */
   const void *stream;
@@ -52,6 +57,7 @@ struct node {
   std::vector<std::shared_ptr<node>> after;
   bool done = false, awaited = false;
   double done_ms = 0;
+  snapshots written; /* by this work and what came before it */
 };
 using node_ref = std::shared_ptr<node>;
 
@@ -108,6 +114,18 @@ void graph_launched(); /* from now on there may be no memory left (full) */
 bool device_owns(const void *p, size_t bytes);
 bool pinned_owns(const void *p, size_t bytes);
 
+/* mapped.cpp: under the lock. Makes pinned memory mapped, and ends that. */
+void map_memory(void *host, size_t bytes);
+void unmap_memory(void *host);
+/* Whether a kernel may have the address. */
+bool is_mapped(const void *p);
+/* What the work that has just run has written. */
+void keep_written(snapshots *list);
+void inherit(snapshots *list, const snapshots &earlier);
+/* The host has waited for it; for everything. */
+void show_written(snapshots *list);
+void show_all_written();
+
 /* graph.cpp */
 struct capture;
 struct capture_head {
@@ -158,6 +176,9 @@ void record_event(CUstream_st *stream, CUevent_st *event, bool early);
 /* The other stream of the stream's capture, NULL when there is none. */
 CUstream_st *companion_of(const CUstream_st *stream);
 cudaError_t record_wait(CUstream_st *stream, CUevent_st *event, bool dropped);
+
+/* counts.cpp: under the lock; for the option work. */
+void count_work(const CUstream_st *stream, const char *name);
 
 /* defects.cpp: mistakes of a program that options plant. */
 bool ignores_wait(const CUstream_st *stream, const CUevent_st *event);

@@ -77,7 +77,7 @@ range heap() {
 #endif
 
 bool readable(const void *p) {
-  return emulator_owns(p, 0);
+  return emulator_owns(p, 0) || (held_lock(lock()), is_mapped(p));
 }
 
 void run_launched(void *context) {

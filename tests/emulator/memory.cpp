@@ -15,6 +15,7 @@ using namespace emulated;
 struct block {
   size_t bytes;
   int device;
+  const char *freed_by = nullptr; /* the one call that may free it; NULL: cudaFree */
 };
 struct memory {
   std::map<uintptr_t, block> device, pinned; /* by disguised address */
@@ -68,7 +69,7 @@ void *allocate(std::map<uintptr_t, block> *blocks, size_t bytes) {
   p = (char *)p + fence_bytes;
   memset(p, m().garbage.below(4) ? 0xFF : 0x7F, bytes);
   memset((char *)p + bytes, fence, fence_bytes);
-  (*blocks)[disguised(p)] = {bytes, current_device()};
+  (*blocks)[disguised(p)] = {bytes, current_device(), nullptr};
   return p;
 }
 
@@ -76,6 +77,7 @@ void *allocate(std::map<uintptr_t, block> *blocks, size_t bytes) {
 cudaError_t release(std::map<uintptr_t, block> *blocks, void *p, const char *name) {
   auto found = blocks->find(disguised(p));
   if (found == blocks->end()) return cudaErrorInvalidValue;
+  if (found->second.freed_by) emulator_fail("%s: the memory is for %s to free", name, found->second.freed_by);
   const unsigned char *behind = (const unsigned char *)p + found->second.bytes;
   for (size_t i = 1; i <= fence_bytes; i++) {
     if (((const unsigned char *)p)[-(ptrdiff_t)i] != fence) {
@@ -88,6 +90,7 @@ cudaError_t release(std::map<uintptr_t, block> *blocks, void *p, const char *nam
     }
   }
   if (blocks == &m().device) m().used[found->second.device] -= found->second.bytes;
+  unmap_memory(p);
   memset(p, 0xFF, found->second.bytes);
   free((char *)p - fence_bytes);
   blocks->erase(found);
@@ -115,6 +118,13 @@ extern "C" {
 bool emulator_owns(const void *p, size_t bytes) {
   held_lock held(lock());
   return device_owns(p, bytes);
+}
+
+void emulator_own(void *memory, const char *call) {
+  held_lock held(lock());
+  auto found = m().device.find(disguised(memory));
+  if (found == m().device.end()) emulator_fail("%s: not the beginning of an allocation", call ? call : "a free");
+  found->second.freed_by = call;
 }
 
 cudaError_t cudaMalloc(void **memory, size_t bytes) {
@@ -148,6 +158,7 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned int flags) {
   return call([&](held_lock &) {
     if (cudaError_t error = unsafe_call()) return error;
     *memory = bytes ? allocate(&m().pinned, bytes) : nullptr;
+    if (*memory && (flags & cudaHostAllocMapped)) map_memory(*memory, bytes);
     return *memory || !bytes ? cudaSuccess : cudaErrorMemoryAllocation;
   });
 }

@@ -16,6 +16,7 @@
  * fail_alloc=K    the K-th cudaMalloc fails
  * full=1          every cudaMalloc fails once a recorded graph has been launched
  * peaks=FILE      when the process ends, writes the most bytes that it had of device D at a time to FILE.D
+ * work=FILE       when the process ends, writes what it has put on streams, outside of recordings: counts.cpp
  * fail_kernel=K   the K-th kernel that runs touches memory that it may not
  * fail_record=K   the K-th piece of work that is recorded is refused, as what cannot be recorded is
  * hang_after=K    nothing runs any more after K pieces of work
@@ -37,14 +38,13 @@ namespace {
 
 /* Every option that is read anywhere: one that is misspelt would plant nothing, and its test could not fail. */
 const char known[] =
-    " seed devices memory multiprocessors driver busy order late_host capability code fail_alloc full peaks fail_kernel "
-    "fail_record hang_after "
-    "hang_download slow_copies "
+    " seed devices memory multiprocessors driver busy order late_host capability code fail_alloc full peaks work "
+    "fail_kernel fail_record hang_after hang_download slow_copies "
     " drop_waits drop_wait deaf early_events hasty wrong_stream "
     " batch_dependent cublas_fail l2 call_ms cudnn cudnn_broken cudnn_engine_5 cublas cudnn_fail cudnn_refuse cudnn_shuffled "
     "cudnn_wrong "
     " nccl_version nccl_init_die nccl_die nccl_init_kill nccl_kill nccl_stop count_scale nccl_hang nccl_error nccl_abort_hangs "
-    "slow_nccl ";
+    "slow_nccl nccl_refuse ";
 
 /* engine_2_ms, engine_2_7_ms, engine_2_warm_ms and algorithm_1_ms belong to engines, of which there are many. */
 bool is_time(const std::string &name) {

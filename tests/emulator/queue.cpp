@@ -47,7 +47,9 @@ double now_ms() {
 void finish(const node_ref &node) {
   node->done = true;
   node->done_ms = now_ms();
+  emulated::keep_written(&node->written);
   for (node_ref &next : node->after) {
+    emulated::inherit(&next->written, node->written);
     if (--next->before == 0) q().ready.push_back(next);
   }
   node->after.clear();
@@ -166,7 +168,9 @@ node_ref submit(work_ref what, const void *stream, const std::vector<node_ref> &
   made->what = std::move(what);
   made->stream = stream;
   for (const node_ref &earlier : before) {
-    if (!earlier || earlier->done) continue;
+    if (!earlier) continue;
+    if (earlier->done) inherit(&made->written, earlier->written);
+    if (earlier->done) continue;
     earlier->after.push_back(made);
     made->before++;
   }
@@ -183,13 +187,16 @@ void hang(held_lock &) {
 }
 
 void wait_for(held_lock &held, node_ref node) {
-  if (!node || node->done) return;
-  q().waiting++;
-  node->awaited = true;
-  q().work.notify_one();
-  q().progress.wait(held, [&] { return node->done; });
-  q().waiting--;
-  q().last_call = clock_type::now();
+  if (!node) return;
+  if (!node->done) {
+    q().waiting++;
+    node->awaited = true;
+    q().work.notify_one();
+    q().progress.wait(held, [&] { return node->done; });
+    q().waiting--;
+    q().last_call = clock_type::now();
+  }
+  show_written(&node->written);
 }
 
 /* The device does what it does before it waits for the next question, for which a host that asks in a loop leaves it the core.
@@ -205,7 +212,11 @@ bool wait_for_answer(held_lock &held, const std::vector<node_ref> &nodes) {
     return stands || done();
   });
   q().asking--;
-  return done();
+  if (!done()) return false;
+  for (const node_ref &node : nodes) {
+    if (node) show_written(&node->written);
+  }
+  return true;
 }
 
 void wait_for_all(held_lock &held) {
@@ -213,6 +224,7 @@ void wait_for_all(held_lock &held) {
   q().work.notify_one();
   q().progress.wait(held, [] { return q().unfinished == 0; });
   q().waiting--;
+  show_all_written();
   q().last_call = clock_type::now();
 }
 

@@ -88,6 +88,7 @@ cudaError_t enqueue(CUstream_st *stream, work_ref what, node_ref *node) {
   if (is_legacy(stream)) {
     if (cudaError_t error = legacy_call()) return error;
   }
+  if (what) count_work(stream, what->what.name);
   if (what) stream->second_last = stream->last;
   stream->last = submit(std::move(what), stream, before_next(stream));
   if (node) *node = stream->last;
@@ -172,7 +173,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t handle_of_event
     CUevent_st *event = event_of(handle_of_event);
     bool dropped = ignores_wait(stream, event);
     if (stream->recording || event->recording) return record_wait(stream, event, dropped);
-    if (dropped || !event->at || event->at->done) return cudaSuccess;
+    if (dropped || !event->at || (event->at->done && event->at->written.empty())) return cudaSuccess;
     std::vector<node_ref> before = before_next(stream);
     before.push_back(event->at);
     stream->last = submit(nullptr, stream, before);
@@ -207,6 +208,7 @@ cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t handle_of_stream) {
     CUevent_st *event = event_of(handle);
     CUstream_st *stream = stream_of(handle_of_stream);
     event->of_stream = stream->number;
+    count_work(stream, "event");
     if (stream->recording) {
       if (cudaError_t error = record_work(stream, nullptr)) return error;
       record_event(stream, event, is_early(event));

@@ -345,6 +345,76 @@ bool read_pinned_early() {
   return tear_down(&f);
 }
 
+struct mapped {
+  fixture f;
+  float *host, *device; /* the same memory, as the two have it */
+};
+bool map(mapped *m) {
+  CHECK(set_up(&m->f));
+  OK(cudaHostAlloc(&m->host, count * sizeof(float), cudaHostAllocMapped));
+  OK(cudaHostGetDevicePointer((void **)&m->device, m->host, 0));
+  for (int i = 0; i < count; i++) m->host[i] = 0;
+  return true;
+}
+bool unmap(mapped *m) {
+  OK(cudaFreeHost(m->host));
+  return tear_down(&m->f);
+}
+/* A kernel that writes it, and an event behind. */
+bool write_mapped(mapped *m, float value) {
+  cudaLaunchConfig_t first = on(m->f.first);
+  OK(cudaLaunchKernelEx(&first, set_all, m->device, value));
+  OK(cudaEventRecord(m->f.event, m->f.first));
+  return true;
+}
+
+/* Neither time nor a wait for something else shows what a kernel has written into mapped memory. */
+bool mapped_late() {
+  mapped m;
+  cudaEvent_t earlier;
+  CHECK(map(&m));
+  OK(cudaEventCreate(&earlier));
+  OK(cudaEventRecord(earlier, m.f.first));
+  CHECK(write_mapped(&m, 1));
+  OK(cudaMemsetAsync(m.f.y, 0, count * sizeof(float), m.f.second));
+  usleep(20000);
+  OK(cudaEventSynchronize(earlier));
+  OK(cudaStreamSynchronize(m.f.second));
+  CHECK(m.host[0] == 0 && m.host[count - 1] == 0);
+  OK(cudaEventSynchronize(m.f.event));
+  CHECK(m.host[0] == 1 && m.host[count - 1] == 1);
+  OK(cudaEventDestroy(earlier));
+  return unmap(&m);
+}
+
+/* Each of the ways to wait does, and a wait by a third party, for work that has long ended too. */
+bool mapped_seen() {
+  mapped m;
+  CHECK(map(&m) && write_mapped(&m, 1));
+  while (cudaEventQuery(m.f.event) == cudaErrorNotReady) {
+  }
+  CHECK(m.host[7] == 1);
+  CHECK(write_mapped(&m, 2));
+  usleep(20000);
+  OK(cudaStreamWaitEvent(m.f.second, m.f.event, 0));
+  OK(cudaStreamSynchronize(m.f.second));
+  CHECK(m.host[7] == 2);
+  CHECK(write_mapped(&m, 3) && write_mapped(&m, 4));
+  OK(cudaDeviceSynchronize());
+  CHECK(m.host[7] == 4);
+  OK(cudaEventSynchronize(m.f.event));
+  CHECK(m.host[7] == 4);
+  return unmap(&m);
+}
+
+bool mapped_by_host_address() {
+  mapped m;
+  CHECK(map(&m));
+  cudaLaunchConfig_t first = on(m.f.first);
+  cudaLaunchKernelEx(&first, set_all, m.host, 1.0f);
+  return true;
+}
+
 bool replay() {
   fixture f;
   cudaGraph_t graph;
@@ -678,6 +748,9 @@ const test tests[] = {
     {"hang, device runs ahead", "hang_after=2,late_host=2", 2, hanging, RIGHT, nullptr},
     {"pageable memory overwritten", "", 10, overwrite_pageable, RIGHT, nullptr},
     {"replay, device runs ahead", "late_host=3", 10, replay, RIGHT, nullptr},
+    {"mapped memory read early", "", 10, mapped_late, RIGHT, nullptr},
+    {"mapped memory", "", 20, mapped_seen, RIGHT, nullptr},
+    {"mapped memory by the host's address", "", 1, mapped_by_host_address, ENDS, "argument 1 points to pinned host memory"},
     {"replay", "", 20, replay, RIGHT, nullptr},
     {"replay without the first wait", "drop_wait=1", 10, replay, WRONG_FOR_SOME_SEED, nullptr},
     {"replay without the second wait", "drop_wait=2", 10, replay, WRONG_FOR_SOME_SEED, nullptr},
