@@ -1,7 +1,6 @@
 #include "gpu/await.h"
 
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
@@ -32,8 +31,9 @@ dt_status dt_gpu_await_stream(dt_gpu *gpu, cudaStream_t stream, const char *what
   for (;;) {
     cudaError_t code = cudaStreamQuery(stream);
     if (code != cudaErrorNotReady) return dt_gpu_check(code, what, __FILE__, __LINE__);
-    DT_TRY(check_deadline(gpu, dt_clock_seconds() - start, what));
-    sched_yield();
+    double waited = dt_clock_seconds() - start;
+    DT_TRY(check_deadline(gpu, waited, what));
+    dt_gpu_pause(waited);
   }
 }
 
@@ -45,6 +45,6 @@ dt_status dt_gpu_await_event(dt_gpu *gpu, cudaEvent_t event, dt_reducer *reducer
     if (code != cudaErrorNotReady) return dt_gpu_check(code, what, __FILE__, __LINE__);
     double waited = dt_clock_seconds() - start;
     DT_TRY(polls ? reducer->ops->poll(reducer, waited) : check_deadline(gpu, waited, what));
-    sched_yield();
+    dt_gpu_pause(waited);
   }
 }

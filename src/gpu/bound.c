@@ -1,12 +1,16 @@
 /* A step on the gpu.
  *
- * 1. The first step is issued kernel by kernel, so that libraries load what they load lazily. The second is recorded on the
- *    compute stream as a graph, into which the program's events draw the other streams; from then on a step is one launch.
- *    What changes from step to step is in the inputs (inputs.c).
- * 2. A reducer that waits on the host cannot be recorded; then every step is issued.
- * 3. Behind each step, outside the recording, its outcome is copied into one of two places in pinned memory; the host reads it
- *    when the next step is on its way.
- * 4. What a step waited for is measured where it waits, on the compute stream. Input: by events around the wait, outside the
+ * 1. The first step is issued kernel by kernel, so that libraries load what they load lazily. The second and the third are
+ *    recorded on the compute stream as graphs, into which the program's events draw the other streams; from then on a step is
+ *    one launch.
+ * 2. Two graphs, since steps take turns between two places for what changes from step to step: their input (inputs.c) and
+ *    their result. Each graph has the addresses of one turn in it, so that no kernel has to find out whose turn it is, and
+ *    nothing has to be moved to where it is looked for.
+ * 3. A reducer that waits on the host cannot be recorded; then every step is issued.
+ * 4. A step's last kernel writes its result into mapped host memory (result.cu); the host reads it when the next step is on
+ *    its way. Outside of the graphs, on the compute stream, there are only events: two around the wait for the input, and one
+ *    behind the step, which lets the host read the result and the copy stream write the next input but one.
+ * 5. What a step waited for is measured where it waits, on the compute stream. Input: by events around the wait, outside the
  *    recording. Reductions: one stamp before the first wait for the communication stream, which stands behind all of backward,
  *    and one behind the last. A pair around every wait would tell the updates in between apart, but each bucket has one,
  *    and a stamp takes about as long as an update. */
@@ -66,7 +70,6 @@ static dt_status make_events(dt_run *run) {
   for (; bound->event_count < run->program->count; bound->event_count++) {
     DT_CUDA(cudaEventCreateWithFlags(&bound->event[bound->event_count], cudaEventDisableTiming));
   }
-  for (int i = 0; i < 2; i++) DT_CUDA(cudaEventCreateWithFlags(&bound->over[i], cudaEventDisableTiming));
   return DT_OK;
 }
 
@@ -74,12 +77,23 @@ static size_t score_bytes(const dt_program *program) {
   return program->mode == DT_PROGRAM_EVAL ? (size_t)program->score_words * sizeof(int64_t) : 0;
 }
 
+static size_t result_bytes(const dt_program *program) {
+  return dt_gpu_round_up(sizeof(dt_gpu_step_result) + (size_t)program->statistics_count * sizeof(float));
+}
+
+/* One of the two places for results, by the host's or by the device's address; the statistics stand behind the rest. */
+static dt_gpu_step_result *result_of(const dt_program *program, char *results, int turn) {
+  return (dt_gpu_step_result *)(results + (size_t)turn * result_bytes(program));
+}
+static float *statistics_of(dt_gpu_step_result *result) {
+  return (float *)(result + 1);
+}
+
 static dt_status make_host_memory(dt_gpu_bound *bound, const dt_program *program) {
-  const size_t statistics = (size_t)program->statistics_count * sizeof(float);
-  DT_CUDA(cudaMallocHost((void **)&bound->result, 2 * (sizeof *bound->result + statistics)));
-  memset(bound->result, 0, 2 * (sizeof *bound->result + statistics));
-  for (int i = 0; i < 2; i++) bound->result[i].statistics = (float *)(bound->result + 2) + i * program->statistics_count;
   if (score_bytes(program) > 0) DT_CUDA(cudaMallocHost((void **)&bound->score_host, score_bytes(program)));
+  if (program->mode != DT_PROGRAM_TRAIN) return DT_OK;
+  DT_CUDA(cudaHostAlloc((void **)&bound->result, 2 * result_bytes(program), cudaHostAllocMapped));
+  DT_CUDA(cudaHostGetDevicePointer((void **)&bound->result_on_device, bound->result, 0));
   return DT_OK;
 }
 
@@ -141,14 +155,11 @@ void dt_gpu_unbind(dt_run *run) {
   drop_recording(run);
   run->device->ops->sync(run->device); /* whatever it raises: an earlier failure may be its cause */
   if (dt_device_is_stuck(run->device)) return;
-  for (int i = 0; i < DT_GPU_FORMS; i++) {
-    if (bound->graph[i] != NULL) cudaGraphExecDestroy(bound->graph[i]);
+  for (int i = 0; i < 2 * DT_GPU_FORMS; i++) {
+    if (bound->graph[i / 2][i % 2] != NULL) cudaGraphExecDestroy(bound->graph[i / 2][i % 2]);
   }
-  cudaFreeHost(bound->score_host);
   cudaFreeHost(bound->result);
-  for (int i = 0; i < 2; i++) {
-    if (bound->over[i] != NULL) cudaEventDestroy(bound->over[i]);
-  }
+  cudaFreeHost(bound->score_host);
   for (int i = 0; i < bound->event_count; i++) cudaEventDestroy(bound->event[i]);
   free(bound->from_comm);
   free(bound->event);
@@ -216,21 +227,25 @@ static dt_status prove_engines(dt_run *run) {
   return run->program->mode == DT_PROGRAM_TRAIN ? dt_gpu_inputs_ask(&bound->inputs, run) : DT_OK;
 }
 
+/* Of the step that is being made. */
+static cudaGraphExec_t *graph_of(dt_gpu_bound *bound) {
+  return &bound->graph[bound->form][dt_gpu_inputs_last(&bound->inputs)];
+}
+
 /* Only this thread's calls are held to what a recording allows: the communicator's threads go on as they like. */
 dt_status dt_gpu_begin(dt_run *run, bool *out_replayed) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   bound->form = form_of(run);
   DT_TRY(prove_engines(run));
   DT_TRY(dt_gpu_inputs_send(&bound->inputs, run));
-  *out_replayed = bound->graph[bound->form] != NULL;
+  bound->waits = 0;
+  *out_replayed = *graph_of(bound) != NULL;
   if (!*out_replayed && bound->records && bound->begun[bound->form] > 0) {
     DT_CUDA(cudaStreamBeginCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], cudaStreamCaptureModeThreadLocal));
     bound->recording = true;
     dt_gpu_note_recording(true);
   }
   bound->begun[bound->form]++;
-  bound->comm_waits_before = bound->comm_waits;
-  bound->comm_waits = 0;
   return DT_OK;
 }
 
@@ -239,39 +254,36 @@ static dt_status end_recording(dt_run *run) {
   cudaGraph_t graph = NULL;
   bound->recording = false;
   DT_CUDA(cudaStreamEndCapture(dt_gpu_of(run)->stream[DT_STREAM_COMPUTE], &graph));
-  dt_status status =
-      dt_gpu_check(cudaGraphInstantiate(&bound->graph[bound->form], graph, 0), "cudaGraphInstantiate", __FILE__, __LINE__);
+  dt_status status = dt_gpu_check(cudaGraphInstantiate(graph_of(bound), graph, 0), "cudaGraphInstantiate", __FILE__, __LINE__);
   dt_gpu_note_recording(false);
   cudaGraphDestroy(graph);
   return status;
 }
 
-/* The copies stand behind the step on the compute stream, and before whatever the next step does there. */
-static dt_status send_result(dt_run *run) {
+/* The last instruction of a step, behind all that the compute stream has waited for. */
+static dt_status give_result(dt_run *run) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
-  cudaStream_t compute = dt_gpu_of(run)->stream[DT_STREAM_COMPUTE];
-  int turn = (int)(bound->started % 2);
-  dt_gpu_step_result *result = &bound->result[turn];
-  const float *statistics = (const float *)run->blocks.grad + run->program->statistics;
-  const dt_step *step = (const dt_step *)bound->inputs.current;
-  DT_ASSERT(bound->started - bound->taken < 2);
-  DT_CUDA(cudaMemcpyAsync(result->statistics, statistics, (size_t)run->program->statistics_count * sizeof *statistics,
-                          cudaMemcpyDeviceToHost, compute));
-  DT_CUDA(cudaMemcpyAsync(&result->grad_norm, &step->grad_norm, sizeof result->grad_norm, cudaMemcpyDeviceToHost, compute));
-  if (bound->stamps) {
-    DT_CUDA(cudaMemcpyAsync(&result->reduction, bound->reduction, sizeof result->reduction, cudaMemcpyDeviceToHost, compute));
-  }
-  DT_CUDA(cudaEventRecord(bound->over[turn], compute));
-  bound->started++;
-  return DT_OK;
+  const dt_program *program = run->program;
+  dt_gpu_step_result *out = result_of(program, bound->result_on_device, dt_gpu_inputs_last(&bound->inputs));
+  return dt_gpu_give_result((const float *)run->blocks.grad + program->statistics, program->statistics_count,
+                            statistics_of(out), (const dt_step *)bound->inputs.current, bound->stamps ? bound->reduction : NULL,
+                            out, dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]);
+}
+
+static dt_status end_issue(dt_run *run) {
+  dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  bound->comm_waits[bound->form] = bound->waits;
+  return run->program->mode == DT_PROGRAM_TRAIN ? give_result(run) : DT_OK;
 }
 
 dt_status dt_gpu_end(dt_run *run) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
+  DT_ASSERT(bound->started - bound->taken < 2);
+  if (bound->recording || *graph_of(bound) == NULL) DT_TRY(end_issue(run));
   if (bound->recording) DT_TRY(end_recording(run));
-  cudaGraphExec_t graph = bound->graph[bound->form];
-  if (graph != NULL) DT_CUDA(cudaGraphLaunch(graph, dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]));
-  return run->program->mode == DT_PROGRAM_TRAIN ? send_result(run) : DT_OK;
+  if (*graph_of(bound) != NULL) DT_CUDA(cudaGraphLaunch(*graph_of(bound), dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]));
+  if (run->program->mode == DT_PROGRAM_TRAIN) bound->started++;
+  return dt_gpu_inputs_end(&bound->inputs, run);
 }
 
 dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
@@ -279,10 +291,10 @@ dt_status dt_gpu_wait(dt_run *run, dt_stream stream, int event) {
   cudaStream_t waiting = dt_gpu_of(run)->stream[stream];
   DT_ASSERT(event >= 0 && event < bound->event_count);
   bool measured = bound->stamps && stream == DT_STREAM_COMPUTE && bound->from_comm[event];
-  if (measured && bound->comm_waits++ == 0) DT_TRY(dt_gpu_stamp(&bound->reduction->begin, waiting));
+  if (measured && bound->waits++ == 0) DT_TRY(dt_gpu_stamp(&bound->reduction->begin, waiting));
   DT_CUDA(cudaStreamWaitEvent(waiting, bound->event[event], 0));
-  /* Which wait is the last is known from the step before; in the first one all are stamped, and the last stamp stays. */
-  if (measured && bound->comm_waits >= bound->comm_waits_before) DT_TRY(dt_gpu_stamp(&bound->reduction->end, waiting));
+  /* Which wait is the last is known from the first step; in that one all are stamped, and the last stamp stays. */
+  if (measured && bound->waits >= bound->comm_waits[bound->form]) DT_TRY(dt_gpu_stamp(&bound->reduction->end, waiting));
   return DT_OK;
 }
 
@@ -296,13 +308,13 @@ dt_status dt_gpu_record(dt_run *run, dt_stream stream, int event) {
 
 /* --- results --- */
 
-/* Steps and inputs take the same turns. */
+/* Results and inputs take the same turns. */
 static dt_status await_result(dt_run *run, int turn) {
   dt_gpu_bound *bound = dt_gpu_bound_of(run);
   char what[64];
   snprintf(what, sizeof what, "the step from sample %lld on",
            (long long)((const dt_step *)bound->inputs.host[turn])->samples_seen);
-  return dt_gpu_await_event(dt_gpu_of(run), bound->over[turn], bound->reducer, what);
+  return dt_gpu_await_event(dt_gpu_of(run), bound->inputs.over[turn], bound->reducer, what);
 }
 
 dt_status dt_gpu_result(dt_run *run, double *statistics, dt_step_result *out) {
@@ -310,8 +322,9 @@ dt_status dt_gpu_result(dt_run *run, double *statistics, dt_step_result *out) {
   DT_ASSERT(bound->taken < bound->started);
   int turn = (int)(bound->taken % 2);
   DT_TRY(await_result(run, turn));
-  const dt_gpu_step_result *result = &bound->result[turn];
-  for (int64_t i = 0; i < run->program->statistics_count; i++) statistics[i] = (double)result->statistics[i];
+  dt_gpu_step_result *result = result_of(run->program, bound->result, turn);
+  const float *narrow = statistics_of(result);
+  for (int64_t i = 0; i < run->program->statistics_count; i++) statistics[i] = (double)narrow[i];
   out->grad_norm = result->grad_norm;
   DT_TRY(dt_gpu_inputs_waited(&bound->inputs, turn, &out->data_wait));
   out->reduce_wait = 1e-9 * (double)(result->reduction.end - result->reduction.begin);

@@ -31,13 +31,15 @@ typedef struct dt_gpu_inputs {
   dt_gpu_layout layout;
   size_t bytes;
   char *host[2];          /* pinned; steps take turns */
-  cudaEvent_t arrived[2]; /* the copy out of host[i] is over */
+  char *place[2];         /* device memory: where host[i] arrives, and where the kernels of its step read it */
+  cudaEvent_t arrived[2]; /* the copy from host[i] to place[i] is over */
   cudaEvent_t asked[2];   /* the compute stream has ended all that came before the step's input was asked for */
-  cudaEvent_t taken[2];   /* `next` has been copied to `current` */
-  char *next, *current;   /* device memory: where a step's input arrives, and where kernels read it */
-  int turn;
-  unsigned shards; /* of the micro-batches that were staged since the last was sent, as bits: they are powers of two */
-  bool open;       /* host[turn] is free and being filled */
+  cudaEvent_t passed[2];  /* it has got past the wait for the input */
+  cudaEvent_t over[2];    /* the step that reads place[i] has ended */
+  char *current;          /* place of the step that was sent last */
+  int turn;               /* of the step that comes next */
+  unsigned shards;        /* of the micro-batches that were staged since the last was sent, as bits: they are powers of two */
+  bool open;              /* host[turn] is free and being filled */
 } dt_gpu_inputs;
 
 dt_status dt_gpu_inputs_create(int micro_batches, dt_gpu_inputs *out);
@@ -48,8 +50,12 @@ dt_status dt_gpu_inputs_ask(const dt_gpu_inputs *inputs, const dt_run *run);
 dt_status dt_gpu_inputs_stage(dt_gpu_inputs *inputs, const dt_run *run, const dt_micro_batch *micro);
 /* Sends what was staged and *run->step on their way: behind it the compute stream finds them in `current`. Asynchronous. */
 dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run);
-/* Seconds between asked[turn] and taken[turn], which have ended: for so long the compute stream waited for a step's input, the
- * copy to `current` included. */
+/* The step that was sent last has been enqueued; its turn, whose input may be written over once over[turn] is. */
+dt_status dt_gpu_inputs_end(const dt_gpu_inputs *inputs, const dt_run *run);
+static inline int dt_gpu_inputs_last(const dt_gpu_inputs *inputs) {
+  return 1 - inputs->turn;
+}
+/* Seconds between asked[turn] and passed[turn], which have ended: for so long the compute stream waited for a step's input. */
 dt_status dt_gpu_inputs_waited(const dt_gpu_inputs *inputs, int turn, double *out);
 /* Where a micro-batch's input begins. */
 static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int micro) {
@@ -57,18 +63,6 @@ static inline size_t dt_gpu_inputs_at(const dt_gpu_inputs *inputs, int micro) {
 }
 /* The bytes of device memory that the inputs of a program take; where the data set may be cached, the most that they can. */
 size_t dt_gpu_inputs_bytes(const dt_program *program, const dt_bound_plan *plan);
-
-/* A span of a step, by the GPU's clock: nanoseconds. */
-typedef struct dt_gpu_span {
-  unsigned long long begin, end;
-} dt_gpu_span;
-
-/* What the host reads of a step, one step late. */
-typedef struct dt_gpu_step_result {
-  double grad_norm;
-  dt_gpu_span reduction;
-  float *statistics; /* [program->statistics_count] */
-} dt_gpu_step_result;
 
 enum { DT_GPU_FORMS = 7 };
 _Static_assert(1 << (DT_GPU_FORMS - 1) == DT_GPU_SHARDS_MAX, "a form for each number of shards");
@@ -92,19 +86,20 @@ typedef struct dt_gpu_bound {
   /* Device memory: from the compute stream's first wait for the communication stream in a step to the end of its last one. NULL
    * in EVAL and PREDICT. */
   dt_gpu_span *reduction;
-  bool stamps;                       /* it is measured: reductions on that stream wait for other ranks */
-  int comm_waits, comm_waits_before; /* in this step and in the one before; of steps that are launched as a graph, none */
-  bool records;                      /* steps are recorded */
+  bool stamps;  /* it is measured: reductions on that stream wait for other ranks */
+  bool records; /* steps are recorded */
   bool recording;
   /* By form, that is, by which instructions and launches there are: TRAIN, of a step's last (or only) batch (0) and of a
    * partial one (1); EVAL and PREDICT, of a micro-batch of 2^form shards. */
-  unsigned proven[DT_GPU_FORMS];       /* for which numbers of shards engines were tried out (prove.h) */
-  int64_t begun[DT_GPU_FORMS];         /* how many */
-  cudaGraphExec_t graph[DT_GPU_FORMS]; /* NULL until one is recorded */
-  int form;                            /* which is being made */
-  dt_gpu_step_result *result;          /* [2], pinned: steps take turns */
-  cudaEvent_t over[2];                 /* result[i] is there */
-  int64_t started, taken;              /* outcomes */
+  unsigned proven[DT_GPU_FORMS]; /* for which numbers of shards engines were tried out (prove.h) */
+  int64_t begun[DT_GPU_FORMS];   /* how many */
+  int comm_waits[DT_GPU_FORMS]; /* of the compute stream for the communication stream in a step that was issued; 0: none was yet */
+  cudaGraphExec_t graph[DT_GPU_FORMS][2]; /* one for each place of an input; NULL until it is recorded */
+  int form;                               /* which is being made */
+  int waits;                              /* so far in this step */
+  /* Mapped pinned memory, as the host and as the device have it: of steps that take turns. NULL in EVAL and PREDICT. */
+  char *result, *result_on_device;
+  int64_t started, taken; /* results */
 } dt_gpu_bound;
 
 static inline dt_gpu_bound *dt_gpu_bound_of(const dt_run *run) {

@@ -193,6 +193,19 @@ dt_status dt_gpu_stamp(unsigned long long *at, cudaStream_t stream);
 /* Which of dtrain's machine code runs on the current device, and of which PTX it was made: 90 is sm_90. The first is greater
  * where the driver compiled it. */
 dt_status dt_gpu_code_versions(int *out_binary, int *out_ptx);
+/* A span of a step, by the GPU's clock: nanoseconds. */
+typedef struct dt_gpu_span {
+  unsigned long long begin, end;
+} dt_gpu_span;
+/* What the host reads of a step besides its statistics. */
+typedef struct dt_gpu_step_result {
+  double grad_norm;
+  dt_gpu_span reduction;
+} dt_gpu_step_result;
+/* Hands over a step's statistics and the rest: to and *out are mapped pinned memory by the device's address, all else is device
+ * memory. reduction NULL: nobody was waited for. */
+dt_status dt_gpu_give_result(const float *statistics, int64_t count, float *to, const dt_step *step,
+                             const dt_gpu_span *reduction, dt_gpu_step_result *out, cudaStream_t stream);
 /* Adds the hash of `count` words to sum[0], in device memory, which is alive while a hash is taken. */
 enum { DT_GPU_HASH_BYTES = sizeof(unsigned long long) };
 dt_status dt_gpu_hash_words(const void *memory, int64_t count, unsigned long long *sum, cudaStream_t stream);

@@ -1,9 +1,10 @@
 /* The inputs of a step on their way to the device.
  *
  * 1. The host fills a pinned copy; there are two, and one is filled again when the copy out of it, made two steps ago, is over.
- * 2. The copy stream copies it into `next`, once the compute stream has taken out of `next` what was there.
- * 3. The compute stream copies `next` to `current`, behind the last kernel of the step before. Kernels read `current`, which
- *    never moves, so that a recorded step finds each new input; these copies stand outside the recording.
+ * 2. The copy stream copies it to the place in device memory that goes with it, once the step that read there, two steps
+ *    ago, is over.
+ * 3. Kernels read it there. A place never moves, so that a recorded step finds each new input: there is a recording for each of
+ *    the two, and no copy on the compute stream.
  *
  * So the next step's input crosses the bus while this step computes. */
 #include <stdlib.h>
@@ -62,17 +63,18 @@ dt_status dt_gpu_inputs_create(int micro_batches, dt_gpu_inputs *out) {
   for (int i = 0; i < 2; i++) {
     DT_CUDA(cudaEventCreateWithFlags(&out->arrived[i], cudaEventDisableTiming));
     DT_CUDA(cudaEventCreate(&out->asked[i]));
-    DT_CUDA(cudaEventCreate(&out->taken[i]));
+    DT_CUDA(cudaEventCreate(&out->passed[i]));
+    DT_CUDA(cudaEventCreateWithFlags(&out->over[i], cudaEventDisableTiming));
   }
   return DT_OK;
 }
 
 void dt_gpu_inputs_release(dt_gpu_inputs *inputs) {
-  cudaFree(inputs->current);
-  cudaFree(inputs->next);
   for (int i = 0; i < 2; i++) {
+    cudaFree(inputs->place[i]);
     cudaFreeHost(inputs->host[i]);
-    if (inputs->taken[i] != NULL) cudaEventDestroy(inputs->taken[i]);
+    if (inputs->over[i] != NULL) cudaEventDestroy(inputs->over[i]);
+    if (inputs->passed[i] != NULL) cudaEventDestroy(inputs->passed[i]);
     if (inputs->asked[i] != NULL) cudaEventDestroy(inputs->asked[i]);
     if (inputs->arrived[i] != NULL) cudaEventDestroy(inputs->arrived[i]);
   }
@@ -94,9 +96,8 @@ static dt_status make_ready(dt_gpu_inputs *inputs, const dt_run *run, const dt_b
   for (int i = 0; i < 2; i++) {
     DT_CUDA(cudaMallocHost((void **)&inputs->host[i], inputs->bytes));
     memset(inputs->host[i], 0, inputs->bytes);
+    DT_TRY(device->ops->alloc(device, inputs->bytes, (void **)&inputs->place[i]));
   }
-  DT_TRY(device->ops->alloc(device, inputs->bytes, (void **)&inputs->next));
-  DT_TRY(device->ops->alloc(device, inputs->bytes, (void **)&inputs->current));
   inputs->ready = true;
   return DT_OK;
 }
@@ -116,7 +117,7 @@ dt_status dt_gpu_inputs_ask(const dt_gpu_inputs *inputs, const dt_run *run) {
 
 dt_status dt_gpu_inputs_waited(const dt_gpu_inputs *inputs, int turn, double *out) {
   float ms = 0;
-  DT_CUDA(cudaEventElapsedTime(&ms, inputs->asked[turn], inputs->taken[turn]));
+  DT_CUDA(cudaEventElapsedTime(&ms, inputs->asked[turn], inputs->passed[turn]));
   *out = 1e-3 * (double)ms;
   return DT_OK;
 }
@@ -156,14 +157,19 @@ dt_status dt_gpu_inputs_send(dt_gpu_inputs *inputs, const dt_run *run) {
   DT_TRY(open_turn(inputs, run, NULL));
   int turn = inputs->turn;
   memcpy(inputs->host[turn], run->step, sizeof *run->step);
-  DT_CUDA(cudaStreamWaitEvent(copy, inputs->taken[1 - turn], 0));
-  DT_CUDA(cudaMemcpyAsync(inputs->next, inputs->host[turn], inputs->bytes, cudaMemcpyHostToDevice, copy));
+  DT_CUDA(cudaStreamWaitEvent(copy, inputs->over[turn], 0));
+  DT_CUDA(cudaMemcpyAsync(inputs->place[turn], inputs->host[turn], inputs->bytes, cudaMemcpyHostToDevice, copy));
   DT_CUDA(cudaEventRecord(inputs->arrived[turn], copy));
   DT_CUDA(cudaStreamWaitEvent(compute, inputs->arrived[turn], 0));
-  DT_CUDA(cudaMemcpyAsync(inputs->current, inputs->next, inputs->bytes, cudaMemcpyDeviceToDevice, compute));
-  DT_CUDA(cudaEventRecord(inputs->taken[turn], compute));
+  DT_CUDA(cudaEventRecord(inputs->passed[turn], compute));
+  inputs->current = inputs->place[turn];
   inputs->turn = 1 - turn;
   inputs->open = false;
   inputs->shards = 0;
+  return DT_OK;
+}
+
+dt_status dt_gpu_inputs_end(const dt_gpu_inputs *inputs, const dt_run *run) {
+  DT_CUDA(cudaEventRecord(inputs->over[dt_gpu_inputs_last(inputs)], dt_gpu_of(run)->stream[DT_STREAM_COMPUTE]));
   return DT_OK;
 }
