@@ -30,18 +30,19 @@ static bool log_due(const dt_trainer *t) {
 
 /* Whether the terminal's next line is due. Only rank 0's answer counts, so it may look at the clock. */
 static bool line_due(dt_trainer *t, double now) {
+  const dt_due_line *of = &t->line;
   dt_duration least = t->job->spec->log.terminal;
-  bool due = at_end(t);
+  bool due = of->samples_seen >= t->job->clock.total_samples;
   if (least.unit == DT_SECONDS)
     due = due || now - t->line_at >= least.amount;
   else if (least.unit == DT_STEPS)
-    due = due || (double)(t->steps.step - t->line_step) >= least.amount;
+    due = due || (double)(of->step - t->line_step) >= least.amount;
   else if (least.unit != DT_NEVER)
-    due = due || t->steps.samples_seen - t->line_samples >= dt_duration_samples(least, &t->job->clock);
+    due = due || of->samples_seen - t->line_samples >= dt_duration_samples(least, &t->job->clock);
   if (!due) return false;
   t->line_at = now;
-  t->line_step = t->steps.step;
-  t->line_samples = t->steps.samples_seen;
+  t->line_step = of->step;
+  t->line_samples = of->samples_seen;
   return true;
 }
 
@@ -59,18 +60,19 @@ static void count_wait(dt_trainer *t, double seconds) {
   t->lap_at -= seconds;
 }
 
-static dt_status log_run(dt_trainer *t) {
+/* late: the next step is on its way, and what this takes is that step's time. */
+static dt_status write_line(dt_trainer *t, bool late) {
   dt_job *job = t->job;
-  const dt_step *step = dt_executor_run_state(job->executor[0])->step;
-  double now = dt_clock_seconds(), seconds = now - t->lap_at, samples = (double)(t->trained_samples - t->lap_samples);
-  double steps = (double)(t->steps.step - t->lap_step); /* an epoch's last may be short */
+  const dt_due_line *of = &t->line;
+  double now = dt_clock_seconds(), seconds = now - t->lap_at, samples = (double)(of->trained_samples - t->lap_samples);
+  double steps = (double)(of->step - t->lap_step); /* an epoch's last may be short */
   double count = t->steps.outcome.statistic[DT_STATISTIC_SAMPLES];
-  dt_record_step line = {.step = t->steps.step,
-                         .samples_seen = t->steps.samples_seen,
+  dt_record_step line = {.step = of->step,
+                         .samples_seen = of->samples_seen,
                          .total_samples = job->clock.total_samples,
-                         .epoch = t->steps.samples_before / job->clock.epoch_samples + 1,
+                         .epoch = of->samples_before / job->clock.epoch_samples + 1,
                          .hyper_name = job->schedules.name,
-                         .hyper = step->hyper,
+                         .hyper = of->hyper,
                          .hyper_count = job->schedules.count,
                          .grad_norm = t->steps.outcome.grad_norm,
                          .samples_per_second = seconds > 0 ? samples / seconds : 0,
@@ -83,13 +85,29 @@ static dt_status log_run(dt_trainer *t) {
   dt_rank_clocks own = {
       .step = steps > 0 ? seconds / steps : 0, .data_wait = line.data_wait, .reduce_wait = line.exposed_communication};
   DT_TRY(dt_timing_gather(&t->timing, job->comm, &own, &line.timing));
-  t->lap_samples = t->trained_samples;
-  t->lap_step = t->steps.step;
+  t->lap_samples = of->trained_samples;
+  t->lap_step = of->step;
   t->lap_data_wait = t->lap_reduce_wait = 0;
   t->lap_at = now;
-  if (job->comm->size > 1) count_wait(t, dt_clock_seconds() - now);
+  if (job->comm->size > 1 && !late) count_wait(t, dt_clock_seconds() - now);
+  t->line.due = false;
   tell_later(t, dt_record_write_step(t->record, &line));
   return DT_OK;
+}
+
+dt_status dt_trainer_write_line(dt_trainer *t, int64_t step) {
+  return t->line.due && t->line.step == step ? write_line(t, true) : DT_OK;
+}
+
+static dt_status log_run(dt_trainer *t) {
+  DT_ASSERT(!t->line.due);
+  t->line = (dt_due_line){.due = true,
+                          .step = t->steps.step,
+                          .samples_seen = t->steps.samples_seen,
+                          .samples_before = t->steps.samples_before,
+                          .trained_samples = t->trained_samples};
+  memcpy(t->line.hyper, dt_executor_run_state(t->job->executor[0])->step->hyper, sizeof t->line.hyper);
+  return t->steps.in_flight == 0 ? write_line(t, false) : DT_OK;
 }
 
 /* --- epoch --- */
@@ -368,7 +386,7 @@ static dt_status engines_run(dt_trainer *t) {
 
 const dt_hook dt_hooks[] = {
     {"engines", engines_due, engines_run},
-    {"log", log_due, log_run},
+    {"log", log_due, log_run, .early = true},
     {"epoch", epoch_due, epoch_run},
     {"evaluate", evaluate_due, dt_trainer_evaluate},
     {"tell", tell_due, tell_run},
@@ -377,16 +395,17 @@ const dt_hook dt_hooks[] = {
     {NULL},
 };
 
-static bool any_due(const dt_trainer *t) {
+/* Whether something is due for which every step has to have ended. */
+static bool must_settle(const dt_trainer *t) {
   for (const dt_hook *hook = dt_hooks; hook->name != NULL; hook++) {
-    if (hook->due(t)) return true;
+    if (!hook->early && hook->due(t)) return true;
   }
   return false;
 }
 
 dt_status dt_hooks_run(dt_trainer *t) {
   t->evaluation_due = t->improved = false;
-  if (any_due(t)) DT_TRY(dt_steps_drain(&t->steps)); /* the last of training, so before the clock is read */
+  if (must_settle(t)) DT_TRY(dt_steps_drain(&t->steps)); /* the last of training, so before the clock is read */
   double start = dt_clock_seconds();
   t->trained_samples += t->steps.batch_samples;
   t->train_seconds += start - t->resumed_at;

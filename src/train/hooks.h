@@ -1,5 +1,6 @@
 /* What happens between steps: one table of hooks, each with a due and a run. Every rank runs the same hooks at the same step.
- */
+ * Before a hook runs every step has ended, but for the one of metrics' lines: a line is made when its step's outcome is known,
+ * so that it holds up no device that has the next step already. */
 #ifndef DT_TRAIN_HOOKS_H
 #define DT_TRAIN_HOOKS_H
 
@@ -10,6 +11,14 @@
 #include "train/steps.h"
 #include "train/timing.h"
 #include "train/trainer.h"
+
+/* A line of metrics whose step was made: what later steps change. */
+typedef struct dt_due_line {
+  bool due;
+  int64_t step, samples_seen, samples_before; /* of dt_steps */
+  int64_t trained_samples;                    /* of dt_trainer */
+  double hyper[DT_HYPER_MAX];
+} dt_due_line;
 
 typedef struct dt_trainer {
   dt_job *job;
@@ -24,11 +33,12 @@ typedef struct dt_trainer {
   double epoch_began_at; /* or when this process began to train */
   dt_status failed;      /* of this rank alone, between steps: the next step's flags tell the others */
   bool ending, target_reached, stopped_early;
-  bool improved;                         /* the evaluation of this state is the best so far: its checkpoint is kept besides */
-  bool evaluation_due;                   /* a signal called off the evaluation of this state */
-  int64_t saved_samples;                 /* samples seen by the last checkpoint */
-  bool engines_told;                     /* what libraries do slowly */
-  double saved_at;                       /* when it was written, in seconds of the monotonic clock */
+  bool improved;         /* the evaluation of this state is the best so far: its checkpoint is kept besides */
+  bool evaluation_due;   /* a signal called off the evaluation of this state */
+  int64_t saved_samples; /* samples seen by the last checkpoint */
+  double saved_at;       /* when it was written, in seconds of the monotonic clock */
+  bool engines_told;     /* what libraries do slowly */
+  dt_due_line line;
   double resumed_at;                     /* when the steps went on after the last hooks */
   double lap_at;                         /* when the last metrics line was written, hooks left out */
   int64_t lap_samples, lap_step;         /* trained on by then; the step */
@@ -45,12 +55,15 @@ typedef struct dt_hook {
   const char *name;
   bool (*due)(const dt_trainer *t);
   dt_status (*run)(dt_trainer *t);
+  bool early; /* runs though steps are on their way */
 } dt_hook;
 
 extern const dt_hook dt_hooks[]; /* in the order they run; name NULL ends */
 
 /* Runs what is due after a step. Collective. */
 dt_status dt_hooks_run(dt_trainer *t);
+/* The outcome of a step has come, and all is well: writes its line of metrics, if one is due. Collective. */
+dt_status dt_trainer_write_line(dt_trainer *t, int64_t step);
 /* Evaluates the state as it is; a signal calls it off, and t->evaluation_due says so. Collective. */
 dt_status dt_trainer_evaluate(dt_trainer *t);
 /* The measure that a watch is for, by the config; and whether what it has seen ends the training. */

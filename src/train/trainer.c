@@ -73,7 +73,7 @@ static dt_status take_step(void *context, const dt_in_flight *step, const dt_ste
   }
   for (int i = 0; i < t->epoch.count; i++) t->epoch.sum[i] += outcome->sum[i];
   t->epoch.samples += step->samples;
-  return DT_OK;
+  return dt_trainer_write_line(t, step->step);
 }
 
 void dt_trainer_begin_epoch(dt_trainer *t) {

@@ -11,14 +11,13 @@ write_gpu_config "
 slow=200  # ms that what is made slow takes
 small=100 # and what nothing has made slow stays below
 
-# measure NP OPTIONS ARGUMENTS...: data_wait and exposed_communication, in ms, of the second half of a few steps. A line of the
-# record waits for all steps before it, so that there is one in the middle only, and one at the end.
+# measure NP OPTIONS ARGUMENTS...: data_wait and exposed_communication, in ms, of the second half of a few steps.
 measure() {
-  local np=$1 half=${half:-3}
+  local np=$1
   emulate "$2"
   shift 2
   rm -rf "$work/runs"
-  ranks "$np" "$work/net.yaml" --set eval.every=never --set train.shards=2 --set train.global_batch=6 --set train.length="$((2 * half)) steps" --set log.every="$half steps" --set comm.bucket_bytes=1048576 \
+  ranks "$np" "$work/net.yaml" --set eval.every=never --set train.shards=2 --set train.global_batch=6 --set train.length="6 steps" --set log.every="3 steps" --set comm.bucket_bytes=1048576 \
     "$@" || fail "exit $?: $(tail -n 3 "$work/err")"
   data=$(last data_wait)
   communication=$(last exposed_communication)
@@ -53,15 +52,18 @@ waits() {
 
 # Most of a run is a wait, so that runs beside each other take little from one another.
 beside waits "one rank" small 0 self ""
-beside waits "slow copies" $slow 0 self slow_copies=$slow
-DTRAIN_GPU_GRAPH=0 beside waits "slow copies, issued" $slow 0 self slow_copies=$slow
-beside waits "slow copies of samples" $slow 0 self slow_copies=$slow --set data.device_cache=false
+# A step that ends before the next one is asked for, as one whose replicas are compared does, hides nothing of its copy.
+settled='verify.every=1 steps'
+beside waits "slow copies" $slow 0 self slow_copies=$slow --set "$settled"
+DTRAIN_GPU_GRAPH=0 beside waits "slow copies, issued" $slow 0 self slow_copies=$slow --set "$settled"
+beside waits "slow copies of samples" $slow 0 self slow_copies=$slow --set "$settled" --set data.device_cache=false
 
 beside waits "two ranks" small small 2 ""
 # Gradients are exchanged and then gathered, all of them behind backward: there is one bucket.
 beside waits "slow reductions" small $((2 * slow)) 2 slow_nccl=$slow
 DTRAIN_GPU_GRAPH=0 beside waits "slow reductions, issued" small $((2 * slow)) 2 slow_nccl=$slow
 beside waits "slow all-reduce" small $slow 2 slow_nccl=$slow --set comm.reduce=fast
-# The next step's copy crosses the bus while this step reduces; not that of the first step after a line of the record.
-half=6 beside waits "copies behind reductions" small $((2 * slow)) 2 slow_nccl=$slow,slow_copies=$slow
+# The next step's copy crosses the bus while this step reduces, also where each step has a line in the record.
+beside waits "copies behind reductions" small $((2 * slow)) 2 slow_nccl=$slow,slow_copies=$slow
+beside waits "copies behind reductions, a line for each step" small $((2 * slow)) 2 slow_nccl=$slow,slow_copies=$slow --set log.every="1 steps"
 finish
