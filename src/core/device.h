@@ -146,6 +146,9 @@ static inline bool dt_updates_every(const dt_device *device, const dt_optimizer 
   return true;
 }
 
+/* dt_device_ops.bucket_bytes of devices that compute in host memory. */
+enum { DT_HOST_BUCKET_BYTES = 1 << 20 };
+
 /* dt_device_ops.field of devices that compute in host memory: where the loader put it. */
 static inline const void *dt_host_field(const dt_run *run, const dt_micro_batch *micro, int field, dt_field_part part) {
   return micro->batch->field[field].part[part];
@@ -236,6 +239,7 @@ typedef struct dt_device_ops {
   bool channels_last;
   int micro_batch_shards; /* the most shards of a micro-batch; 0 = any */
   int sample_group;       /* a shard's samples are computed in groups of so many, filled or not; 0 = each for itself */
+  int64_t bucket_bytes;   /* of gradients that ranks had best exchange at a time, where the config leaves it open */
 
   const dt_stream_ops *streams;        /* NULL: the device computes at once and in order, while the host waits */
   const dt_own_memory_ops *own_memory; /* NULL: blocks lie in the host's memory (dt_device_on_host) */

@@ -38,6 +38,7 @@ struct dt_reducer {
   bool records;   /* a device's own: begin and end only enqueue, so that a step with them can be recorded as a graph */
   bool idle;      /* likewise: they enqueue nothing, since the only rank's only root is partial sum 0 */
   double wait_seconds; /* time the caller has waited in end: exposed communication */
+  const char *note;    /* what a user should know of it, in a line; NULL: nothing */
   const char *library; /* that takes part besides MPI, with its version, for the record: "NCCL 2.28.9"; may be NULL */
 };
 

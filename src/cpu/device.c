@@ -235,6 +235,7 @@ static const dt_device_ops cpu_ops = {
     .name = "cpu",
     .dtype = DT_F32,
     .sample_group = LANES,
+    .bucket_bytes = DT_HOST_BUCKET_BYTES,
     .fuses = cpu_fuses,
     .updates = dt_updates_every,
     .buffer_bytes = cpu_buffer_bytes,

@@ -112,6 +112,7 @@ static void reference_destroy(dt_device **device) {
 static const dt_device_ops reference_ops = {
     .name = "reference",
     .dtype = DT_F64,
+    .bucket_bytes = DT_HOST_BUCKET_BYTES,
     .fuses = fuses_nothing,
     .updates = dt_updates_every,
     .buffer_bytes = reference_buffer_bytes,

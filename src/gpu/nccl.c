@@ -12,17 +12,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/clock.h"
 #include "gpu/await.h"
 #include "gpu/reducer.h"
 
-enum { CLOSE_SECONDS = 5, ECHO_SECONDS = 3, POLL_NS = 200000 };
+enum { CLOSE_SECONDS = 5, ECHO_SECONDS = 3 };
 
 struct dt_nccl {
   ncclComm_t comm;
-  int device; /* of CUDA */
+  void *registration; /* of memory that the communicator was told of; NULL: of none */
+  int device;         /* of CUDA */
   int rank, size;
   int version;       /* of the library, as ncclGetVersion writes it */
   double timeout;    /* seconds */
@@ -88,10 +88,6 @@ static dt_status raise_late(dt_nccl *nccl, const char *what, int line) {
 
 /* --- waiting --- */
 
-static void pause_briefly(void) {
-  nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
-}
-
 /* The state of the communicator, or the code of asking for it. */
 static ncclResult_t state_of(const dt_nccl *nccl) {
   ncclResult_t state = ncclSuccess;
@@ -118,8 +114,9 @@ dt_status dt_nccl_drain(dt_nccl *nccl, const char *what) {
   double start = dt_clock_seconds();
   ncclResult_t state;
   while ((state = state_of(nccl)) == ncclInProgress || is_young_echo(nccl, state)) {
-    if (state == ncclInProgress && is_late(nccl, dt_clock_seconds() - start)) return raise_late(nccl, what, __LINE__);
-    pause_briefly();
+    const double waited = dt_clock_seconds() - start;
+    if (state == ncclInProgress && is_late(nccl, waited)) return raise_late(nccl, what, __LINE__);
+    dt_gpu_pause(waited);
   }
   return dt_nccl_check(nccl, state, what, __FILE__, __LINE__);
 }
@@ -201,6 +198,32 @@ fail:
   return status;
 }
 
+/* --- memory --- */
+
+dt_status dt_nccl_alloc(dt_gpu *gpu, size_t bytes, void **out) {
+  cudaStream_t stream = gpu->stream[DT_STREAM_COMPUTE];
+  if (ncclMemAlloc(out, bytes) != ncclSuccess) {
+    cudaGetLastError(); /* it would come back from the next call that looks */
+    *out = NULL;
+    return DT_OK;
+  }
+  DT_CUDA(cudaMemsetAsync(*out, 0, bytes, stream));
+  return dt_gpu_await_stream(gpu, stream, "clearing memory");
+}
+
+void dt_nccl_free(void *memory) {
+  if (memory != NULL) ncclMemFree(memory);
+}
+
+dt_status dt_nccl_register(dt_nccl *nccl, void *memory, size_t bytes, const char **refused) {
+  const ncclResult_t code = ncclCommRegister(nccl->comm, memory, bytes, &nccl->registration);
+  *refused = NULL;
+  if (code == ncclSuccess || code == ncclInProgress) return dt_nccl_drain(nccl, "ncclCommRegister");
+  *refused = ncclGetErrorString(code);
+  nccl->registration = NULL;
+  return DT_OK;
+}
+
 /* --- tear-down --- */
 
 static void *end_communicator(void *context) {
@@ -210,8 +233,9 @@ static void *end_communicator(void *context) {
     ncclCommAbort(nccl->comm);
     return NULL;
   }
+  if (nccl->registration != NULL) ncclCommDeregister(nccl->comm, nccl->registration);
   ncclCommFinalize(nccl->comm);
-  while (state_of(nccl) == ncclInProgress) pause_briefly();
+  for (double start = dt_clock_seconds(); state_of(nccl) == ncclInProgress;) dt_gpu_pause(dt_clock_seconds() - start);
   ncclCommDestroy(nccl->comm);
   return NULL;
 }
@@ -221,10 +245,10 @@ static bool end_in_time(dt_nccl *nccl) {
   pthread_t thread;
   if (nccl->comm == NULL) return true;
   if (pthread_create(&thread, NULL, end_communicator, nccl) != 0) return false;
-  double start = dt_clock_seconds();
-  while (dt_clock_seconds() - start < CLOSE_SECONDS) {
+  const double start = dt_clock_seconds();
+  for (double waited = 0; waited < CLOSE_SECONDS; waited = dt_clock_seconds() - start) {
     if (pthread_tryjoin_np(thread, NULL) == 0) return true;
-    pause_briefly();
+    dt_gpu_pause(waited);
   }
   pthread_detach(thread);
   return false;

@@ -17,6 +17,15 @@ dt_status dt_nccl_open(const dt_gpu *gpu, dt_comm *comm, dt_nccl **out);
  * thread and all that it may touch are left behind, device memory included. Collective unless something has failed. */
 bool dt_nccl_close(dt_nccl **nccl);
 
+/* Device memory that NCCL allocates, which it can let other ranks' GPUs read and write where it lies; zeroed. *out is NULL
+ * where NCCL has none to give. What NCCL rounds up is not ours to count: it is part of the allowance. DT_PEER when the GPU
+ * hangs. */
+dt_status dt_nccl_alloc(dt_gpu *gpu, size_t bytes, void **out);
+void dt_nccl_free(void *memory);
+/* Tells the communicator of memory that many calls will be given, until it is closed. What NCCL refuses goes on without;
+ * `refused` gets its reason then, else NULL. The memory must outlive the communicator. DT_PEER, DT_ENVIRONMENT. */
+dt_status dt_nccl_register(dt_nccl *nccl, void *memory, size_t bytes, const char **refused);
+
 /* "NCCL 2.28.9": the library that is loaded. */
 void dt_nccl_print_version(const dt_nccl *nccl, char *out, size_t bytes);
 /* Valid until close. */

@@ -10,7 +10,11 @@
  *
  * fast: a rank adds up its own roots, and NCCL's all-reduce does the rest in whatever order it likes.
  *
- * Received slices share one place for all buckets: the stream ends one bucket before it begins the next. */
+ * Received slices share one place for all buckets: the stream ends one bucket before it begins the next.
+ *
+ * Among several ranks the gradient block and that place are one piece of memory that NCCL has allocated and the communicator is
+ * told of: other GPUs can then read and write it where it lies, without NCCL's buffers in between. Where NCCL refuses, all goes
+ * on through those, with the same bits, and a line says so. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +31,8 @@ typedef struct nccl_reducer {
   float
       *received;  /* ordered: slices of the roots that are received, in shard order; device memory. NULL where there are none */
   float **source; /* scratch: [root_count_all] */
-  char library[24];
+  void *memory;   /* NCCL's, with the gradient block and what is received; NULL: both are the device's */
+  char library[24], note[160];
 } nccl_reducer;
 
 /* --- slices --- */
@@ -183,7 +188,12 @@ static void nccl_destroy(dt_reducer **reducer) {
   if (r == NULL) return;
   *reducer = NULL;
   if (!dt_nccl_close(&r->nccl)) return;
-  r->gpu.device->ops->free(r->gpu.device, r->received);
+  if (r->memory != NULL) {
+    if (!dt_device_is_stuck(r->gpu.device)) dt_nccl_free(r->memory);
+    r->gpu.base.gradient = NULL;
+  } else {
+    r->gpu.device->ops->free(r->gpu.device, r->received);
+  }
   free(r->source);
   dt_gpu_rounds_release(&r->rounds);
   dt_gpu_reducer_free(&r->gpu);
@@ -214,9 +224,33 @@ size_t dt_nccl_reducer_bytes(const dt_reducer_options *o) {
   return (size_t)(o->tree->root_count_all - fewest_kept(o->tree)) * (size_t)longest * sizeof(float);
 }
 
-static dt_status alloc_received(nccl_reducer *r) {
-  const size_t bytes = dt_nccl_reducer_bytes(&r->gpu.options);
-  return bytes > 0 ? r->gpu.device->ops->alloc(r->gpu.device, bytes, (void **)&r->received) : DT_OK;
+static size_t memory_bytes(const nccl_reducer *r) {
+  return dt_gpu_reducer_block(&r->gpu.options) + dt_nccl_reducer_bytes(&r->gpu.options);
+}
+
+/* Partial sums end where a slice may begin. */
+static dt_status alloc_memory(nccl_reducer *r) {
+  const size_t block = dt_gpu_reducer_block(&r->gpu.options), received = dt_nccl_reducer_bytes(&r->gpu.options);
+  dt_device *device = r->gpu.device;
+  if (!is_own_peer(r->gpu.options.tree)) DT_TRY(dt_nccl_alloc((dt_gpu *)device, memory_bytes(r), &r->memory));
+  if (r->memory != NULL) {
+    r->gpu.base.gradient = r->memory;
+    r->received = received > 0 ? (float *)((char *)r->memory + block) : NULL;
+    return DT_OK;
+  }
+  DT_TRY(dt_gpu_reducer_alloc(&r->gpu));
+  return received > 0 ? device->ops->alloc(device, received, (void **)&r->received) : DT_OK;
+}
+
+/* A rank alone sends to itself, which is for tests. */
+static dt_status tell_communicator(nccl_reducer *r) {
+  const char *refused = "ncclMemAlloc";
+  if (is_own_peer(r->gpu.options.tree)) return DT_OK;
+  if (r->memory != NULL) DT_TRY(dt_nccl_register(r->nccl, r->memory, memory_bytes(r), &refused));
+  if (refused == NULL) return DT_OK;
+  snprintf(r->note, sizeof r->note, "gradients go through buffers of NCCL's own: it refuses to register them (%s)", refused);
+  r->gpu.base.note = r->note;
+  return DT_OK;
 }
 
 /* fast: from the youngest root to the oldest, as the host's reducer adds them. */
@@ -238,10 +272,10 @@ static dt_status start(dt_device *device, dt_comm *comm, const dt_reducer_option
   DT_TRY(dt_alloc(1, sizeof **out, out));
   nccl_reducer *r = *out;
   DT_TRY(dt_gpu_reducer_start(&r->gpu, fast ? &fast_ops : &ordered_ops, true, device, comm, options));
+  DT_TRY(alloc_memory(r));
   DT_TRY(dt_alloc((size_t)tree->root_count_all, sizeof *r->source, &r->source));
   if (fast) return cut_own_roots(r);
-  DT_TRY(dt_gpu_rounds_create(tree->fold, tree->fold_count, tree->root_count_all, &r->rounds));
-  return alloc_received(r);
+  return dt_gpu_rounds_create(tree->fold, tree->fold_count, tree->root_count_all, &r->rounds);
 }
 
 dt_status dt_nccl_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {
@@ -250,6 +284,7 @@ dt_status dt_nccl_reducer_create(dt_device *device, dt_comm *comm, const dt_redu
   dt_status status = dt_comm_agree(comm, start(device, comm, options, &r));
   if (status == DT_OK) status = dt_nccl_open((dt_gpu *)device, comm, &r->nccl);
   if (r != NULL) *out = &r->gpu.base;
+  if (status == DT_OK) status = dt_comm_agree(comm, tell_communicator(r));
   if (status == DT_OK) {
     dt_nccl_print_version(r->nccl, r->library, sizeof r->library);
     r->gpu.base.library = r->library;

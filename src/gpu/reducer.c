@@ -20,8 +20,15 @@ dt_status dt_gpu_reducer_start(dt_gpu_reducer *reducer, const dt_reducer_ops *op
   DT_REQUIRE(options->dtype == DT_F32, DT_INTERNAL, "gradients on a gpu are F32, found %s", dt_dtype_name(options->dtype));
   DT_REQUIRE(options->tree->size == comm->size, DT_INTERNAL, "a tree for %d ranks in a world of %d", options->tree->size,
              comm->size);
-  size_t bytes = (size_t)options->tree->partials_max * (size_t)options->partial_elements * sizeof(float);
-  return device->ops->alloc(device, bytes, &reducer->base.gradient);
+  return DT_OK;
+}
+
+size_t dt_gpu_reducer_block(const dt_reducer_options *options) {
+  return (size_t)options->tree->partials_max * (size_t)options->partial_elements * sizeof(float);
+}
+
+dt_status dt_gpu_reducer_alloc(dt_gpu_reducer *reducer) {
+  return reducer->device->ops->alloc(reducer->device, dt_gpu_reducer_block(&reducer->options), &reducer->base.gradient);
 }
 
 void dt_gpu_reducer_free(dt_gpu_reducer *reducer) {
@@ -68,6 +75,7 @@ static dt_status alone_create(dt_device *device, dt_comm *comm, const dt_reducer
   DT_TRY(dt_alloc(1, sizeof *r, &r));
   *out = &r->gpu.base;
   DT_TRY_GOTO(fail, dt_gpu_reducer_start(&r->gpu, &alone_ops, true, device, comm, options));
+  DT_TRY_GOTO(fail, dt_gpu_reducer_alloc(&r->gpu));
   DT_TRY_GOTO(fail, dt_alloc((size_t)tree->root_count, sizeof *r->source, &r->source));
   DT_TRY_GOTO(fail, dt_gpu_rounds_create(tree->fold, tree->fold_count, tree->root_count, &r->rounds));
   r->gpu.base.idle = tree->root_count == 1 && tree->roots[0].partial == 0;

@@ -35,10 +35,13 @@ typedef struct dt_gpu_reducer {
   dt_reducer_options options; /* bucket and tree are borrowed */
 } dt_gpu_reducer;
 
-/* Fills in the beginning and allocates the gradient block. Not collective. DT_MEMORY. */
+/* Fills in the beginning. Not collective. */
 dt_status dt_gpu_reducer_start(dt_gpu_reducer *reducer, const dt_reducer_ops *ops, bool records, dt_device *device,
                                dt_comm *comm, const dt_reducer_options *options);
-/* Frees the gradient block and the reducer itself. */
+/* Bytes of the gradient block, and the block. DT_MEMORY. */
+size_t dt_gpu_reducer_block(const dt_reducer_options *options);
+dt_status dt_gpu_reducer_alloc(dt_gpu_reducer *reducer);
+/* Frees the gradient block, unless it is NULL, and the reducer itself. */
 void dt_gpu_reducer_free(dt_gpu_reducer *reducer);
 
 /* Address of an element of a partial sum. */

@@ -67,7 +67,8 @@ static const dt_reducer_ops staged_ops = {.begin = staged_begin, .end = staged_e
 
 static dt_status start(dt_device *device, dt_comm *comm, const dt_reducer_options *options, staged_reducer **out) {
   DT_TRY(dt_alloc(1, sizeof **out, out));
-  return dt_gpu_reducer_start(&(*out)->gpu, &staged_ops, false, device, comm, options);
+  DT_TRY(dt_gpu_reducer_start(&(*out)->gpu, &staged_ops, false, device, comm, options));
+  return dt_gpu_reducer_alloc(&(*out)->gpu);
 }
 
 dt_status dt_staged_reducer_create(dt_device *device, dt_comm *comm, const dt_reducer_options *options, dt_reducer **out) {

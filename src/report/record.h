@@ -74,6 +74,8 @@ typedef struct dt_record_facts {                    /* run.json */
   uint64_t program_hash, train_hash, eval_hash;
   int64_t parameters;
   int ranks, threads, local_ranks, shards;
+  int buckets; /* in which gradients are exchanged, and the bytes of one */
+  int64_t bucket_bytes;
   const char *train_source, *eval_source;
   const dt_fields *train_fields, *eval_fields; /* NULL = none */
   const char *command;

@@ -103,13 +103,15 @@ static json_t *run_object(const dt_record *r, const dt_record_facts *f, const ch
   char started[DT_TIME_TEXT], seed[24];
   snprintf(seed, sizeof seed, "%" PRIu64, r->spec->seed);
   return json_pack(
-      "{s:o, s:o, s:s, s:n, s:s, s:n, s:b, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+      "{s:o, s:o, s:s, s:n, s:s, s:n, s:b, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:o, "
+      "s:o, "
+      "s:o}",
       "name", dt_json_text(r->spec->name), "command", dt_json_text(f->command), "started", dt_time_text(started), "ended",
       "outcome", outcome_running, "failure", "resumed", r->resume, "seed", seed, "config_xxh3_128", config_hash, "device",
       dt_json_text(f->device_name), "kernels", dt_json_text(f->kernels), "math_library", dt_json_text(f->math_library), "ranks",
-      f->ranks, "local_ranks", f->local_ranks, "threads", f->threads, "shards", f->shards, "parameters",
-      (json_int_t)f->parameters, "program_xxh3_64", hash_text(f->program_hash), "train_data",
-      data_object(f->train_source, f->train_hash, f->train_fields), "eval_data",
+      f->ranks, "local_ranks", f->local_ranks, "threads", f->threads, "shards", f->shards, "buckets", f->buckets,
+      "bucket_bytes", (json_int_t)f->bucket_bytes, "parameters", (json_int_t)f->parameters, "program_xxh3_64",
+      hash_text(f->program_hash), "train_data", data_object(f->train_source, f->train_hash, f->train_fields), "eval_data",
       data_object(f->eval_source, f->eval_hash, f->eval_fields), "versions", versions_object(f), "hardware", hardware_object(),
       "devices", lines_array(f->devices));
 }

@@ -308,8 +308,10 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
   fprintf(out, "%-18s  %15s\n", "memory of a rank", "bytes");
   snprintf(how, sizeof how, "%s elements of %s", grouped(train->param_elements, count), dt_dtype_name(device->ops->dtype));
   print_memory("parameters", how, (double)m.params, out);
-  snprintf(how, sizeof how, "%s elements x %d %s of the tree%s", grouped(train->grad_elements, count), nodes,
-           nodes == 1 ? "node" : "nodes", dt_program_accumulates(train) ? ", and the sum over batches" : "");
+  snprintf(how, sizeof how, "%s elements x %d %s of the tree%s; %d %s of about %s", grouped(train->grad_elements, count), nodes,
+           nodes == 1 ? "node" : "nodes", dt_program_accumulates(train) ? ", and the sum over batches" : "",
+           train->bucket_count, train->bucket_count == 1 ? "bucket" : "buckets",
+           bytes_text((double)train->bucket_bytes, naive));
   print_memory("gradients", how, (double)m.gradients, out);
   snprintf(how, sizeof how, "%d %s for each parameter", slots, slots == 1 ? "slot" : "slots");
   print_memory("optimizer", how, (double)m.slots, out);

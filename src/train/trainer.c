@@ -175,6 +175,12 @@ static void log_start(const dt_trainer *t) {
                 "%s on %d rank%s x %d thread%s (%s), %lld parameters, %lld training samples, %lld shard%s of a batch of %lld",
                 job->spec->name, ranks, dt_plural(ranks), job->threads, dt_plural(job->threads), job->device->ops->name,
                 parameters, (long long)job->train->count, shards, dt_plural(shards), (long long)job->spec->train.global_batch);
+  if (ranks > 1) {
+    const int buckets = job->program[0]->bucket_count;
+    dt_record_log_quietly(t->record, "gradients are exchanged in %d bucket%s of about %.3g MiB", buckets, dt_plural(buckets),
+                          (double)job->program[0]->bucket_bytes / (1 << 20));
+  }
+  if (job->reducer->note != NULL) dt_record_log(t->record, "%s", job->reducer->note);
   if (t->options->resume) {
     dt_record_log(t->record, "going on from %s (%lld samples seen)", t->result->checkpoint, (long long)t->steps.samples_seen);
   }
@@ -198,6 +204,8 @@ static dt_status start_record(dt_trainer *t) {
                            .threads = job->threads,
                            .local_ranks = job->comm->local_size,
                            .shards = (int)job->spec->train.shards,
+                           .buckets = job->program[0]->bucket_count,
+                           .bucket_bytes = job->program[0]->bucket_bytes,
                            .train_source = job->train->source,
                            .eval_source = job->eval != NULL ? job->eval->source : "",
                            .command = t->options->command,

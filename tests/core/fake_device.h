@@ -65,6 +65,7 @@ static dt_status fake_add(dt_device *device, dt_stream stream, void *into, const
 static const dt_device_ops fake_ops = {
     .name = "fake",
     .dtype = DT_F32,
+    .bucket_bytes = DT_HOST_BUCKET_BYTES,
     .fuses = fake_fuses,
     .updates = dt_updates_every,
     .buffer_bytes = fake_buffer_bytes,

@@ -357,7 +357,7 @@ ncclResult_t ncclCommUserRank(const ncclComm_t comm, int *rank) {
 /* --- the end --- */
 
 /* The real library waits for the graphs that its operations were recorded in, on every way to its end. */
-static void require_no_graph(ncclComm_t comm, const char *call) {
+void nccl_require_no_graph(ncclComm_t comm, const char *call) {
   if (comm->recorded == 0) return;
   emulator_fail("%s: a graph that has not been destroyed uses the communicator, and NCCL would wait for its end for ever",
                 call);
@@ -370,7 +370,8 @@ static void wait_for_work(ncclComm_t comm) {
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   ncclResult_t result = nccl_ready(comm);
   if (result != ncclSuccess) return result;
-  require_no_graph(comm, __func__);
+  nccl_require_no_graph(comm, __func__);
+  nccl_require_no_memory(comm, __func__);
   if (!comm->blocking) {
     comm->unsettled = true;
     return ncclInProgress;
@@ -381,7 +382,8 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   if (!comm) return ncclSuccess;
-  require_no_graph(comm, __func__);
+  nccl_require_no_graph(comm, __func__);
+  nccl_require_no_memory(comm, __func__);
   nccl_drop_pending(comm);
   wait_for_work(comm);
   comm->ended = true;
@@ -392,8 +394,9 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (!comm) return ncclSuccess;
   while (emulator_number("nccl_abort_hangs", 0)) nccl_pause();
-  require_no_graph(comm, __func__);
+  nccl_require_no_graph(comm, __func__);
   nccl_drop_pending(comm);
+  nccl_forget_memory(comm);
   comm->aborted = true;
   comm->ended = true;
   if (comm->size > 1) nccl_notify(comm);

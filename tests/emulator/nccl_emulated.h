@@ -14,7 +14,8 @@
  *   nccl_hang=RANK:N      the rank's N-th operation does not end until it is aborted
  *   nccl_error=RANK:N     the same, and the communicator reports an error
  *   nccl_abort_hangs=1    ncclCommAbort does not return
- *   slow_nccl=MS          every operation takes so many milliseconds more */
+ *   slow_nccl=MS          every operation takes so many milliseconds more
+ *   nccl_refuse=WHAT      alloc: ncclMemAlloc fails; register: ncclCommRegister does */
 #ifndef DT_EMULATOR_NCCL_EMULATED_H
 #define DT_EMULATOR_NCCL_EMULATED_H
 
@@ -51,6 +52,11 @@ void nccl_hold(ncclComm_t comm);
 void nccl_drop(ncclComm_t comm);
 /* Success when an operation may be issued. */
 ncclResult_t nccl_ready(ncclComm_t comm);
+/* Ends the process where a graph that has not been destroyed has operations of the communicator in it. */
+void nccl_require_no_graph(ncclComm_t comm, const char *call);
+/* nccl_memory.c: the communicator is aborted; it is to end well, and must not know of memory. */
+void nccl_forget_memory(ncclComm_t comm);
+void nccl_require_no_memory(ncclComm_t comm, const char *call);
 /* Version that the library says it has. */
 int nccl_version(void);
 /* Whether option `name`, RANK:N, is for this rank and operation. */

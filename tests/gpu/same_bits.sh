@@ -93,6 +93,8 @@ lenet_and_resnet() {
     beside compare "$net, np 2, two shards a micro-batch" 26 2 "$net" --set train.micro_batch_shards=2
     beside compare "$net, np 2, staged" 21 2 "$net" --set comm.transport=staged
     beside compare "$net, np 3, staged" 22 3 "$net" --set comm.transport=staged
+    beside compare "$net, np 2, one bucket" 24 2 "$net" --set comm.bucket_bytes=auto
+    beside compare "$net, np 3, other buckets" 25 3 "$net" --set comm.bucket_bytes=10000
     beside same_losses "$net, reference" 1 self "$net" --device reference
     beside same_losses "$net, fast" 23 3 "$net" --set comm.reduce=fast
   done
@@ -115,6 +117,20 @@ goes_on() {
   [[ $(trajectory "$work/runs/resnet") == "$expected" ]] || fail "stopped on three GPUs and gone on with two: other bits"
 }
 beside goes_on
+
+# What NCCL does not register goes on through its buffers, with a line in the log.
+expected=$(run "resnet, one GPU" 1 self resnet)
+refused() {
+  compare "np 2, NCCL refuses to $1" "36,nccl_refuse=$1" 2 resnet --set comm.reduce="$2"
+  grep -q "gradients go through buffers of NCCL's own: it refuses to register them" "$work/runs/resnet/log.0.txt" ||
+    fail "np 2, NCCL refuses to $1: the log has no line of it"
+}
+for what in alloc register; do beside refused $what ordered; done
+registered() {
+  compare "np 2, registered" 37 2 resnet
+  grep -q "refuses to register" "$work/runs/resnet/log.0.txt" && fail "the log says that gradients are not registered"
+}
+beside registered
 
 # The comparison can fail: another seed of the training gives other bits.
 other_seed() {

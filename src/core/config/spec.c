@@ -241,9 +241,11 @@ static const dt_option comm_options[] = {
         "several "
         "ranks.",
         .keeps_results = true),
-    DT_ROW_INT("bucket_bytes", IN(comm, bucket_bytes), "1048576", 4096, 1 << 30,
-               "Gradients are exchanged in pieces of about this size while backward goes on.", .unit = "bytes",
-               .keeps_results = true),
+    DT_ROW_INT(
+        "bucket_bytes", IN(comm, bucket_bytes), "auto", 4096, 1 << 30,
+        "Gradients are exchanged in pieces of about this size while backward goes on; auto: 1048576 on CPUs, 16777216 on "
+        "GPUs.",
+        .unit = "bytes", .choices = auto_word, .keeps_results = true),
     {0},
 };
 

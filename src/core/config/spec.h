@@ -97,9 +97,9 @@ typedef struct dt_spec {
     dt_choices metrics; /* kinds: dt_metric_kinds; none = what the first loss suggests */
   } eval;
   struct {
-    int reduce;    /* dt_reduce_mode */
-    int transport; /* dt_transport */
-    int64_t bucket_bytes;
+    int reduce;           /* dt_reduce_mode */
+    int transport;        /* dt_transport */
+    int64_t bucket_bytes; /* 0 = auto: the device's */
   } comm;
   struct {
     dt_duration every;    /* metrics line */

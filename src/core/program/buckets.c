@@ -103,10 +103,10 @@ static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_li
   return append_all(list, &b->step);
 }
 
-static dt_status schedule_training(dt_builder *b, int64_t bucket_bytes, dt_step_form form, dt_instr_list *list) {
+static dt_status schedule_training(dt_builder *b, dt_step_form form, dt_instr_list *list) {
   dt_program *program = b->program;
   int *ready = NULL;
-  int64_t bucket_elements = bucket_bytes / (int64_t)dt_dtype_bytes(b->device->ops->dtype);
+  int64_t bucket_elements = program->bucket_bytes / (int64_t)dt_dtype_bytes(b->device->ops->dtype);
   DT_TRY(dt_alloc((size_t)program->trained_count, sizeof *program->bucket, &program->bucket));
   dt_status status = find_writers(b, &ready);
   if (status == DT_OK) cut(program, ready, bucket_elements, b->micro.count - 1);
@@ -116,11 +116,11 @@ static dt_status schedule_training(dt_builder *b, int64_t bucket_bytes, dt_step_
   return make_step_section(b, form, list);
 }
 
-dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, dt_step_form form) {
+dt_status dt_schedule_buckets(dt_builder *b, dt_step_form form) {
   dt_instr_list list = {0};
   dt_status status;
   if (b->mode == DT_PROGRAM_TRAIN) {
-    status = schedule_training(b, bucket_bytes, form, &list);
+    status = schedule_training(b, form, &list);
   } else {
     list = b->micro;
     b->micro = (dt_instr_list){0};

@@ -79,7 +79,7 @@ typedef struct dt_step_form {
 
 /* Cuts the gradient block into buckets, and makes the program's final list: the micro-batch section with COMBINE and
  * REDUCE_BEGIN where each bucket is complete, then the step section. */
-dt_status dt_schedule_buckets(dt_builder *b, int64_t bucket_bytes, dt_step_form form);
+dt_status dt_schedule_buckets(dt_builder *b, dt_step_form form);
 
 /* Puts instructions of the final list on the side stream, where the device has one. */
 void dt_assign_streams(dt_builder *b);

@@ -157,7 +157,8 @@ static dt_status lower(dt_builder *b, const dt_spec *spec) {
   const dt_step_form form = {.norm_first = spec->train.clip_norm > 0 || spec->precision == DT_FP16,
                              .accumulates = solver->whole,
                              .emit = ((const dt_optimizer *)spec->optimizer.kind->impl)->emit};
-  DT_TRY(dt_schedule_buckets(b, spec->comm.bucket_bytes, form));
+  b->program->bucket_bytes = spec->comm.bucket_bytes > 0 ? spec->comm.bucket_bytes : b->device->ops->bucket_bytes;
+  DT_TRY(dt_schedule_buckets(b, form));
   dt_assign_streams(b);
   DT_TRY(check_kernels(b));
   find_field_uses(b->program);

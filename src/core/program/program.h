@@ -232,6 +232,7 @@ typedef struct dt_program {
   int update_begin; /* from here on instructions are left out of partial batches; micro_batch_end where a step is one batch */
   dt_bucket *bucket;
   int bucket_count;
+  int64_t bucket_bytes; /* that one has at most, unless a single parameter has more */
   /* In block order: trained parameters in the order in which backward finishes them, then frozen ones; states as in the graph.
    */
   dt_param *param, *state;

@@ -6,6 +6,11 @@
  * count        rank 0 gives another count than the others, which ends the process with a line
  * host         a buffer in host memory, likewise
  * graph        an operation is recorded, and the communicator ended before the graph, likewise
+ * memory       memory of NCCL's own is registered, reduced, let go of and freed; an abort forgets what was registered
+ * freed        it is freed while it is registered, which ends the process with a line
+ * left         the communicator is ended while it is registered, likewise
+ * twice        it is registered twice, likewise
+ * cuda_freed   cudaFree is called with it, likewise
  * unsettled    a copy is put behind an operation that has not been waited for: it comes before it */
 #include <mpi.h>
 #include <nccl.h>
@@ -264,6 +269,49 @@ static void run_unsettled(void) {
   cudaFree(at);
 }
 
+static void *registered(void **handle) {
+  void *at;
+  REQUIRE(join() == ncclSuccess);
+  REQUIRE(ncclMemAlloc(&at, 400) == ncclSuccess);
+  REQUIRE(ncclCommRegister(comm, at, 400, handle) == ncclSuccess);
+  return at;
+}
+
+static void run_memory(void) {
+  void *handle, *at = registered(&handle);
+  float mine = 1, sum = 0;
+  upload(at, &mine, sizeof mine);
+  issued(ncclAllReduce(at, at, 1, ncclFloat, ncclSum, comm, stream));
+  download(&sum, at, sizeof sum);
+  REQUIRE(sum == (float)size);
+  REQUIRE(ncclCommDeregister(comm, handle) == ncclSuccess);
+  REQUIRE(ncclCommFinalize(comm) == ncclInProgress && settled() == ncclSuccess && ncclCommDestroy(comm) == ncclSuccess);
+  REQUIRE(ncclMemFree(at) == ncclSuccess);
+  at = registered(&handle);
+  REQUIRE(ncclCommAbort(comm) == ncclSuccess && ncclMemFree(at) == ncclSuccess);
+}
+
+static void run_freed(void) {
+  void *handle;
+  ncclMemFree(registered(&handle));
+}
+
+static void run_left(void) {
+  void *handle;
+  registered(&handle);
+  ncclCommFinalize(comm);
+}
+
+static void run_twice(void) {
+  void *handle, *at = registered(&handle);
+  ncclCommRegister(comm, (float *)at + 10, 4, &handle);
+}
+
+static void run_cuda_freed(void) {
+  void *handle;
+  cudaFree(registered(&handle));
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *name;
@@ -274,6 +322,11 @@ int main(int argc, char **argv) {
                {"count", run_count},
                {"host", run_host},
                {"graph", run_graph},
+               {"memory", run_memory},
+               {"freed", run_freed},
+               {"left", run_left},
+               {"twice", run_twice},
+               {"cuda_freed", run_cuda_freed},
                {"unsettled", run_unsettled}};
   const char *name = argc > 1 ? argv[1] : "collectives";
   int level, found = 0;
