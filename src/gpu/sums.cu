@@ -143,7 +143,7 @@ __device__ double fold_block(double value) {
     __syncthreads();
     if (t < half) store[t] += store[t + half];
   }
-  return store[0];
+  return t == 0 ? store[0] : 0;
 }
 
 __global__ void sum_squares(const float *x, int64_t count, int64_t piece, double *partial) {

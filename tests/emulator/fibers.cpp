@@ -22,6 +22,7 @@
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
+emulated::moment_of_kernel emulated::moment;
 
 namespace {
 
@@ -101,7 +102,7 @@ runner &r() {
 }
 
 void set_thread(unsigned t) {
-  r().current = t;
+  r().current = emulated::moment.thread = t;
   threadIdx = r().place[t];
 }
 
@@ -271,6 +272,7 @@ void release_barrier(unsigned running) {
     if (t != running) run.ready.push_back(t);
   }
   run.at_barrier = 0;
+  emulated::moment.phase++;
 }
 
 /* Lets the lanes in mask go on with what they receive, when all have come to the same place. */
@@ -323,6 +325,9 @@ void run_block(uint64_t index) {
               (unsigned)(index / ((uint64_t)gridDim.x * gridDim.y))};
   run.live = run.count;
   run.begun = run.at_barrier = 0;
+  emulated::moment = {};
+  emulated::moment.block = (uint32_t)index;
+  emulated::watch_block();
   run.order.draw(&run.dice, run.count);
   emulated::poison_shared(run.kernel->function);
   switch_to(next_fiber());
@@ -347,7 +352,9 @@ void run_kernel(emulator_kernel *kernel) {
   uint64_t blocks = (uint64_t)gridDim.x * gridDim.y * gridDim.z;
   shuffled order;
   order.draw(&run.dice, blocks);
+  watch_launch(kernel->function);
   for (uint64_t i = 0; i < blocks; i++) run_block(order.at(i));
+  watch_launch(nullptr);
 }
 
 }  // namespace emulated
@@ -389,4 +396,12 @@ uint64_t emulator_exchange(unsigned mask, uint64_t bits, int source, const char 
   run.in_warp[t / lanes]++;
   if (!release_warp(t)) park(t);
   return th->bits;
+}
+
+/* Of the lanes that go on, the first one tells. */
+void emulator_sync_warp(unsigned mask, const char *file, int line) {
+  runner &run = r();
+  const unsigned warp = run.current / lanes, before = emulated::moment.warp_phase[warp];
+  emulator_exchange(mask, 0, emulator_lane(), file, line);
+  if (emulated::moment.warp_phase[warp] == before) emulated::moment.warp_phase[warp]++;
 }

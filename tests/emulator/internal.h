@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "emulator.h"
@@ -191,6 +192,18 @@ CUstream_st *mistaken_stream(CUstream_st *stream, const work *what);
 [[noreturn]] void fail_in_kernel(const void *function, const char *what);
 /* fibers.cpp: runs all blocks of a kernel, on the device's thread. */
 void run_kernel(emulator_kernel *kernel);
+/* fibers.cpp: which thread of which block runs; phases are what barriers, and __syncwarp within a warp, divide a block's life
+ * into. */
+struct moment_of_kernel {
+  uint32_t block, thread, phase, warp_phase[32];
+};
+extern moment_of_kernel moment;
+/* watch.cpp: a launch begins (NULL: it has ended), and a block of it. */
+void watch_launch(const void *function);
+void watch_block();
+/* memory.cpp, shared.cpp: where device memory, in ascending pieces, and shared memory lie. */
+std::vector<std::pair<uintptr_t, uintptr_t>> device_memory();
+std::pair<uintptr_t, uintptr_t> shared_memory();
 /* shared.cpp: fills __shared__ memory with garbage before a block of `function`; says after it that the block ended. */
 void poison_shared(const void *function);
 void learn_shared(const void *function);

@@ -107,6 +107,15 @@ bool device_owns(const void *p, size_t bytes) {
 bool pinned_owns(const void *p, size_t bytes) {
   return holds(m().pinned, p, bytes);
 }
+std::vector<std::pair<uintptr_t, uintptr_t>> device_memory() {
+  std::vector<std::pair<uintptr_t, uintptr_t>> all;
+  held_lock held(lock());
+  for (const auto &entry : m().device) {
+    const uintptr_t start = (uintptr_t)revealed(entry.first);
+    all.emplace_back(start, start + entry.second.bytes);
+  }
+  return all;
+}
 void graph_launched() {
   m().full = emulator_number("full", 0) != 0;
 }

@@ -57,6 +57,11 @@ use &use_of(const void *function) {
 
 namespace emulated {
 
+std::pair<uintptr_t, uintptr_t> shared_memory() {
+  const uintptr_t start = (uintptr_t)shared().start;
+  return {start, start + shared().bytes};
+}
+
 void poison_shared(const void *function) {
   const use &known = use_of(function);
   if (known.watched < lessons) {

@@ -45,6 +45,12 @@ void emulator_barrier(const char *file, int line);
 /* Waits for the lanes in mask; gives the bits that lane `source` of the warp brought. */
 uint64_t emulator_exchange(unsigned mask, uint64_t bits, int source, const char *file, int line);
 int emulator_lane();
+/* As an exchange of nothing, which orders the lanes' accesses too; a shuffle does not. */
+void emulator_sync_warp(unsigned mask, const char *file, int line);
+/* Tell watch.cpp. */
+void emulator_fence();
+void emulator_atomic(const void *to, size_t bytes);
+void emulator_read_only(const void *from, size_t bytes);
 
 template <class T>
 inline void emulator_check_argument(const void *function, int argument, const T &value) {
@@ -105,7 +111,7 @@ static inline void __syncthreads(const char *file = __builtin_FILE(), int line =
   emulator_barrier(file, line);
 }
 static inline void __syncwarp(unsigned mask = 0xffffffffu, const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
-  emulator_exchange(mask, 0, emulator_lane(), file, line);
+  emulator_sync_warp(mask, file, line);
 }
 /* Ends the process with the kernel's name. */
 [[noreturn]] void emulator_trap();
@@ -113,6 +119,7 @@ static inline void __syncwarp(unsigned mask = 0xffffffffu, const char *file = __
   emulator_trap();
 }
 static inline void __threadfence() {
+  emulator_fence();
 }
 static inline void __threadfence_block() {
 }
@@ -154,7 +161,8 @@ static inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width
 
 /* One thread runs at a time. Floating point is left out on purpose: the order of such sums is not fixed. */
 template <class T>
-static inline T emulator_add(T *to, T value) {
+__attribute__((no_sanitize("thread"))) static inline T emulator_add(T *to, T value) {
+  emulator_atomic(to, sizeof *to);
   T old = *to;
   *to = (T)(old + value);
   return old;
@@ -174,6 +182,7 @@ unsigned long long emulator_globaltimer();
 
 template <class T>
 static inline T __ldg(const T *from) {
+  emulator_read_only(from, sizeof *from);
   return *from;
 }
 
