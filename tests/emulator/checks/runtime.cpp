@@ -657,7 +657,7 @@ bool no_driver() {
 bool old_driver() {
   int devices, version;
   OK(cudaDriverGetVersion(&version));
-  CHECK(version == 11040 && cudaGetDeviceCount(&devices) == cudaErrorInsufficientDriver);
+  CHECK(version == 12080 && cudaGetDeviceCount(&devices) == cudaErrorInsufficientDriver);
   return true;
 }
 bool no_device() {
