@@ -93,7 +93,8 @@ typedef struct dt_gpu_bound {
    * partial one (1); EVAL and PREDICT, of a micro-batch of 2^form shards. */
   unsigned proven[DT_GPU_FORMS]; /* for which numbers of shards engines were tried out (prove.h) */
   int64_t begun[DT_GPU_FORMS];   /* how many */
-  int comm_waits[DT_GPU_FORMS]; /* of the compute stream for the communication stream in a step that was issued; 0: none was yet */
+  int comm_waits[DT_GPU_FORMS]; /* of the compute stream for the communication stream in a step that was issued; 0: none was yet
+                                 */
   cudaGraphExec_t graph[DT_GPU_FORMS][2]; /* one for each place of an input; NULL until it is recorded */
   int form;                               /* which is being made */
   int waits;                              /* so far in this step */
