@@ -68,7 +68,7 @@ static void describe(dt_gpu *gpu, const struct cudaDeviceProp *properties, int d
            dt_gpu_precision_name(gpu->precision));
 }
 
-/* Loads one of dtrain's kernels: a GPU or a driver that can't run them is told of before anything starts. Where the driver
+/* Loads one of dtrain's kernels: a GPU or a driver that can't run them ends the run before anything starts. Where the driver
  * compiles them, its version is among what bits depend on. */
 static dt_status check_code(dt_gpu *gpu, const struct cudaDeviceProp *properties, int driver) {
   int binary, ptx;
