@@ -1,21 +1,12 @@
 /* A hash of device memory, so that replicas are compared without copying them to the host.
  *
- * Every 32-bit word is mixed with its place by the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable
- * pseudorandom number generators", OOPSLA 2014), and the results are added up modulo 2^64: integers, so the order does not
- * matter, and any one changed bit changes the sum. */
-#include "gpu/kernel.cuh"
-
-static __device__ unsigned long long mix(unsigned long long x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  return x ^ (x >> 31);
-}
+ * Every 32-bit word is mixed with its place, and the results are added up modulo 2^64: integers, so the order does not matter,
+ * and any one changed bit changes the sum. */
+#include "gpu/mix.cuh"
 
 static __global__ void hash_words(const uint32_t *word, int64_t count, unsigned long long *sum) {
   unsigned long long own = 0;
-  for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
-    own += mix(((unsigned long long)i << 32 | word[i]) + 0x9E3779B97F4A7C15ull);
-  }
+  for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) own += dt_mix(i, word[i]);
   atomicAdd(sum, own);
 }
 
