@@ -27,6 +27,9 @@ static inline __device__ dt_single operator*(dt_single a, dt_single b) {
 static inline __device__ dt_single operator/(dt_single a, dt_single b) {
   return __fdiv_rn(a.value, b.value);
 }
+static inline __device__ bool operator<(dt_single a, dt_single b) {
+  return a.value < b.value;
+}
 static inline __device__ dt_single dt_single_sqrt(dt_single x) {
   return __fsqrt_rn(x.value);
 }

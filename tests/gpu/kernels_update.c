@@ -49,6 +49,13 @@ static const update_case cases[] = {
     {"lars", "{trust: 0.02}", {2, 0.9, 0.01}, "lars", DT_GPU_F32, ONE},
     {"lars in segments", "{}", {20, 0.9, 0.01}, "lars", DT_GPU_BF16, SEVERAL},
     {"adamw in segments", "{}", {0.01, 0.9, 0.999, 0.01}, "adamw", DT_GPU_F32, SEVERAL},
+    {"amsgrad", "{}", {0.01, 0.9, 0.6, 0.01}, "amsgrad", DT_GPU_F32, ONE},
+    {"amsgrad, decoupled, in segments", "{decoupled: true}", {0.01, 0.9, 0.6, 0.01}, "amsgrad", DT_GPU_BF16, SEVERAL},
+    {"adagrad in segments", "{initial: 0.1}", {0.1, 0.01}, "adagrad", DT_GPU_F32, SEVERAL},
+    {"adadelta in segments", "{}", {1, 0.9, 0.01}, "adadelta", DT_GPU_F32, SEVERAL},
+    {"rmsprop", "{}", {0.01, 0.99, 0, 0.01}, "rmsprop", DT_GPU_F32, ONE},
+    {"rmsprop, centered, in segments", "{centered: true}", {0.01, 0.9, 0.9, 0.01}, "rmsprop", DT_GPU_BF16, SEVERAL},
+    {"lion in segments", "{}", {0.01, 0.9, 0.99, 0.1}, "lion", DT_GPU_BF16, SEVERAL},
 };
 
 static dt_config *parse(const update_case *row) {
@@ -144,7 +151,7 @@ static void test_update(void **state) {
 }
 
 static void test_lacked(void **state) {
-  static const dt_optimizer other = {.name = "adagrad"};
+  static const dt_optimizer other = {.name = "unheard_of"};
   kernel_run k;
   kernel_run_begin(&k, DT_GPU_F32);
   assert_false(dt_gpu_updates(&k.gpu.base, &other));

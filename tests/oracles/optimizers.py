@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ten steps of PyTorch's optimizers, and of LARS, in double precision, for tests/core/test_optimizers.c.
+"""Ten steps of PyTorch's optimizers, and of others from their papers, in double precision, for tests/core/test_optimizers.c.
 
     python3 tests/oracles/optimizers.py > tests/oracles/data/optimizers.txt
 
@@ -27,6 +27,49 @@ def adamw(parameter, hyper, options):
     return torch.optim.AdamW([parameter], lr=lr, betas=(beta1, beta2), eps=options.get("eps", 1e-8), weight_decay=decay)
 
 
+def amsgrad(parameter, hyper, options):
+    lr, beta1, beta2, decay = hyper
+    kind = torch.optim.AdamW if options.get("decoupled", False) else torch.optim.Adam
+    return kind([parameter], lr=lr, betas=(beta1, beta2), eps=options.get("eps", 1e-8), weight_decay=decay, amsgrad=True)
+
+
+def adagrad(parameter, hyper, options):
+    lr, decay = hyper
+    return torch.optim.Adagrad([parameter], lr=lr, weight_decay=decay, initial_accumulator_value=options.get("initial", 0),
+                               eps=options.get("eps", 1e-10))
+
+
+def adadelta(parameter, hyper, options):
+    lr, rho, decay = hyper
+    return torch.optim.Adadelta([parameter], lr=lr, rho=rho, eps=options.get("eps", 1e-6), weight_decay=decay)
+
+
+def rmsprop(parameter, hyper, options):
+    lr, alpha, momentum, decay = hyper
+    # PyTorch makes its buffer of momentum when the first step has one; here it is there from the start, and the same.
+    return torch.optim.RMSprop([parameter], lr=lr, alpha=alpha, eps=options.get("eps", 1e-8), weight_decay=decay,
+                               momentum=momentum, centered=options.get("centered", False))
+
+
+class Lion:
+    """Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2; PyTorch has none."""
+
+    def __init__(self, parameter, hyper, options):
+        self.parameter, self.mean = parameter, torch.zeros_like(parameter)
+        self.param_groups = [{}]
+
+    def step(self):
+        lr, beta1, beta2, decay = self.param_groups[0]["hyper"]
+        w, g = self.parameter.data, self.parameter.grad
+        way = torch.sign(beta1 * self.mean + (1 - beta1) * g)
+        self.parameter.data = w - lr * (way + decay * w)
+        self.mean = beta2 * self.mean + (1 - beta2) * g
+
+
+def lion(parameter, hyper, options):
+    return Lion(parameter, hyper, options)
+
+
 class Lars:
     """You, Gitman and Ginsburg, "Large batch training of convolutional networks", 2017, algorithm 1; PyTorch has none."""
 
@@ -47,7 +90,7 @@ def lars(parameter, hyper, options):
     return Lars(parameter, hyper, options)
 
 
-def set_lars(group, hyper):
+def set_own(group, hyper):
     group["hyper"] = hyper
 
 
@@ -58,6 +101,18 @@ def set_sgd(group, hyper):
 def set_adam(group, hyper):
     group["lr"], beta1, beta2, group["weight_decay"] = hyper
     group["betas"] = (beta1, beta2)
+
+
+def set_adagrad(group, hyper):
+    group["lr"], group["weight_decay"] = hyper
+
+
+def set_adadelta(group, hyper):
+    group["lr"], group["rho"], group["weight_decay"] = hyper
+
+
+def set_rmsprop(group, hyper):
+    group["lr"], group["alpha"], group["momentum"], group["weight_decay"] = hyper
 
 
 def falling(first, last):
@@ -76,8 +131,21 @@ CASES = [
     (adam, set_adam, {}, [falling(0.1, 0.01), falling(0.95, 0.85), falling(0.9, 0.999), falling(0, 0.1)]),
     (adamw, set_adam, {}, [0.01, 0.9, 0.999, 0.01]),
     (adamw, set_adam, {"eps": 1e-6}, [falling(0.1, 0.01), 0.9, falling(0.95, 0.999), falling(0.3, 0)]),
-    (lars, set_lars, {}, [10, 0.9, 0]),
-    (lars, set_lars, {"trust": 0.02}, [falling(1, 0.1), falling(0.5, 0.9), 0.01]),
+    (lars, set_own, {}, [10, 0.9, 0]),
+    (lars, set_own, {"trust": 0.02}, [falling(1, 0.1), falling(0.5, 0.9), 0.01]),
+    (amsgrad, set_adam, {}, [0.1, 0.9, 0.5, 0]),
+    (amsgrad, set_adam, {"eps": 1e-4}, [falling(0.1, 0.01), falling(0.95, 0.85), falling(0.9, 0.5), 0.05]),
+    (amsgrad, set_adam, {"decoupled": True}, [0.1, 0.8, falling(0.5, 0.9), falling(0.3, 0)]),
+    (adagrad, set_adagrad, {}, [0.1, 0]),
+    (adagrad, set_adagrad, {"initial": 0.5, "eps": 1e-3}, [falling(1, 0.1), falling(0.1, 0)]),
+    (adadelta, set_adadelta, {}, [1, 0.9, 0]),
+    (adadelta, set_adadelta, {"eps": 1e-3}, [falling(3, 1), falling(0.5, 0.95), 0.05]),
+    (rmsprop, set_rmsprop, {}, [0.01, 0.99, 0, 0]),
+    (rmsprop, set_rmsprop, {}, [0.01, 0.9, 0.9, 0.01]),
+    (rmsprop, set_rmsprop, {"centered": True}, [0.01, 0.9, 0, 0.1]),
+    (rmsprop, set_rmsprop, {"centered": True, "eps": 1e-3}, [falling(0.1, 0.01), falling(0.5, 0.95), falling(0.5, 0.9), 0.01]),
+    (lion, set_own, {}, [0.01, 0.9, 0.99, 0]),
+    (lion, set_own, {}, [falling(0.1, 0.01), falling(0.5, 0.9), falling(0.9, 0.99), falling(0.3, 0)]),
 ]
 
 

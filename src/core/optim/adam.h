@@ -6,7 +6,10 @@
  *   p = p - lr * weight_decay * p                (AdamW)
  *   m = m + (1 - beta1) * (g - m)
  *   v = beta2 * v + (1 - beta2) * g * g
- *   p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps) */
+ *   p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+ *
+ * AMSGrad (Reddi, Kale and Kumar, "On the convergence of Adam and beyond", 2018), as both of PyTorch's with amsgrad=True,
+ * divides by the root of the largest v so far. */
 #ifndef DT_CORE_OPTIM_ADAM_H
 #define DT_CORE_OPTIM_ADAM_H
 
@@ -20,6 +23,10 @@ typedef struct dt_adam_attr {
   double beta1, beta2, eps, weight_decay;
 } dt_adam_attr;
 typedef dt_adam_attr dt_adamw_attr;
+typedef struct dt_amsgrad_attr {
+  dt_adam_attr adam;
+  bool decoupled; /* weight decay as AdamW's */
+} dt_amsgrad_attr;
 
 #endif
 
@@ -31,6 +38,7 @@ typedef struct RULE(adam_factors) {
   real size, root, eps;     /* lr / (1 - beta1^t), sqrt(1 - beta2^t) */
 } RULE(adam_factors);
 typedef RULE(adam_factors) RULE(adamw_factors);
+typedef RULE(adam_factors) RULE(amsgrad_factors);
 
 RULE_FUNCTION RULE(adam_factors) RULE(adam_make)(const dt_adam_attr *attr, const dt_step *step, const dt_segment *at) {
   const double beta1 = step->hyper[DT_ADAM_BETA1], beta2 = step->hyper[DT_ADAM_BETA2];
@@ -62,6 +70,12 @@ RULE_FUNCTION RULE(adamw_factors)
   return f;
 }
 
+RULE_FUNCTION RULE(amsgrad_factors)
+    RULE(amsgrad_prepare)(const dt_amsgrad_attr *attr, const dt_step *step, const dt_segment *at, const double *tensor) {
+  return attr->decoupled ? RULE(adamw_prepare)(&attr->adam, step, at, tensor)
+                         : RULE(adam_prepare)(&attr->adam, step, at, tensor);
+}
+
 RULE_FUNCTION real RULE(adam_element)(const RULE(adam_factors) * f, real p, real g, real *s) {
   g = g + f->decay * p;
   p = f->keep * p;
@@ -72,6 +86,15 @@ RULE_FUNCTION real RULE(adam_element)(const RULE(adam_factors) * f, real p, real
 
 RULE_FUNCTION real RULE(adamw_element)(const RULE(adamw_factors) * f, real p, real g, real *s) {
   return RULE(adam_element)(f, p, g, s);
+}
+
+RULE_FUNCTION real RULE(amsgrad_element)(const RULE(amsgrad_factors) * f, real p, real g, real *s) {
+  g = g + f->decay * p;
+  p = f->keep * p;
+  s[0] = s[0] + f->take1 * (g - s[0]);
+  s[1] = f->beta2 * s[1] + f->take2 * (g * g);
+  if (s[2] < s[1]) s[2] = s[1];
+  return p - f->size * (s[0] / (real_sqrt(s[2]) / f->root + f->eps));
 }
 
 #endif
