@@ -12,6 +12,7 @@
 #include "core/config/warnings.h"
 #include "core/program/dot.h"
 #include "core/wrap.h"
+#include "data/sets.h"
 #include "train/describe.h"
 #include "train/job.h"
 #include "train/memory.h"
@@ -43,10 +44,9 @@ static void print_line(void *context, const char *line) {
 }
 
 /* Files that are not there, or are not what they should be, are a run's trouble; here they only leave a number out. */
-static int64_t count_samples(const dt_spec *spec, const dt_choice *format, size_t *bytes) {
-  dt_data_info info = {.count = 0};
-  if (format->kind == NULL) return 0;
-  if (dt_dataset_inspect(format, spec->data.dir, true, &info) != DT_OK) {
+static int64_t count_samples(const dt_spec *spec, dt_set set, size_t *bytes) {
+  dt_data_info info;
+  if (dt_set_inspect(spec, set, true, &info) != DT_OK) {
     dt_error_clear();
     return 0;
   }
@@ -77,7 +77,7 @@ static void print_warnings(const dt_spec *spec, const dt_lowered *d, int64_t tra
 static dt_status print_tables(const dt_config *config, const dt_lowered *d, FILE *out) {
   const dt_spec *spec = dt_config_spec(config);
   size_t bytes = 0;
-  const int64_t train = count_samples(spec, &spec->data.train, &bytes), eval = count_samples(spec, &spec->data.eval, &bytes);
+  const int64_t train = count_samples(spec, DT_SET_TRAIN, &bytes), eval = count_samples(spec, DT_SET_EVAL, &bytes);
   const dt_memory_setting setting = {.train_samples = train,
                                      .eval_samples = eval,
                                      .data_bytes = bytes,

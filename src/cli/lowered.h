@@ -13,7 +13,7 @@ typedef struct dt_lowered {
   dt_device *device;
   dt_graph *graph;
   dt_tree *tree;
-  dt_program *train, *eval; /* eval NULL without data.eval */
+  dt_program *train, *eval; /* eval NULL without an evaluation set */
 } dt_lowered;
 
 /* As rank 0 of so many ranks would lower it. comm: of the rank that is to work with the device, NULL for none. model: a GPU to

@@ -17,14 +17,20 @@ typedef struct dt_data_info {
   int64_t total[DT_FIELDS_MAX]; /* RAGGED: steps of time of all samples, SPARSE: entries of all samples */
 } dt_data_info;
 
-/* A format: attr is the kind's struct, dir is data.dir with variables expanded, "" when absent. */
+/* What of a config's `data` every format heeds. */
+typedef struct dt_data_request {
+  const char *dir;    /* data.dir; formats see it with variables expanded, "" when absent */
+  dt_strings classes; /* data.classes: the name of each label, for files that write names */
+} dt_data_request;
+
+/* A format: attr is the kind's struct. */
 typedef struct dt_format {
   /* The fields as far as the options alone tell them: shapes that only the files know have DT_NDIM_UNKNOWN. Opens no file. */
   void (*declare)(const void *attr, dt_fields *out);
   /* Fields and number of samples, without keeping any; `whole`: also where that takes reading everything. DT_DATA, DT_IO. */
-  dt_status (*inspect)(const void *attr, const char *dir, bool whole, dt_data_info *out);
+  dt_status (*inspect)(const void *attr, const dt_data_request *request, bool whole, dt_data_info *out);
   /* Reads the samples; source and samples are filled in, the hash is not. DT_DATA, DT_MEMORY, DT_IO. Returns new. */
-  dt_status (*load)(const void *attr, const char *dir, dt_dataset **out);
+  dt_status (*load)(const void *attr, const dt_data_request *request, dt_dataset **out);
 } dt_format;
 
 /* The field of that name among those that a data set's format declares, put into `all`; NULL where it declares none, or there

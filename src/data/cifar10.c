@@ -142,13 +142,13 @@ static dt_status load_files(const dt_strings *names, const char *dir, batch_file
   return gather(file, names->count, out);
 }
 
-static dt_status cifar10_load(const void *attr, const char *dir, dt_dataset **out) {
+static dt_status cifar10_load(const void *attr, const dt_data_request *request, dt_dataset **out) {
   const dt_strings *names = &((const cifar10_attr *)attr)->files;
   dt_status status;
   batch_file *file = NULL;
   dt_dataset *dataset = NULL;
   DT_TRY_GOTO(done, dt_alloc((size_t)names->count, sizeof *file, &file));
-  DT_TRY_GOTO(done, load_files(names, dir, file, &dataset));
+  DT_TRY_GOTO(done, load_files(names, request->dir, file, &dataset));
   *out = dataset;
   dataset = NULL;
 done:
@@ -179,7 +179,7 @@ static dt_status count_bytes(dt_source *source, bool whole, int64_t *out) {
   return status;
 }
 
-static dt_status cifar10_inspect(const void *attr, const char *dir, bool whole, dt_data_info *out) {
+static dt_status cifar10_inspect(const void *attr, const dt_data_request *request, bool whole, dt_data_info *out) {
   const dt_strings *names = &((const cifar10_attr *)attr)->files;
   dt_status status = DT_OK;
   cifar10_declare(attr, &out->fields);
@@ -187,7 +187,7 @@ static dt_status cifar10_inspect(const void *attr, const char *dir, bool whole, 
     char *path = NULL;
     dt_source *source = NULL;
     int64_t bytes = 0;
-    status = dt_source_find(dir, names->value[i], &path);
+    status = dt_source_find(request->dir, names->value[i], &path);
     if (status == DT_OK) status = dt_source_open(path, &source);
     if (status == DT_OK) status = count_bytes(source, whole, &bytes);
     out->count = bytes < 0 ? -1 : out->count + bytes / RECORD;

@@ -19,7 +19,10 @@ typedef struct dt_column {
   void *values; /* of the field's dtype */
   int64_t *offset;
   int32_t *column;
+  bool has_missing; /* of DT_F32: NaN stands for no value, until dt_dataset_fill */
 } dt_column;
+
+enum { DT_NOTE_TEXT = 160 };
 
 struct dt_dataset {
   int64_t count;
@@ -27,20 +30,23 @@ struct dt_dataset {
   dt_column data[DT_FIELDS_MAX]; /* of each field */
   uint64_t hash;                 /* XXH3 over all fields: ranks must agree on it; recorded in run.json */
   const char *source;            /* files it came from, for messages and the record */
+  char *note;                    /* what a run tells of it besides; NULL = nothing */
   void *cached; /* its copy in a device's memory (dt_own_memory_ops.cache_data), made and released by the job; NULL = none */
 };
 
-/* dir is data.dir as written, "" when absent: a leading $NAME is expanded. Same errors as a format's; DT_DATA too where what
- * the format has read is not what the fields say. Returns new. */
-dt_status dt_dataset_load(const dt_choice *format, const char *dir, dt_dataset **out);
+/* Of request->dir, as written, a leading $NAME is expanded. Same errors as a format's; DT_DATA too where what the format has
+ * read is not what the fields say. Returns new. */
+dt_status dt_dataset_load(const dt_choice *format, const dt_data_request *request, dt_dataset **out);
 void dt_dataset_destroy(dt_dataset **dataset);
 /* For formats: an empty data set with room for `count` samples of these fields; total[f] as in dt_data_info, NULL where all are
  * dense. DT_MEMORY. Returns new. */
 dt_status dt_dataset_create(const dt_fields *fields, int64_t count, const int64_t *total, dt_dataset **out);
 /* Index of a field by its name; -1 when there is none. */
 int dt_dataset_find(const dt_dataset *dataset, const char *name);
+/* Makes its hash, of all that it holds. DT_MEMORY. */
+dt_status dt_dataset_hash(dt_dataset *dataset);
 /* What dt_dataset_load would load, of its samples only what the headers say, or with `whole` in any case. Same errors. */
-dt_status dt_dataset_inspect(const dt_choice *format, const char *dir, bool whole, dt_data_info *out);
+dt_status dt_dataset_inspect(const dt_choice *format, const dt_data_request *request, bool whole, dt_data_info *out);
 /* What a data set takes: of as many samples as the info says. SIZE_MAX where that is beyond all counting. */
 size_t dt_dataset_bytes(const dt_data_info *info);
 /* The info of one that is loaded. */
@@ -49,8 +55,12 @@ void dt_dataset_info(const dt_dataset *dataset, dt_data_info *out);
  * loaded as numbers, each number below its limit. DT_DATA naming the first that is not. */
 dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, int count, int inputs);
 /* Per-channel mean and standard deviation of a dense field: of pixel / 255 with exact integer sums for DT_U8, else of the
- * values. [C] each, C being shape.dim[0]. A constant channel gets the deviation 1, so that dividing by it is safe. */
+ * values, missing ones left out. [C] each, C being shape.dim[0]. A constant channel gets the deviation 1, so that dividing by
+ * it is safe. */
 void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, double *std);
+
+/* Puts mean[C] where values of a dense field are missing; from then on none is. */
+void dt_dataset_fill(dt_dataset *dataset, int field, const double *mean);
 
 /* Moves an image [C, H, W] in place; scratch holds one. */
 void dt_augmentation_apply(dt_augmentation move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch);

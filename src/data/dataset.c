@@ -34,7 +34,7 @@ static void hash_field(const dt_dataset *dataset, int f, XXH3_state_t *state) {
   if (data->column != NULL) XXH3_64bits_update(state, data->column, rows * sizeof *data->column);
 }
 
-static dt_status hash_dataset(dt_dataset *dataset) {
+dt_status dt_dataset_hash(dt_dataset *dataset) {
   XXH3_state_t *state = XXH3_createState();
   DT_REQUIRE(state != NULL, DT_MEMORY, "could not allocate a hash state");
   XXH3_64bits_reset(state);
@@ -82,15 +82,16 @@ static dt_status check_contents(const dt_dataset *dataset) {
   return DT_OK;
 }
 
-dt_status dt_dataset_load(const dt_choice *format, const char *dir, dt_dataset **out) {
+dt_status dt_dataset_load(const dt_choice *format, const dt_data_request *request, dt_dataset **out) {
   dt_status status;
   char *expanded;
   dt_dataset *dataset = NULL;
-  DT_TRY(dt_path_expand(dir, &expanded));
+  DT_TRY(dt_path_expand(request->dir, &expanded));
   const dt_format *functions = format->kind->impl;
-  DT_TRY_GOTO(failed, functions->load(format->attr, expanded, &dataset));
+  const dt_data_request found = {.dir = expanded, .classes = request->classes};
+  DT_TRY_GOTO(failed, functions->load(format->attr, &found, &dataset));
   DT_TRY_GOTO(failed, check_contents(dataset));
-  DT_TRY_GOTO(failed, hash_dataset(dataset));
+  DT_TRY_GOTO(failed, dt_dataset_hash(dataset));
   free(expanded);
   *out = dataset;
   return DT_OK;
@@ -100,11 +101,12 @@ failed:
   return status;
 }
 
-dt_status dt_dataset_inspect(const dt_choice *format, const char *dir, bool whole, dt_data_info *out) {
+dt_status dt_dataset_inspect(const dt_choice *format, const dt_data_request *request, bool whole, dt_data_info *out) {
   char *expanded;
   *out = (dt_data_info){.count = 0};
-  DT_TRY(dt_path_expand(dir, &expanded));
-  dt_status status = ((const dt_format *)format->kind->impl)->inspect(format->attr, expanded, whole, out);
+  DT_TRY(dt_path_expand(request->dir, &expanded));
+  const dt_data_request found = {.dir = expanded, .classes = request->classes};
+  dt_status status = ((const dt_format *)format->kind->impl)->inspect(format->attr, &found, whole, out);
   free(expanded);
   return status;
 }
@@ -166,6 +168,7 @@ void dt_dataset_destroy(dt_dataset **dataset) {
     free((*dataset)->data[f].column);
   }
   free((void *)(*dataset)->source);
+  free((*dataset)->note);
   free(*dataset);
   *dataset = NULL;
 }
@@ -266,21 +269,26 @@ static void byte_statistics(const channel *of, const uint8_t *first, double *mea
   *std = sqrt((double)spread) / ((double)n * 255);
 }
 
-/* Two sweeps in a fixed order: the mean, then the squares of what differs from it. */
-static void value_statistics(const channel *of, const float *first, double *mean, double *std) {
-  const double n = (double)(of->count * of->plane);
+/* Two sweeps in a fixed order: the mean, then the squares of what differs from it. A channel without a value has mean 0. */
+static void value_statistics(const channel *of, const float *first, bool has_missing, double *mean, double *std) {
   double sum = 0, squares = 0;
-  for (int64_t i = 0; i < of->count; i++) {
-    for (int64_t j = 0; j < of->plane; j++) sum += first[i * of->elements + j];
-  }
+  int64_t n = 0;
   for (int64_t i = 0; i < of->count; i++) {
     for (int64_t j = 0; j < of->plane; j++) {
-      const double d = first[i * of->elements + j] - sum / n;
-      squares += d * d;
+      const double value = first[i * of->elements + j];
+      if (has_missing && isnan(value)) continue;
+      sum += value;
+      n++;
     }
   }
-  *mean = sum / n;
-  *std = sqrt(squares / n);
+  *mean = n > 0 ? sum / (double)n : 0;
+  for (int64_t i = 0; i < of->count; i++) {
+    for (int64_t j = 0; j < of->plane; j++) {
+      const double d = first[i * of->elements + j] - *mean;
+      if (!(has_missing && isnan(d))) squares += d * d;
+    }
+  }
+  *std = n > 0 ? sqrt(squares / (double)n) : 0;
 }
 
 void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, double *std) {
@@ -292,8 +300,18 @@ void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, d
     if (f->dtype == DT_U8) {
       byte_statistics(&of, (const uint8_t *)values + c * of.plane, &mean[c], &std[c]);
     } else {
-      value_statistics(&of, (const float *)values + c * of.plane, &mean[c], &std[c]);
+      value_statistics(&of, (const float *)values + c * of.plane, dataset->data[field].has_missing, &mean[c], &std[c]);
     }
     if (std[c] == 0) std[c] = 1;
   }
+}
+
+void dt_dataset_fill(dt_dataset *dataset, int field, const double *mean) {
+  const dt_shape *shape = &dataset->fields.field[field].shape;
+  const int64_t elements = dt_shape_count(shape), plane = dt_shape_inner(shape);
+  float *value = dataset->data[field].values;
+  for (int64_t i = 0; i < dataset->count * elements && dataset->data[field].has_missing; i++) {
+    if (isnan(value[i])) value[i] = (float)mean[i % elements / plane];
+  }
+  dataset->data[field].has_missing = false;
 }

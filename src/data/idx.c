@@ -207,13 +207,13 @@ static dt_status load_files(const char *images, const char *labels, dt_dataset *
   return DT_OK;
 }
 
-static dt_status idx_load(const void *attr, const char *dir, dt_dataset **out) {
+static dt_status idx_load(const void *attr, const dt_data_request *request, dt_dataset **out) {
   const idx_attr *idx = attr;
   dt_status status;
   char *images = NULL, *labels = NULL;
   dt_dataset *dataset = NULL;
-  DT_TRY_GOTO(done, dt_source_find(dir, idx->images, &images));
-  if (has_labels(idx)) DT_TRY_GOTO(done, dt_source_find(dir, idx->labels, &labels));
+  DT_TRY_GOTO(done, dt_source_find(request->dir, idx->images, &images));
+  if (has_labels(idx)) DT_TRY_GOTO(done, dt_source_find(request->dir, idx->labels, &labels));
   DT_TRY_GOTO(done, dt_alloc(1, sizeof *dataset, &dataset));
   idx_declare(attr, &dataset->fields);
   DT_TRY_GOTO(done, load_files(images, labels, dataset));
@@ -226,13 +226,13 @@ done:
   return status;
 }
 
-static dt_status idx_inspect(const void *attr, const char *dir, bool whole, dt_data_info *out) {
+static dt_status idx_inspect(const void *attr, const dt_data_request *request, bool whole, dt_data_info *out) {
   dt_status status;
   char *images = NULL;
   dt_source *source = NULL;
   idx_header header;
   idx_declare(attr, &out->fields);
-  DT_TRY(dt_source_find(dir, ((const idx_attr *)attr)->images, &images));
+  DT_TRY(dt_source_find(request->dir, ((const idx_attr *)attr)->images, &images));
   DT_TRY_GOTO(done, dt_source_open(images, &source));
   DT_TRY_GOTO(done, read_header(source, images, true, &header));
   out->count = header.dim[0];

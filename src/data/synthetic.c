@@ -136,7 +136,7 @@ static void fill_field(const synthetic_attr *attr, int f, dt_dataset *dataset) {
 
 /* --- the format --- */
 
-static dt_status synthetic_inspect(const void *attr, const char *dir, bool whole, dt_data_info *out) {
+static dt_status synthetic_inspect(const void *attr, const dt_data_request *request, bool whole, dt_data_info *out) {
   const synthetic_attr *a = attr;
   synthetic_declare(attr, &out->fields);
   out->count = a->samples;
@@ -148,12 +148,12 @@ static dt_status synthetic_inspect(const void *attr, const char *dir, bool whole
   return DT_OK;
 }
 
-static dt_status synthetic_load(const void *attr, const char *dir, dt_dataset **out) {
+static dt_status synthetic_load(const void *attr, const dt_data_request *request, dt_dataset **out) {
   enum { SOURCE_TEXT = 64 };
   const synthetic_attr *a = attr;
   dt_data_info info = {.count = 0};
   char *source;
-  DT_TRY(synthetic_inspect(attr, dir, true, &info));
+  DT_TRY(synthetic_inspect(attr, request, true, &info));
   DT_TRY(dt_alloc(SOURCE_TEXT, 1, &source));
   snprintf(source, SOURCE_TEXT, "synthetic, seed %" PRIu64, a->seed);
   dt_status status = dt_dataset_create(&info.fields, info.count, info.total, out);

@@ -9,6 +9,7 @@
 #include "core/numbers.h"
 #include "core/plugin.h"
 #include "core/solver.h"
+#include "data/sets.h"
 #include "train/device_ids.h"
 #include "train/devices.h"
 #include "train/trainer.h"
@@ -29,7 +30,7 @@ static int first_channel(const dt_graph *graph, int input) {
   return first;
 }
 
-/* As configured, else measured on the training set. */
+/* As configured, else measured on the training set; a job without one takes them from the checkpoint later. */
 static void normalise_input(dt_job *job, int i) {
   const dt_node *input = &job->graph->node[i];
   const dt_input *given = dt_spec_input(job->spec, i);
@@ -45,6 +46,20 @@ static void normalise_input(dt_job *job, int i) {
     if (mean->count > 0) job->mean[first + c] = mean->value[c];
     if (std->count > 0) job->std[first + c] = std->value[c];
   }
+}
+
+/* Mean over the training set, which becomes 0 when LOAD normalises. */
+static bool fill_missing(dt_job *job, int i) {
+  const dt_graph *graph = job->graph;
+  dt_dataset *sets[] = {job->train, job->eval};
+  bool any = false;
+  for (int s = 0; s < 2; s++) {
+    const int field = sets[s] != NULL ? dt_dataset_find(sets[s], graph->field[graph->node[i].field].name) : -1;
+    if (field < 0 || !sets[s]->data[field].has_missing) continue;
+    dt_dataset_fill(sets[s], field, job->mean + first_channel(graph, i));
+    any = true;
+  }
+  return any;
 }
 
 static dt_status name_tensor(dt_job *job, int i, const char *what, double *of, dt_tensor_ref *out) {
@@ -64,6 +79,7 @@ static dt_status make_normalisation(dt_job *job) {
   DT_TRY(dt_alloc(2 * (size_t)inputs, sizeof *job->normalisation, &job->normalisation));
   for (int i = 0; i < inputs; i++) {
     normalise_input(job, i);
+    if (job->train != NULL) fill_missing(job, i);
     DT_TRY(name_tensor(job, i, "mean", job->mean, &job->normalisation[2 * i]));
     DT_TRY(name_tensor(job, i, "std", job->std, &job->normalisation[2 * i + 1]));
   }
@@ -90,21 +106,20 @@ static dt_status apply_normalisation(dt_job *job) {
 
 /* --- data --- */
 
-static dt_status add_bytes(const dt_job *job, const dt_choice *data, size_t *bytes) {
+static dt_status add_bytes(const dt_job *job, dt_set set, size_t *bytes) {
   dt_data_info info;
-  if (data->kind == NULL) return DT_OK;
-  DT_TRY(dt_dataset_inspect(data, job->spec->data.dir, false, &info));
+  DT_TRY(dt_set_inspect(job->spec, set, false, &info));
   size_t more = dt_dataset_bytes(&info);
   *bytes = *bytes < SIZE_MAX - more ? *bytes + more : SIZE_MAX;
   return DT_OK;
 }
 
 /* Before anything is read, as far as headers tell. Every rank loads all of it. */
-static dt_status check_data_fits(const dt_job *job, const dt_choice *trained, const dt_choice *scored) {
+static dt_status check_data_fits(const dt_job *job, bool train, bool eval) {
   size_t bytes = 0, room, own, all;
   const int ranks = job->comm->local_size;
-  DT_TRY(add_bytes(job, trained, &bytes));
-  DT_TRY(add_bytes(job, scored, &bytes));
+  if (train) DT_TRY(add_bytes(job, DT_SET_TRAIN, &bytes));
+  if (eval) DT_TRY(add_bytes(job, DT_SET_EVAL, &bytes));
   dt_host_memory(&dt_host_paths_real, &room, &all);
   dt_host_address_space(&own, &all);
   room = room / (size_t)ranks < own ? room / (size_t)ranks : own;
@@ -129,26 +144,25 @@ static dt_status take_data(dt_job *job, const dt_dataset *set) {
   return DT_OK;
 }
 
+/* An EVAL job on the training set scores what dt_sets_load calls the training set. */
 static dt_status load_data(dt_job *job, bool on_train) {
-  static const dt_choice none;
   const dt_spec *spec = job->spec;
-  const char *dir = spec->data.dir;
-  const dt_choice *scored = on_train ? &spec->data.train : &spec->data.eval;
-  DT_TRY(check_data_fits(job, job->kind == DT_JOB_TRAIN ? &spec->data.train : &none, scored));
-  if (job->kind == DT_JOB_TRAIN) {
-    DT_TRY(dt_dataset_load(&spec->data.train, dir, &job->train));
+  const bool trains = job->kind == DT_JOB_TRAIN;
+  DT_REQUIRE(trains || on_train || dt_set_is_there(spec, DT_SET_EVAL), DT_USAGE, "data.eval is missing in the config%s",
+             job->kind == DT_JOB_EVAL ? "; --on train scores the training set" : ": predict labels its samples");
+  DT_TRY(check_data_fits(job, trains || on_train, !on_train));
+  if (on_train) {
+    DT_TRY(dt_sets_load(spec, &job->eval, NULL));
+  } else {
+    DT_TRY(dt_sets_load(spec, trains ? &job->train : NULL, &job->eval));
+  }
+  if (job->train != NULL) {
     DT_TRY(take_data(job, job->train));
     DT_REQUIRE(spec->data.last_batch != DT_LAST_DROP || job->train->count >= spec->train.global_batch, DT_USAGE,
                "train.global_batch: found %lld, but data.train has %lld samples and data.last_batch is drop",
                (long long)spec->train.global_batch, (long long)job->train->count);
   }
-  if (scored->kind == NULL) {
-    DT_REQUIRE(job->kind == DT_JOB_TRAIN, DT_USAGE, "data.eval is missing in the config%s",
-               job->kind == DT_JOB_EVAL ? "; --on train scores the training set" : ": predict labels its samples");
-    return DT_OK;
-  }
-  DT_TRY(dt_dataset_load(scored, dir, &job->eval));
-  return take_data(job, job->eval);
+  return job->eval != NULL ? take_data(job, job->eval) : DT_OK;
 }
 
 static dt_status make_clock(dt_job *job) {
@@ -470,6 +484,17 @@ static dt_status share_tensors(dt_comm *comm, const dt_tensor_ref *tensor, int c
   return DT_OK;
 }
 
+/* Of what is scored without a training set, missing values get the means that were trained with; a device's copy of it is then
+ * made anew. */
+static dt_status fill_by_checkpoint(dt_job *job) {
+  bool any = false;
+  for (int i = 0; i < job->graph->input_count; i++) any |= fill_missing(job, i);
+  if (!any || job->eval->cached == NULL) return DT_OK;
+  release_data(job, job->eval);
+  job->eval->cached = NULL;
+  return cache_data(job);
+}
+
 dt_status dt_job_restore(dt_job *job, const char *path, bool with_optimizer, dt_checkpoint **out_checkpoint,
                          char **out_refused) {
   *out_checkpoint = NULL;
@@ -481,6 +506,7 @@ dt_status dt_job_restore(dt_job *job, const char *path, bool with_optimizer, dt_
   if (with_optimizer) DT_TRY_GOTO(failed, share_tensors(job->comm, job->optimizer, job->optimizer_count));
   status = dt_executor_upload(job->executor[job->executor[0] != NULL ? 0 : 1]);
   if (status == DT_OK) status = apply_normalisation(job);
+  if (status == DT_OK) status = fill_by_checkpoint(job);
   DT_TRY_GOTO(failed, dt_comm_agree(job->comm, status));
   return DT_OK;
 failed:

@@ -226,6 +226,8 @@ static dt_status start_record(dt_trainer *t) {
   if (job->spec->schedule.scaling.rule != DT_SCALE_NONE) {
     dt_record_log(t->record, "schedule.scaling: peak learning rate %g", job->schedules.hyper[DT_HYPER_LR].peak);
   }
+  if (job->train->note != NULL) dt_record_log(t->record, "data.train: %s", job->train->note);
+  if (job->eval != NULL && job->eval->note != NULL) dt_record_log(t->record, "data.eval: %s", job->eval->note);
   if (job->eval != NULL && job->eval->hash == job->train->hash) {
     dt_record_warn(t->record, "data.train and data.eval hold the same samples");
   }

@@ -40,7 +40,7 @@ static dt_status load(const char **names, int count, dt_dataset **out) {
   assert_non_null(choice.kind);
   *(dt_strings *)dt_test_choice_value(&choice, "files") = (dt_strings){names, count};
   dt_error_clear();
-  const dt_status status = dt_dataset_load(&choice, dir, out);
+  const dt_status status = dt_dataset_load(&choice, &(dt_data_request){.dir = dir}, out);
   dt_test_choice_destroy(&choice);
   return status;
 }

@@ -63,7 +63,7 @@ static void made_declare(const void *attr, dt_fields *out) {
   memcpy(out->field, fields, sizeof fields);
 }
 
-static dt_status made_inspect(const void *attr, const char *dir, bool whole, dt_data_info *out) {
+static dt_status made_inspect(const void *attr, const dt_data_request *request, bool whole, dt_data_info *out) {
   made_declare(attr, &out->fields);
   out->count = SAMPLES;
   for (int f = 0; f < FIELDS; f++) {
@@ -92,9 +92,9 @@ static void break_it(const made_attr *attr, dt_column *data) {
   if (attr->fault == TOO_LONG) data->offset[1] = 50;
 }
 
-static dt_status made_load(const void *attr, const char *dir, dt_dataset **out) {
+static dt_status made_load(const void *attr, const dt_data_request *request, dt_dataset **out) {
   dt_data_info info = {.count = 0};
-  DT_TRY(made_inspect(attr, dir, true, &info));
+  DT_TRY(made_inspect(attr, request, true, &info));
   DT_TRY(dt_dataset_create(&info.fields, info.count, info.total, out));
   (*out)->source = strdup("made");
   for (int f = 0; f < FIELDS; f++) fill(*out, f);
@@ -109,7 +109,7 @@ static const dt_kind made_kind = {.name = "made", .attr_bytes = sizeof(made_attr
 static dt_status load(fault how, int field, dt_dataset **out) {
   made_attr attr = {.fault = how, .field = field};
   dt_error_clear();
-  return dt_dataset_load(&(dt_choice){.kind = &made_kind, .attr = &attr}, "", out);
+  return dt_dataset_load(&(dt_choice){.kind = &made_kind, .attr = &attr}, &(dt_data_request){.dir = ""}, out);
 }
 
 /* --- what a part holds --- */

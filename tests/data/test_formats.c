@@ -61,10 +61,10 @@ static void test_idx(void **state) {
     dt_config *config = parse_well(forms[i], "[]");
     const dt_spec *spec = dt_config_spec(config);
     dt_dataset *dataset;
-    assert_int_equal(dt_dataset_load(&spec->data.train, spec->data.dir, &dataset), DT_OK);
+    assert_int_equal(dt_dataset_load(&spec->data.train, &(dt_data_request){.dir = spec->data.dir}, &dataset), DT_OK);
     assert_int_equal(dataset->count, 30);
     dt_data_info info;
-    assert_int_equal(dt_dataset_inspect(&spec->data.train, spec->data.dir, false, &info), DT_OK);
+    assert_int_equal(dt_dataset_inspect(&spec->data.train, &(dt_data_request){.dir = spec->data.dir}, false, &info), DT_OK);
     assert_int_equal(info.count, 30);
     assert_true((data_labels(dataset) != NULL) == (i == 0));
     check_info(&info, dataset);
@@ -87,10 +87,10 @@ static void test_cifar10(void **state) {
     dt_config *config = parse_well(forms[i].text, "[]");
     const dt_spec *spec = dt_config_spec(config);
     dt_dataset *dataset;
-    assert_int_equal(dt_dataset_load(&spec->data.train, spec->data.dir, &dataset), DT_OK);
+    assert_int_equal(dt_dataset_load(&spec->data.train, &(dt_data_request){.dir = spec->data.dir}, &dataset), DT_OK);
     assert_int_equal(dataset->count, forms[i].count);
     dt_data_info info;
-    assert_int_equal(dt_dataset_inspect(&spec->data.train, spec->data.dir, true, &info), DT_OK);
+    assert_int_equal(dt_dataset_inspect(&spec->data.train, &(dt_data_request){.dir = spec->data.dir}, true, &info), DT_OK);
     assert_int_equal(info.count, forms[i].count);
     assert_int_equal(data_labels(dataset)[0], i == 0 ? 0 : 7);
     check_info(&info, dataset);

@@ -61,7 +61,7 @@ static dt_status load(const char *images, const char *labels, dt_dataset **out) 
   *(const char **)dt_test_choice_value(&choice, "images") = images;
   *(const char **)dt_test_choice_value(&choice, "labels") = labels;
   dt_error_clear();
-  const dt_status status = dt_dataset_load(&choice, dir, out);
+  const dt_status status = dt_dataset_load(&choice, &(dt_data_request){.dir = dir}, out);
   dt_test_choice_destroy(&choice);
   return status;
 }
@@ -517,12 +517,13 @@ static void test_directory_variable(void **state) {
   for (int i = 0; i < 2; i++) {
     char text[DT_TEST_PATH];
     snprintf(text, sizeof text, i == 0 ? "$DTRAIN_TEST_DIR/%s" : "${DTRAIN_TEST_DIR}/%s/", leaf);
-    assert_int_equal(dt_dataset_load(&choice, text, &dataset), DT_OK);
+    assert_int_equal(dt_dataset_load(&choice, &(dt_data_request){.dir = text}, &dataset), DT_OK);
     dt_dataset_destroy(&dataset);
   }
   free(parent);
   dt_error_clear();
-  expect_refusal("unset", dt_dataset_load(&choice, "$DTRAIN_TEST_NO_SUCH/x", &dataset), DT_DATA, unset, 2);
+  expect_refusal("unset", dt_dataset_load(&choice, &(dt_data_request){.dir = "$DTRAIN_TEST_NO_SUCH/x"}, &dataset), DT_DATA,
+                 unset, 2);
   dt_test_choice_destroy(&choice);
 }
 
@@ -540,7 +541,7 @@ static void test_fashion_mnist(void **state) {
   *(const char **)dt_test_choice_value(&choice, "labels") = "train-labels-idx1-ubyte.gz";
   dt_dataset *dataset;
   double mean, std;
-  assert_int_equal(dt_dataset_load(&choice, folder, &dataset), DT_OK);
+  assert_int_equal(dt_dataset_load(&choice, &(dt_data_request){.dir = folder}, &dataset), DT_OK);
   assert_int_equal(dataset->count, 60000);
   assert_memory_equal(data_labels(dataset), labels, sizeof labels);
   dt_dataset_statistics(dataset, 0, &mean, &std);

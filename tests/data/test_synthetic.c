@@ -22,7 +22,7 @@ static dt_dataset *load(const char *train) {
   if (parse(train, &config) != DT_OK) fail_msg("%s", dt_error_text());
   dt_dataset *dataset = NULL;
   const dt_spec *spec = dt_config_spec(config);
-  assert_int_equal(dt_dataset_load(&spec->data.train, spec->data.dir, &dataset), DT_OK);
+  assert_int_equal(dt_dataset_load(&spec->data.train, &(dt_data_request){.dir = spec->data.dir}, &dataset), DT_OK);
   dt_config_destroy(&config);
   return dataset;
 }

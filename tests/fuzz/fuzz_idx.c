@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   *(const char **)dt_test_choice_value(&choice, "labels") = labels;
   dt_dataset *dataset = NULL;
   dt_error_clear();
-  if (dt_dataset_load(&choice, "", &dataset) == DT_OK) {
+  if (dt_dataset_load(&choice, &(dt_data_request){.dir = ""}, &dataset) == DT_OK) {
     /* What was accepted must hold what it says. */
     const int64_t elements = dataset->count * dt_shape_count(&data_field(dataset, "input")->shape);
     volatile uint8_t last = data_pixels(dataset)[elements - 1];

@@ -156,12 +156,19 @@ static dt_status desugar_named(dt_config_block **blocks, dt_yaml *node, const dt
   return DT_OK;
 }
 
+/* Whether it is the value of the main option: a scalar, or a list where that takes lists. */
+static bool stands_for(const dt_option *option, const dt_yaml *node) {
+  if (option->positional == NULL || node->type == DT_NODE_MAP || dt_yaml_is_nothing(node)) return false;
+  const dt_option *main = dt_option_find(option->fields, option->positional, strlen(option->positional));
+  return node->type == DT_NODE_SCALAR || main->type == DT_OPT_STRINGS || main->type == DT_OPT_REALS ||
+         main->type == DT_OPT_INTS;
+}
+
 static dt_status desugar_value(dt_config_block **blocks, dt_yaml *node, const dt_option *option) {
   switch (option->type) {
     case DT_OPT_MAP:
     case DT_OPT_OTHERS:
-      if (option->positional != NULL && node->type == DT_NODE_SCALAR && !dt_yaml_is_nothing(node))
-        DT_TRY(wrap(blocks, node, option->positional));
+      if (stands_for(option, node)) DT_TRY(wrap(blocks, node, option->positional));
       if (option->pair[0] != NULL && node->type == DT_NODE_MAP) DT_TRY(expand_pair(blocks, node, option));
       return desugar_map(blocks, node, option->fields);
     case DT_OPT_ONE:

@@ -45,6 +45,17 @@ static const char *const scaling_names[] = {
 static const char *const counted_units[] = {"samples", "steps", "epochs", NULL};
 static const char *const counted_or_never[] = {"never", "samples", "steps", "epochs", NULL};
 
+static const dt_option split_options[] = {
+    DT_ROW_REAL("fraction", IN(data.split, fraction), NULL, 0, 1, "Part of the training samples that is taken off.",
+                .open_min = true, .open_max = true),
+    DT_ROW_UINT64(
+        "seed", IN(data.split, seed), "1",
+        "Which samples they are is a function of it and of the number of samples; the config's seed does not change it."),
+    DT_ROW_BOOL("stratified", IN(data.split, stratified), "false",
+                "Whether the part is taken of each class by itself, so that both parts have them in the same shares."),
+    {0},
+};
+
 static const dt_option data_options[] = {
     DT_ROW_STRING(
         "dir", IN(data, dir), "",
@@ -52,7 +63,11 @@ static const dt_option data_options[] = {
         "else is expanded.",
         .path = DT_PATH_VARIABLE, .keeps_results = true),
     DT_ROW_ONE("train", IN(data, train), NULL, &format_kinds, "The training set."),
-    DT_ROW_ONE("eval", IN(data, eval), "", &format_kinds, "The evaluation set; without it nothing is evaluated."),
+    DT_ROW_ONE("eval", IN(data, eval), "", &format_kinds,
+               "The evaluation set; without it, and without split, nothing is evaluated."),
+    DT_ROW_MAP("split", IN(data, split), split_options,
+               "Takes a part off the training set, which becomes the evaluation set: `split: 0.1`. In place of eval.",
+               .default_text = "", .positional = "fraction", .has_given = true),
     DT_ROW_LIST("augment", IN(data, augment), "[]", &augment_kinds, "Random changes to training samples, in this order.",
                 .max = 64),
     DT_ROW_STRINGS("classes", IN(data, classes), "", "Names of the classes, from label 0 on; predict prints them.",
@@ -460,6 +475,14 @@ static void check_reach(const dt_config *config, const dt_ints *shape, dt_config
   }
 }
 
+static void check_split(const dt_config *config, dt_config_errors *errors) {
+  const dt_spec *spec = &config->spec;
+  if (spec->data.split.given && spec->data.eval.kind != NULL)
+    dt_config_complain(errors, blame(config, &spec->data.split.fraction, &spec->data.eval),
+                       "data.split: found beside data.eval, expected one of them: split makes the evaluation set of a part of "
+                       "data.train");
+}
+
 /* Moves are made of images of bytes, of all inputs of a sample that are ones. */
 static void check_augment(const dt_config *config, dt_config_errors *errors) {
   const dt_spec *spec = &config->spec;
@@ -543,6 +566,7 @@ void dt_spec_check(const dt_config *config, dt_config_errors *errors) {
   check_inputs(config, errors);
   check_statistics(config, errors);
   check_classes(config, errors);
+  check_split(config, errors);
   check_mean_unit(config, errors);
   check_augment(config, errors);
   check_schedules(config, errors);

@@ -50,6 +50,12 @@ typedef struct dt_spec {
   struct {
     const char *dir;
     dt_choice train, eval; /* kinds: dt_format_kinds */
+    struct {
+      bool given;
+      double fraction; /* of the training set that makes the evaluation set; 0 = none */
+      uint64_t seed;
+      bool stratified;
+    } split;
     dt_choices augment;    /* kinds: dt_augment_kinds, applied in order to training samples */
     dt_strings classes;    /* names, one for each output of the network; empty = they have none */
     dt_reals mean, std;    /* of the only input, per channel, in units of pixel / 255; empty = measured on the training set */
