@@ -161,6 +161,7 @@ typedef enum dt_fusion {
   DT_FUSE_CONV_POOL,     /* 2x2 max pool, stride 2, after conv+act */
   DT_FUSE_BACKWARD_ADD,  /* ADDEND of a gradient */
   DT_FUSE_BACKWARD_MASK, /* MASK of a gradient */
+  DT_FUSE_MASK_BITS,     /* BITS in place of a MASK, which `folded` writes beside its output */
 } dt_fusion;
 
 enum { DT_WARNING_TEXT = 192 };
@@ -249,7 +250,8 @@ typedef struct dt_device_ops {
   bool (*fuses)(const dt_device *device, dt_fusion fusion, const dt_instr *folded, const dt_instr *into);
   /* Whether UPDATE can be this optimizer. */
   bool (*updates)(const dt_device *device, const dt_optimizer *optimizer);
-  /* Bytes of a VALUE, INDEX, TERMS or SHARD buffer for so many shards of shard_capacity samples. A multiple of 64. */
+  /* Bytes of a VALUE, INDEX, BITS, TERMS or SHARD buffer for so many shards of shard_capacity samples. A multiple of 64. BITS:
+   * 0 where the device keeps none of values of this shape. */
   size_t (*buffer_bytes)(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity,
                          int shards);
   /* Bytes of scratch an instruction needs, 0 for none; the buffers' shapes are known. Where a library computes the instruction

@@ -120,6 +120,7 @@ template <class T>
 struct output {
   const T *x, *addend; /* addend NULL: none */
   T *y;
+  uint8_t *bits; /* NULL: not wanted */
   const float *center;
   bool running;
   /* Those of this block's shard. */
@@ -127,6 +128,7 @@ struct output {
     output own = *this;
     own.x += n.first();
     own.y += n.first();
+    if (bits != NULL) own.bits += n.first() / dt_pack_width<T>;
     if (addend != NULL) own.addend += n.first();
     if (!running) own.center += n.first_pair();
     return own;
@@ -163,6 +165,7 @@ __device__ void normalize_rows(const norm &n, const output<T> &out, const dt_lan
       dt_activate(n.act, y);
       for (int v = 0; v < V; v++) y[v] = row + i < counted ? y[v] : 0;
       dt_write<V>(out.y + at + i * lane.stride, y);
+      if (out.bits != NULL) out.bits[(at + i * lane.stride) / V] = dt_bits_of<T>(y);
     }
   }
 }
@@ -197,7 +200,8 @@ __global__ void bn_forward_whole(norm n, int64_t piece, output<T> out, moments_e
 /* What backward reads and writes. */
 template <class T>
 struct gradients {
-  const T *dy, *mask, *x; /* mask NULL: g = dy */
+  const T *dy, *mask, *x; /* mask and bits NULL: g = dy */
+  const uint8_t *bits;
   const float *aux;
   T *dx, *dadd;   /* NULL: not wanted */
   float *dw, *db; /* of shard 0; those of the next lie 2 C behind */
@@ -207,6 +211,7 @@ struct gradients {
     own.dy += n.first();
     own.x += n.first();
     if (mask != NULL) own.mask += n.first();
+    if (bits != NULL) own.bits += n.first() / dt_pack_width<T>;
     if (dx != NULL) own.dx += n.first();
     if (dadd != NULL) own.dadd += n.first();
     own.aux += n.first_pair();
@@ -236,15 +241,18 @@ sums_end __host__ __device__ end_of(const norm &n, const gradients<T> &in) {
 template <class T, int V>
 struct row_read {
   dt_fetched<T, V> dy, x, mask;
+  uint8_t bits;
   __device__ void fetch(const gradients<T> &in, int64_t at) {
     dy = dt_fetch<V>(in.dy + at);
     x = dt_fetch<V>(in.x + at);
     if (in.mask != NULL) mask = dt_fetch<V>(in.mask + at);
+    if (in.bits != NULL) bits = in.bits[at / V];
   }
   /* g */
   __device__ void gradient(const norm &n, const gradients<T> &in, float (&g)[V]) const {
     float y[V];
     dt_unpack(dy, g);
+    if (in.bits != NULL) dt_mask_bits(bits, g);
     if (in.mask == NULL) return;
     dt_unpack(mask, y);
     dt_mask(n.act, y, g);
@@ -318,7 +326,7 @@ __device__ void spread_gradients(const norm &n, const gradients<T> &in, const dt
 template <class T>
 __host__ __device__ gradients<T> second_pass(const gradients<T> &first) {
   gradients<T> second = first;
-  if (first.dadd != NULL) second.dy = first.dadd, second.mask = NULL;
+  if (first.dadd != NULL) second.dy = first.dadd, second.mask = NULL, second.bits = NULL;
   return second;
 }
 
@@ -384,6 +392,7 @@ output<T> output_of(const dt_run *run, const dt_instr *instr, const dt_micro_bat
   out.x = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_X);
   out.addend = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_ADDEND);
   out.y = (T *)dt_gpu_arg(run, instr, micro, DT_ARG_Y);
+  out.bits = (uint8_t *)dt_gpu_arg(run, instr, micro, DT_ARG_BITS);
   out.center = (const float *)dt_gpu_arg(run, instr, micro, center);
   out.running = center == DT_ARG_STATE;
   return out;
@@ -459,6 +468,7 @@ gradients<T> gradients_of(const dt_run *run, const dt_instr *instr, const dt_mic
   gradients<T> in = {};
   in.dy = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_DY);
   in.mask = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_MASK);
+  in.bits = (const uint8_t *)dt_gpu_arg(run, instr, micro, DT_ARG_BITS);
   in.x = (const T *)dt_gpu_arg(run, instr, micro, DT_ARG_X);
   in.aux = (const float *)dt_gpu_arg(run, instr, micro, DT_ARG_AUX);
   in.dx = (T *)dt_gpu_arg(run, instr, micro, DT_ARG_DX);

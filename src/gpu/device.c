@@ -47,19 +47,21 @@ static const unsigned fusions[DT_OP_COUNT] = {
     [DT_OP_ACT_BWD] = FUSES(BACKWARD_ADD),
     [DT_OP_BN_FWD] = FUSES(FORWARD_ACT) | FUSES(FORWARD_ADD),
     [DT_OP_BN_EVAL] = FUSES(FORWARD_ACT) | FUSES(FORWARD_ADD),
-    [DT_OP_BN_BWD] = FUSES(BACKWARD_MASK),
+    [DT_OP_BN_BWD] = FUSES(BACKWARD_MASK) | FUSES(MASK_BITS),
     [DT_OP_DROPOUT_BWD] = FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
-    [DT_OP_ADD] = FUSES(FORWARD_ACT) | FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
+    [DT_OP_ADD] = FUSES(FORWARD_ACT) | FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK) | FUSES(MASK_BITS),
     [DT_OP_SLICE] = FUSES(BACKWARD_ADD) | FUSES(BACKWARD_MASK),
 };
 
 static bool gpu_fuses(const dt_device *device, dt_fusion fusion, const dt_instr *folded, const dt_instr *into) {
+  if (fusion == DT_FUSE_MASK_BITS && !dt_gpu_does(DT_GPU_DOES_mask_bits)) return false;
   return fusions[into->op] >> fusion & 1;
 }
 
 /* --- sizes --- */
 
 size_t dt_gpu_filled_bytes(const dt_gpu *gpu, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity, int shards) {
+  const size_t pack = 16 / dt_gpu_type_bytes(gpu->type);
   size_t count = (size_t)dt_shape_count(shape) * (size_t)shards;
   switch (kind) {
     case DT_BUF_VALUE:
@@ -68,6 +70,9 @@ size_t dt_gpu_filled_bytes(const dt_gpu *gpu, dt_buffer_kind kind, const dt_shap
       return count * (size_t)shard_capacity * sizeof(float);
     case DT_BUF_INDEX:
       return count * (size_t)shard_capacity;
+    case DT_BUF_BITS: /* a byte for each pack, where channels are whole packs */
+      if ((size_t)dt_shape_channels(shape) % pack != 0) return 0;
+      return count / pack * (size_t)shard_capacity;
     default:
       return count * sizeof(float);
   }

@@ -30,6 +30,7 @@ template <class T>
 struct dt_fused {
   const T *addend, *mask;
   dt_act act;
+  const uint8_t *bits; /* in place of a mask */
 };
 
 /* V values whose first stands at `at`, a multiple of V: without a mask act(value + addend), with one
@@ -41,7 +42,9 @@ static inline __device__ void dt_finish(const dt_fused<T> &fused, int64_t at, fl
     dt_read(fused.addend + at, other);
     for (int v = 0; v < V; v++) value[v] += other[v];
   }
-  if (fused.mask != NULL) {
+  if (fused.bits != NULL) {
+    dt_mask_bits(fused.bits[at / dt_pack_width<T>] >> at % dt_pack_width<T>, value);
+  } else if (fused.mask != NULL) {
     dt_read(fused.mask + at, other);
     dt_mask(fused.act, other, value);
   } else {
@@ -53,7 +56,8 @@ static inline __device__ void dt_finish(const dt_fused<T> &fused, int64_t at, fl
 template <class T>
 static dt_fused<T> dt_fused_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   return {static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_ADDEND)),
-          static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_MASK)), instr->act};
+          static_cast<const T *>(dt_gpu_arg(run, instr, micro, DT_ARG_MASK)), instr->act,
+          static_cast<const uint8_t *>(dt_gpu_arg(run, instr, micro, DT_ARG_BITS))};
 }
 
 #endif

@@ -32,6 +32,7 @@ static bool has_guard(const dt_buffer *buffer) {
   switch (buffer->kind) {
     case DT_BUF_VALUE:
     case DT_BUF_INDEX:
+    case DT_BUF_BITS:
     case DT_BUF_TERMS:
     case DT_BUF_SHARD:
     case DT_BUF_WORK:

@@ -85,4 +85,17 @@ static inline __device__ void dt_mask(const dt_act &act, const float (&mask)[V],
   }
 }
 
+/* A relu's mask as bits: a byte for each pack of dt_pack_width<T> elements, bit v for element v. What counts is the value as it
+ * is written: one that rounds to zero has no gradient. */
+template <class T, int V>
+static inline __device__ uint8_t dt_bits_of(const float (&y)[V]) {
+  unsigned bits = 0;
+  for (int v = 0; v < V; v++) bits |= (dt_to_float(dt_from_float<T>(y[v])) > 0 ? 1u : 0u) << v;
+  return (uint8_t)bits;
+}
+template <int V>
+static inline __device__ void dt_mask_bits(unsigned bits, float (&g)[V]) {
+  for (int v = 0; v < V; v++) g[v] = (bits >> v & 1) != 0 ? g[v] : 0;
+}
+
 #endif

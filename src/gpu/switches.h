@@ -6,7 +6,9 @@
 #include "core/status.h"
 
 /* Name, what it is. */
-#define DT_GPU_SWITCH_LIST(X) X(side_stream, "weight gradients beside the rest of backward")
+#define DT_GPU_SWITCH_LIST(X)                                    \
+  X(side_stream, "weight gradients beside the rest of backward") \
+  X(mask_bits, "a bit an element where a batch normalisation's relu masks a gradient")
 
 typedef enum dt_gpu_switch {
 #define X(name, what) DT_GPU_DOES_##name,

@@ -26,6 +26,8 @@ static size_t fake_round(size_t bytes) {
 static size_t fake_buffer_bytes(const dt_device *device, dt_buffer_kind kind, const dt_shape *shape, int64_t shard_capacity,
                                 int shards) {
   size_t places = (size_t)shards * (kind == DT_BUF_SHARD ? 1 : (size_t)shard_capacity);
+  if (kind == DT_BUF_BITS)
+    return dt_shape_channels(shape) % 4 == 0 ? fake_round(places * (size_t)dt_shape_count(shape) / 4) : 0;
   return fake_round(places * (size_t)dt_shape_count(shape) * (kind == DT_BUF_INDEX ? 1 : sizeof(float)));
 }
 

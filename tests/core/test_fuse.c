@@ -12,7 +12,7 @@ typedef struct expr {
   int arg[4];
 } expr;
 
-enum { SUM = DT_OP_COUNT, ACT, MASKED, LEAF, WINNERS, COLUMNS, EXPRS = 4096 };
+enum { SUM = DT_OP_COUNT, ACT, MASKED, LEAF, WINNERS, COLUMNS, BITS, EXPRS = 4096 };
 static expr table[EXPRS];
 static int expr_count;
 
@@ -88,9 +88,18 @@ static void run_pool(algebra *m, const dt_instr *instr, const dt_pool_op *pool, 
   set(m, instr, DT_ARG_AUX, make(WINNERS, attr, v, -1, -1, -1));
 }
 
+/* What masks: a value, or the one that bits were made of. */
+static int mask_of(const algebra *m, const dt_instr *instr) {
+  const int bits = get(m, instr, DT_ARG_BITS);
+  if (bits < 0) return get(m, instr, DT_ARG_MASK);
+  if (table[bits].tag != BITS || instr->act.kind != DT_ACT_RELU || instr->arg[DT_ARG_MASK] >= 0)
+    fail_msg("bits do not mask a relu");
+  return table[bits].arg[0];
+}
+
 /* The mask of a batch normalisation is applied to what comes in, and what it makes of that is handed on. */
 static void run_norm_gradient(algebra *m, const dt_instr *instr) {
-  int g = masked(instr->act, get(m, instr, DT_ARG_DY), get(m, instr, DT_ARG_MASK));
+  int g = masked(instr->act, get(m, instr, DT_ARG_DY), mask_of(m, instr));
   int x = get(m, instr, DT_ARG_X), aux = get(m, instr, DT_ARG_AUX);
   set(m, instr, DT_ARG_DX, make(instr->op, 0, g, x, aux, get(m, instr, DT_ARG_W)));
   set(m, instr, DT_ARG_DW, make(instr->op, 1, g, x, aux, -1));
@@ -112,7 +121,7 @@ static uint64_t attr_hash(const dt_instr *instr) {
 }
 
 /* What fusion adds to an instruction, which its core does not read. */
-enum { FUSED = DT_BIT(ADDEND) | DT_BIT(MASK) };
+enum { FUSED = DT_BIT(ADDEND) | DT_BIT(MASK) | DT_BIT(BITS) };
 
 /* The core of an op: an expression of what its row says it reads, another one for each thing that it writes. */
 static int core_of(const algebra *m, const dt_instr *instr, int output) {
@@ -127,7 +136,8 @@ static int core_of(const algebra *m, const dt_instr *instr, int output) {
 }
 
 static bool has_fused_parts(const dt_instr *instr) {
-  return instr->arg[DT_ARG_ADDEND] >= 0 || instr->arg[DT_ARG_MASK] >= 0 || instr->act.kind != DT_ACT_NONE;
+  return instr->arg[DT_ARG_ADDEND] >= 0 || instr->arg[DT_ARG_MASK] >= 0 || instr->arg[DT_ARG_BITS] >= 0 ||
+         instr->act.kind != DT_ACT_NONE;
 }
 
 /* For ops into which nothing can be fused. */
@@ -176,11 +186,16 @@ static void run_instr(algebra *m, const dt_instr *instr) {
       break;
     case DT_OP_ADD:
       x = sum(x, addend);
+      mask = mask_of(m, instr);
       set(m, instr, DT_ARG_Y, mask < 0 ? activate(instr->act, x) : masked(instr->act, x, mask));
       break;
     case DT_OP_CONCAT:
       require_plain(instr);
       set(m, instr, DT_ARG_Y, make(DT_OP_CONCAT, (uint64_t)instr->channel, get(m, instr, DT_ARG_Y), x, -1, -1));
+      break;
+    case DT_OP_BN_FWD:
+      run_by_row(m, instr);
+      if (instr->arg[DT_ARG_BITS] >= 0) set(m, instr, DT_ARG_BITS, make(BITS, 0, get(m, instr, DT_ARG_Y), -1, -1, -1));
       break;
     case DT_OP_BN_BWD:
       run_norm_gradient(m, instr);
@@ -223,7 +238,7 @@ static void expect_same(const char *net, unsigned fusions, const dt_program *pla
 
 static void fused_programs_compute_the_same(void **state) {
   for (int n = 0; n < NET_COUNT; n++) {
-    for (unsigned fusions = 1; fusions < 32; fusions++) {
+    for (unsigned fusions = 1; fusions < 64; fusions++) {
       fake_device without = fake_make(0, 0), with = fake_make(fusions, 0);
       for (int mode = DT_PROGRAM_TRAIN; mode <= DT_PROGRAM_PREDICT; mode++) {
         lowered plain = lower_net(&nets[n], &without.base, (dt_program_mode)mode, "");
@@ -279,11 +294,44 @@ static void masks_in_norm_hand_the_gradient_on(void **state) {
   }
 }
 
+/* As the gpu device has it. */
+static bool norms_and_sums_mask(const dt_device *device, dt_fusion fusion, const dt_instr *folded, const dt_instr *into) {
+  return fusion != DT_FUSE_BACKWARD_MASK || into->op == DT_OP_BN_BWD || into->op == DT_OP_ADD;
+}
+
+/* Where a relu ends a batch normalisation nobody reads its output to mask by it, but where the device keeps no bits. */
+static void masks_of_norms_are_bits(void **state) {
+  dt_device_ops ops = fake_ops;
+  ops.fuses = norms_and_sums_mask;
+  fake_device device = fake_make(0, 0), without = fake_make(0, 0);
+  device.base.ops = &ops;
+  for (int n = 0; n < NET_COUNT; n++) {
+    lowered plain = lower_net(&nets[n], &without.base, DT_PROGRAM_TRAIN, "");
+    lowered l = lower_net(&nets[n], &device.base, DT_PROGRAM_TRAIN, "");
+    expect_same(nets[n].name, 0, plain.program, l.program);
+    int written = 0, read = 0;
+    for (int i = 0; i < l.program->count; i++) {
+      const dt_instr *instr = &l.program->instr[i];
+      if (instr->arg[DT_ARG_BITS] < 0) continue;
+      const dt_buffer *bits = &l.program->buffer[instr->arg[DT_ARG_BITS]];
+      written += instr->op == DT_OP_BN_FWD;
+      read += instr->op != DT_OP_BN_FWD;
+      assert_int_equal(bits->kind, DT_BUF_BITS);
+      assert_int_equal(dt_shape_channels(&bits->shape) % 4, 0);
+    }
+    if (n == 4) assert_int_equal(written, 5); /* resnet, of 4 and 8 channels */
+    if (n == 4) assert_int_equal(read, 5);
+    lowered_free(&plain);
+    lowered_free(&l);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(fused_programs_compute_the_same),
       cmocka_unit_test(what_can_be_fused_is_fused),
       cmocka_unit_test(masks_in_norm_hand_the_gradient_on),
+      cmocka_unit_test(masks_of_norms_are_bits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,6 +80,12 @@ int dt_builder_new_shard(dt_builder *b, const dt_node *node, const char *suffix,
   return new_buffer(b, DT_BUF_SHARD, "", node, suffix, shape);
 }
 
+int dt_builder_new_bits(dt_builder *b, int of) {
+  dt_buffer buffer = {.kind = DT_BUF_BITS, .shape = b->program->buffer[of].shape, .alias_of = -1};
+  fail(b, dt_region_format(b->region, &buffer.name, "bits of %s", b->program->buffer[of].name));
+  return dt_builder_add_buffer(b, &buffer);
+}
+
 int dt_builder_new_alias(dt_builder *b, const dt_node *node, int of, const dt_shape *shape) {
   int root = dt_buffer_root(b->program, of);
   dt_buffer buffer = b->program->buffer[root];

@@ -2,8 +2,9 @@
  * it goes, and which ability of the device it needs. Rows are tried in the order of the table, each over the whole section,
  * until none applies any more.
  *
- * A rewrite folds a consumer into the producer of what it reads, so the value between the two is never written. That is
- * allowed where nobody else reads that value. Views (flatten) do not stand in the way: elementwise work does not see shapes. */
+ * But for the last rows a rewrite folds a consumer into the producer of what it reads, so the value between the two is never
+ * written. That is allowed where nobody else reads that value. Views (flatten) do not stand in the way: elementwise work does
+ * not see shapes. */
 #include <stdlib.h>
 
 #include "core/program/lowering.h"
@@ -20,8 +21,8 @@ typedef struct fuser {
 typedef struct rewrite {
   const char *name;
   dt_fusion needs; /* of the device */
-  dt_op takes;     /* the instruction that disappears */
-  uint64_t into;   /* the instructions that may take it in: bits by op */
+  dt_op takes;     /* the instruction that disappears; of mask bits, that reads them */
+  uint64_t into;   /* the instructions that may take it in: bits by op; of mask bits, that write them */
   bool (*apply)(fuser *f, const struct rewrite *row, int i);
 } rewrite;
 
@@ -249,6 +250,27 @@ static bool fold_pool(fuser *f, const rewrite *row, int i) {
   return true;
 }
 
+/* A relu's mask as bits, where a batch normalisation ends in the relu: it writes them beside its output, and what masks by the
+ * output reads a sixteenth of it or less. */
+static bool fold_mask_bits(fuser *f, const rewrite *row, int i) {
+  const int mask = f->instr[i].arg[DT_ARG_MASK];
+  const dt_device_ops *device = f->b->device->ops;
+  if (mask < 0 || f->instr[i].act.kind != DT_ACT_RELU) return false;
+  const int p = f->writer[root_of(f, mask)];
+  if (p < 0 || !(row->into >> f->instr[p].op & 1) || f->instr[p].act.kind != DT_ACT_RELU) return false;
+  const dt_buffer *y = &f->b->program->buffer[root_of(f, mask)];
+  if (!device->fuses(f->b->device, row->needs, &f->instr[p], &f->instr[i])) return false;
+  if (device->buffer_bytes(f->b->device, DT_BUF_BITS, &y->shape, 1, 1) == 0) return false;
+  begin_edit(f, p);
+  begin_edit(f, i);
+  if (f->instr[p].arg[DT_ARG_BITS] < 0) f->instr[p].arg[DT_ARG_BITS] = dt_builder_new_bits(f->b, root_of(f, mask));
+  f->instr[i].arg[DT_ARG_BITS] = f->instr[p].arg[DT_ARG_BITS];
+  f->instr[i].arg[DT_ARG_MASK] = -1;
+  end_edit(f, p);
+  end_edit(f, i);
+  return true;
+}
+
 static const rewrite rewrites[] = {
     {"sum into layer", DT_FUSE_FORWARD_ADD, DT_OP_ADD, OP(CONV_FWD) | OP(LINEAR_FWD) | OP(BN_FWD) | OP(BN_EVAL), fold_add},
     {"activation into layer", DT_FUSE_FORWARD_ACT, DT_OP_ACT_FWD,
@@ -259,6 +281,8 @@ static const rewrite rewrites[] = {
     {"mask into gradient", DT_FUSE_BACKWARD_MASK, DT_OP_ACT_BWD,
      OP(CONV_DGRAD) | OP(LINEAR_DGRAD) | OP(POOL_BWD) | OP(DROPOUT_BWD) | OP(SLICE) | OP(ADD), fold_mask},
     {"mask into norm", DT_FUSE_BACKWARD_MASK, DT_OP_ACT_BWD, OP(BN_BWD), fold_mask_into_norm},
+    {"bits for a norm's mask", DT_FUSE_MASK_BITS, DT_OP_BN_BWD, OP(BN_FWD), fold_mask_bits},
+    {"bits for a sum's mask", DT_FUSE_MASK_BITS, DT_OP_ADD, OP(BN_FWD), fold_mask_bits},
 };
 
 static bool apply_row(fuser *f, const rewrite *row) {
@@ -349,11 +373,13 @@ static dt_status drop_buffers(dt_builder *b) {
 }
 
 static dt_status fuser_init(fuser *f, dt_builder *b) {
+  /* Bits that a rewrite makes are one more buffer of an instruction at most. */
+  const size_t buffers = (size_t)(b->program->buffer_count + b->micro.count);
   *f = (fuser){.b = b, .instr = b->micro.item, .count = b->micro.count};
-  DT_TRY(dt_alloc((size_t)b->program->buffer_count, sizeof *f->readers, &f->readers));
-  DT_TRY(dt_alloc((size_t)b->program->buffer_count, sizeof *f->writer, &f->writer));
+  DT_TRY(dt_alloc(buffers, sizeof *f->readers, &f->readers));
+  DT_TRY(dt_alloc(buffers, sizeof *f->writer, &f->writer));
   DT_TRY(dt_alloc((size_t)f->count, sizeof *f->gone, &f->gone));
-  for (int i = 0; i < b->program->buffer_count; i++) f->writer[i] = -1;
+  for (size_t i = 0; i < buffers; i++) f->writer[i] = -1;
   for (int i = 0; i < f->count; i++) end_edit(f, i);
   /* The output is read when the micro-batch is over. */
   f->readers[root_of(f, b->program->logits)]++;
@@ -372,6 +398,7 @@ dt_status dt_fuse(dt_builder *b) {
   if (status == DT_OK) {
     apply_rows(&f);
     drop_instrs(&f);
+    status = b->status;
   }
   fuser_free(&f);
   DT_TRY(status);

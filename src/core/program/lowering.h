@@ -54,6 +54,9 @@ dt_status dt_instr_list_append(dt_instr_list *list, const dt_instr *instr);
 /* Appends a buffer; the id, or 0 with b->status set. */
 int dt_builder_add_buffer(dt_builder *b, const dt_buffer *buffer);
 
+/* A BITS buffer for values of buffer `of`; likewise. */
+int dt_builder_new_bits(dt_builder *b, int of);
+
 /* Places parameters, states and statistics in their flat blocks and makes their buffers. The layout depends on the
  * graph alone, never on mode or fusion, so that programs of one graph can share blocks. */
 dt_status dt_layout_blocks(dt_builder *b);

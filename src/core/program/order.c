@@ -24,8 +24,8 @@ static void use(usage *u, int space, int64_t first, int64_t count, bool written)
 
 static void use_argument(const dt_program *program, const dt_instr *instr, int a, usage *u) {
   static const int space[] = {
-      [DT_BUF_VALUE] = ARENA,  [DT_BUF_INDEX] = ARENA, [DT_BUF_TERMS] = ARENA, [DT_BUF_SHARD] = ARENA, [DT_BUF_WORK] = ARENA,
-      [DT_BUF_TENSOR] = ARENA, [DT_BUF_PARAM] = PARAM, [DT_BUF_GRAD] = GRAD,   [DT_BUF_STATE] = STATE};
+      [DT_BUF_VALUE] = ARENA, [DT_BUF_INDEX] = ARENA,  [DT_BUF_BITS] = ARENA,  [DT_BUF_TERMS] = ARENA, [DT_BUF_SHARD] = ARENA,
+      [DT_BUF_WORK] = ARENA,  [DT_BUF_TENSOR] = ARENA, [DT_BUF_PARAM] = PARAM, [DT_BUF_GRAD] = GRAD,   [DT_BUF_STATE] = STATE};
   const dt_buffer *buffer = &program->buffer[dt_buffer_root(program, instr->arg[a])];
   if (buffer->kind == DT_BUF_FIELD) return; /* no instruction writes it */
   bool flat = space[buffer->kind] != ARENA;

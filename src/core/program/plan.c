@@ -13,8 +13,9 @@
 static const int64_t arena_elements_max = INT64_C(1) << 48; /* of one buffer: keeps the products below from overflowing */
 
 static bool in_arena(const dt_buffer *buffer) {
-  return buffer->kind == DT_BUF_VALUE || buffer->kind == DT_BUF_INDEX || buffer->kind == DT_BUF_TERMS ||
-         buffer->kind == DT_BUF_SHARD || buffer->kind == DT_BUF_TENSOR || buffer->kind == DT_BUF_WORK;
+  return buffer->kind == DT_BUF_VALUE || buffer->kind == DT_BUF_INDEX || buffer->kind == DT_BUF_BITS ||
+         buffer->kind == DT_BUF_TERMS || buffer->kind == DT_BUF_SHARD || buffer->kind == DT_BUF_TENSOR ||
+         buffer->kind == DT_BUF_WORK;
 }
 
 static dt_status size_values(dt_builder *b) {

@@ -6,22 +6,23 @@
 #include "core/program/program.h"
 
 static const char *const arg_names[DT_ARG_COUNT] = {
-    [DT_ARG_X] = "x",       [DT_ARG_W] = "w",           [DT_ARG_B] = "b",           [DT_ARG_Y] = "y",
-    [DT_ARG_DY] = "dy",     [DT_ARG_DX] = "dx",         [DT_ARG_DW] = "dw",         [DT_ARG_DB] = "db",
-    [DT_ARG_AUX] = "aux",   [DT_ARG_ADDEND] = "addend", [DT_ARG_FACTOR] = "factor", [DT_ARG_MASK] = "mask",
-    [DT_ARG_DADD] = "dadd", [DT_ARG_STATE] = "state",   [DT_ARG_STAT] = "stat",     [DT_ARG_TERMS] = "terms",
-    [DT_ARG_WORK] = "work", [DT_ARG_TARGET] = "target",
+    [DT_ARG_X] = "x",         [DT_ARG_W] = "w",           [DT_ARG_B] = "b",           [DT_ARG_Y] = "y",
+    [DT_ARG_DY] = "dy",       [DT_ARG_DX] = "dx",         [DT_ARG_DW] = "dw",         [DT_ARG_DB] = "db",
+    [DT_ARG_AUX] = "aux",     [DT_ARG_ADDEND] = "addend", [DT_ARG_FACTOR] = "factor", [DT_ARG_MASK] = "mask",
+    [DT_ARG_BITS] = "bits",   [DT_ARG_DADD] = "dadd",     [DT_ARG_STATE] = "state",   [DT_ARG_STAT] = "stat",
+    [DT_ARG_TERMS] = "terms", [DT_ARG_WORK] = "work",     [DT_ARG_TARGET] = "target",
 };
 static const char *const mode_names[] = {
     [DT_PROGRAM_TRAIN] = "train", [DT_PROGRAM_EVAL] = "eval", [DT_PROGRAM_PREDICT] = "predict"};
 static const char *const stream_names[] = {
     [DT_STREAM_COMPUTE] = "compute", [DT_STREAM_COMM] = "comm", [DT_STREAM_COPY] = "copy", [DT_STREAM_SIDE] = "side"};
 static const char *const block_marks[] = {
-    [DT_BUF_VALUE] = "@", [DT_BUF_INDEX] = "@",  [DT_BUF_TERMS] = "@",  [DT_BUF_SHARD] = "@", [DT_BUF_PARAM] = "@p",
-    [DT_BUF_GRAD] = "@g", [DT_BUF_STATE] = "@s", [DT_BUF_TENSOR] = "@", [DT_BUF_WORK] = "@",  [DT_BUF_FIELD] = "@f"};
+    [DT_BUF_VALUE] = "@",  [DT_BUF_INDEX] = "@",  [DT_BUF_BITS] = "@",  [DT_BUF_TERMS] = "@",
+    [DT_BUF_SHARD] = "@",  [DT_BUF_PARAM] = "@p", [DT_BUF_GRAD] = "@g", [DT_BUF_STATE] = "@s",
+    [DT_BUF_TENSOR] = "@", [DT_BUF_WORK] = "@",   [DT_BUF_FIELD] = "@f"};
 
 static bool in_arena(dt_buffer_kind kind) {
-  return kind == DT_BUF_VALUE || kind == DT_BUF_INDEX || kind == DT_BUF_TERMS || kind == DT_BUF_SHARD ||
+  return kind == DT_BUF_VALUE || kind == DT_BUF_INDEX || kind == DT_BUF_BITS || kind == DT_BUF_TERMS || kind == DT_BUF_SHARD ||
          kind == DT_BUF_TENSOR || kind == DT_BUF_WORK;
 }
 

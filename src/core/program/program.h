@@ -39,6 +39,7 @@ typedef enum dt_arg {
   DT_ARG_FACTOR, /* the other factor of a product */
   DT_ARG_ADDEND, /* fused addition, same shape as what is written (Y or DX), added before act or mask */
   DT_ARG_MASK,  /* what the derivative that scales what is written comes from: an activation's output, or input (functions.h) */
+  DT_ARG_BITS,  /* the same of a relu, a bit for each element: whether its output is above zero */
   DT_ARG_DADD,  /* batchnorm backward after a fused add: the masked DY, gradient of the addend */
   DT_ARG_STATE, /* running mean [C], then running variance [C] */
   DT_ARG_STAT,  /* slice of the gradient block: sums over shards of n_s*mean[C], then n_s*var[C] (var unbiased) */
@@ -140,6 +141,7 @@ typedef struct dt_instr {
 typedef enum dt_buffer_kind {
   DT_BUF_VALUE,  /* activation or its gradient: shape per sample, device's element type */
   DT_BUF_INDEX,  /* one byte per element and sample */
+  DT_BUF_BITS,   /* one bit per element and sample, in the device's order */
   DT_BUF_TERMS,  /* shape per sample, in the type of gradients even where values are narrower */
   DT_BUF_SHARD,  /* shape per shard, device's element type */
   DT_BUF_PARAM,  /* slice of the parameter block (optimizer slots have the same offsets) */
@@ -154,10 +156,10 @@ typedef struct dt_buffer {
   dt_buffer_kind kind;
   const char *name; /* "conv1.y", "d conv1.y", "conv1.weight" */
   dt_shape shape;
-  int alias_of;    /* another view of the same memory with another shape (flatten); -1 = none */
-  int64_t offset;  /* VALUE, INDEX, TERMS, SHARD, WORK: bytes in the arena; PARAM, GRAD, STATE: elements in the flat block;
-                      FIELD: index in dt_program.field */
-  size_t bytes;    /* in the arena */
+  int alias_of;   /* another view of the same memory with another shape (flatten); -1 = none */
+  int64_t offset; /* VALUE, INDEX, BITS, TERMS, SHARD, WORK: bytes in the arena; PARAM, GRAD, STATE: elements in the flat block;
+                     FIELD: index in dt_program.field */
+  size_t bytes;   /* in the arena */
   int first, last; /* instructions of the micro-batch section between which it lives */
   int until;       /* last, or a later instruction until which its memory is kept, so that the side stream has time */
 } dt_buffer;
