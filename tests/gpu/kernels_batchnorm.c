@@ -1,5 +1,5 @@
 /* Batch normalisation's kernels against the formulas in double precision: means far from zero, short shards, every way in which
- * rows are cut, fused additions and masks. */
+ * rows are cut, fused additions and masks, as values and as bits. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -49,6 +49,12 @@ static float *with_corners(const norm_case *row, float *x) {
     for (int64_t c = 0; c < row->channels; c++) x[n * row->plane * row->channels + c] += (float)(row->corner - row->mean);
   }
   return x;
+}
+
+/* Elements of a byte of bits; 0 where the device keeps none. */
+static int64_t pack_of(const norm_case *row) {
+  const int64_t pack = 16 / (int64_t)dt_gpu_type_bytes(row->type);
+  return row->act == DT_ACT_RELU && row->channels % pack == 0 ? pack : 0;
 }
 
 static double act_of(dt_act_kind act, double x) {
@@ -105,6 +111,7 @@ static void begin(norm_test *t, const norm_case *row) {
   k->memory[DT_ARG_Y] = kernel_memory(NULL, value_bytes);
   k->memory[DT_ARG_AUX] = kernel_memory(NULL, 2 * channel_bytes);
   k->memory[DT_ARG_STAT] = kernel_memory(NULL, 2 * channel_bytes);
+  if (pack_of(row) > 0) k->memory[DT_ARG_BITS] = kernel_memory(NULL, (size_t)(t->elements / pack_of(row)));
   k->memory[DT_ARG_ADDEND] = row->fused ? kernel_values(t->addend, t->elements) : NULL;
 }
 
@@ -158,6 +165,16 @@ static void check_forward_channel(const norm_test *t, int64_t c, const float *au
   }
 }
 
+/* A bit for each element, the lowest of a byte first: what is above zero as it is written. */
+static void check_bits(const norm_test *t, const float *y) {
+  const int64_t pack = pack_of(t->row);
+  if (pack == 0) return;
+  uint8_t *bits = malloc((size_t)(t->elements / pack));
+  kernel_read(bits, t->k.memory[DT_ARG_BITS], (size_t)(t->elements / pack));
+  for (int64_t i = 0; i < t->elements; i++) expect(t, "bit", i, bits[i / pack] >> i % pack & 1, y[i] > 0, 0);
+  free(bits);
+}
+
 static void test_forward(void **state) {
   norm_test t;
   begin(&t, *state);
@@ -169,6 +186,7 @@ static void test_forward(void **state) {
   kernel_read(aux, t.k.memory[DT_ARG_AUX], (size_t)t.row->channels * 2 * sizeof *aux);
   kernel_read(stat, t.k.memory[DT_ARG_STAT], (size_t)t.row->channels * 2 * sizeof *stat);
   for (int64_t c = 0; c < t.row->channels; c++) check_forward_channel(&t, c, aux, stat, y);
+  check_bits(&t, y);
   free(y);
   free(aux);
   end(&t);
@@ -198,9 +216,19 @@ static void check_backward_channel(const norm_test *t, int64_t c, const float *a
   }
 }
 
-static void test_backward(void **state) {
+/* The mask as bits, made of its values here. */
+static void mask_by_bits(norm_test *t) {
+  const int64_t pack = pack_of(t->row);
+  uint8_t *bits = calloc((size_t)(t->elements / pack), 1);
+  for (int64_t i = 0; i < t->elements; i++) bits[i / pack] |= (uint8_t)((t->mask[i] > 0) << i % pack);
+  t->k.memory[DT_ARG_BITS] = kernel_memory(bits, (size_t)(t->elements / pack));
+  t->k.memory[DT_ARG_MASK] = NULL;
+  free(bits);
+}
+
+static void run_backward(const norm_case *row, bool by_bits) {
   norm_test t;
-  begin(&t, *state);
+  begin(&t, row);
   kernel_run *k = &t.k;
   size_t channels = (size_t)t.row->channels, values = (size_t)t.elements * dt_gpu_type_bytes(t.row->type);
   float *dx = malloc((size_t)t.elements * sizeof *dx), *dadd = malloc((size_t)t.elements * sizeof *dadd);
@@ -210,6 +238,8 @@ static void test_backward(void **state) {
   kernel_read(aux, k->memory[DT_ARG_AUX], 2 * channels * sizeof *aux);
   k->memory[DT_ARG_DY] = kernel_values(t.dy, t.elements);
   k->memory[DT_ARG_MASK] = t.row->fused ? kernel_values(t.mask, t.elements) : NULL;
+  k->memory[DT_ARG_BITS] = NULL;
+  if (by_bits) mask_by_bits(&t);
   k->memory[DT_ARG_DADD] = t.row->fused ? kernel_memory(NULL, values) : NULL;
   k->memory[DT_ARG_DX] = kernel_memory(NULL, values);
   k->memory[DT_ARG_DW] = kernel_memory(NULL, channels * sizeof(float));
@@ -225,6 +255,50 @@ static void test_backward(void **state) {
   end(&t);
 }
 
+static void test_backward(void **state) {
+  const norm_case *row = *state;
+  run_backward(row, false);
+  if (row->fused && pack_of(row) > 0) run_backward(row, true);
+}
+
+/* In fp16 what is at most half of the smallest number is written as zero, and masks. Of an even number of samples, half at -1
+ * and half at 1, the output is -w or w, so that these are known without fp16. */
+static void what_rounds_to_zero_has_no_bit(void **state) {
+  enum { CHANNELS = 8, ROWS = 64 };
+  static const double smallest = 1.0 / (1 << 24);
+  static const float w[CHANNELS] = {1, 0.25f / (1 << 24), -1, 0.75f / (1 << 24), -0.75f / (1 << 24), 2, -0.25f / (1 << 24), 3};
+  const float b[CHANNELS] = {0};
+  uint16_t x[ROWS * CHANNELS];
+  uint8_t bits[ROWS];
+  kernel_run k;
+  for (int i = 0; i < ROWS * CHANNELS; i++) x[i] = (i / CHANNELS * 5 + i % CHANNELS) % 2 == 0 ? 0x3c00 : 0xbc00; /* 1, -1 */
+  kernel_run_begin(&k, DT_GPU_F16);
+  const int32_t filled = ROWS;
+  kernel_write(k.filled, &filled, sizeof filled);
+  k.program.shard_capacity = ROWS;
+  k.instr.op = DT_OP_BN_FWD;
+  k.instr.norm.eps = eps;
+  k.instr.act.kind = DT_ACT_RELU;
+  k.count[DT_ARG_X] = k.count[DT_ARG_W] = CHANNELS;
+  k.memory[DT_ARG_X] = kernel_memory(x, sizeof x);
+  k.memory[DT_ARG_W] = kernel_memory(w, sizeof w);
+  k.memory[DT_ARG_B] = kernel_memory(b, sizeof b);
+  k.memory[DT_ARG_Y] = kernel_memory(NULL, sizeof x);
+  k.memory[DT_ARG_AUX] = kernel_memory(NULL, 2 * sizeof w);
+  k.memory[DT_ARG_STAT] = kernel_memory(NULL, 2 * sizeof w);
+  k.memory[DT_ARG_BITS] = kernel_memory(NULL, sizeof bits);
+  size_t work = 0;
+  kernel_ok(dt_gpu_bn_work(&k.gpu, &k.program, &k.instr, &work));
+  k.memory[DT_ARG_WORK] = kernel_memory(NULL, work);
+  kernel_ok(dt_gpu_bn_fwd(&k.run, &k.instr, &k.micro));
+  kernel_read(bits, k.memory[DT_ARG_BITS], sizeof bits);
+  for (int i = 0; i < ROWS * CHANNELS; i++) {
+    const double y = x[i] == 0x3c00 ? w[i % CHANNELS] : -w[i % CHANNELS];
+    assert_int_equal(bits[i / CHANNELS] >> i % CHANNELS & 1, y > smallest / 2);
+  }
+  kernel_run_end(&k);
+}
+
 int main(void) {
   enum { COUNT = sizeof cases / sizeof *cases };
   struct CMUnitTest forward[COUNT], backward[COUNT];
@@ -233,6 +307,8 @@ int main(void) {
     forward[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_forward, .initial_state = row};
     backward[i] = (struct CMUnitTest){.name = cases[i].name, .test_func = test_backward, .initial_state = row};
   }
+  const struct CMUnitTest bits[] = {cmocka_unit_test(what_rounds_to_zero_has_no_bit)};
   int failed = cmocka_run_group_tests_name("batchnorm forward", forward, NULL, NULL);
+  failed += cmocka_run_group_tests_name("batchnorm bits", bits, NULL, NULL);
   return failed + cmocka_run_group_tests_name("batchnorm backward", backward, NULL, NULL);
 }

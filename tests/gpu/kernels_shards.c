@@ -142,9 +142,11 @@ static void run_norm(const norm_case *row, int first, int shards, outputs *out) 
   k.memory[DT_ARG_STAT] = kernel_memory(NULL, pair);
   k.memory[DT_ARG_DW] = kernel_memory(NULL, pair / 2);
   k.memory[DT_ARG_DB] = kernel_memory(NULL, pair / 2);
+  const bool by_bits = shards > 1 && channels % (16 / (int64_t)dt_gpu_type_bytes(row->type)) == 0; /* alone by values */
+  if (by_bits) k.memory[DT_ARG_BITS] = kernel_memory(NULL, bytes / 16);
   give_work(&k, DT_OP_BN_FWD);
   kernel_ok(dt_gpu_bn_fwd(&k.run, &k.instr, &k.micro));
-  k.memory[DT_ARG_MASK] = k.memory[DT_ARG_Y];
+  if (!by_bits) k.memory[DT_ARG_MASK] = k.memory[DT_ARG_Y];
   give_work(&k, DT_OP_BN_BWD);
   kernel_ok(dt_gpu_bn_bwd(&k.run, &k.instr, &k.micro));
   kernel_read_values(out->y, k.memory[DT_ARG_Y], count);

@@ -104,12 +104,14 @@ if [[ ${1-} == long ]]; then lenet_and_resnet 1 100; else lenet_and_resnet 2 5; 
 # Half precision, and more ranks than shards.
 expected=$(run "bf16, one GPU" 1 self resnet --set precision=bf16)
 beside compare "bf16, np 3" 31 3 resnet --set precision=bf16
+DTRAIN_GPU_WITHOUT=mask_bits beside compare "bf16, np 2, masks are values" 36 2 resnet --set precision=bf16
 expected=$(run "3 shards, one GPU" 1 self resnet --set train.shards=3)
 beside compare "3 shards, np 5" 32 5 resnet --set train.shards=3
 beside compare "3 shards, np 4, staged" 33 4 resnet --set train.shards=3 --set comm.transport=staged
 
-# Stopped on three GPUs and gone on with two.
+# Stopped on three GPUs and gone on with two; masks as values.
 expected=$(run "resnet, one GPU" 1 self resnet)
+DTRAIN_GPU_WITHOUT=mask_bits beside compare "resnet, np 2, masks are values" 37 2 resnet
 goes_on() {
   run "stopped after 2 steps" 34 3 resnet --stop-after 2 >/dev/null
   emulate seed=35
