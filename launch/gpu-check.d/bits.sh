@@ -98,6 +98,7 @@ stage_determinism() {
   DTRAIN_GPU_GRAPH=0 expect_bits "without a graph" "$expected" "${short[@]}"
   if [[ $device == gpu ]]; then
     DTRAIN_GPU_WITHOUT=side_stream expect_bits "without side_stream" "$expected" "${short[@]}"
+    DTRAIN_GPU_WITHOUT=mask_bits expect_bits "without mask_bits" "$expected" "${short[@]}"
     expect_bits "engines not tried" "$expected" "${short[@]}" --set verify.engines=false
     expect_bits "one shard at a time" "$expected" "${short[@]}" --set train.micro_batch_shards=1
   fi

@@ -85,7 +85,7 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.3f", a / b; else
 
 # What the device does to be fast, and what a step takes without it.
 stage_switches() {
-  local row net words with name
+  local row net words with name what
   [[ $device == gpu ]] || { skip "it turns off what a gpu does, and --device is $device"; return; }
   for row in "lenet 64 fp32 8192 8 200" "resnet50 64 bf16 256 2 10"; do
     if ((quick)); then
@@ -99,8 +99,10 @@ stage_switches() {
     step_time "${words[@]}" || return
     with=$step
     figure "$name, us" "$with"
-    DTRAIN_GPU_WITHOUT=side_stream step_time "${words[@]}" || return
-    figure "$name, without side_stream / with" "$(ratio "$step" "$with")"
+    for what in side_stream mask_bits; do
+      DTRAIN_GPU_WITHOUT=$what step_time "${words[@]}" || return
+      figure "$name, without $what / with" "$(ratio "$step" "$with")"
+    done
     step_time "${words[@]}" --set verify.engines=false || return
     figure "$name, shard by shard / at once" "$(ratio "$step" "$with")"
   done

@@ -123,18 +123,13 @@ static bool ends_forward(dt_op op) {
   return op == DT_OP_TALLY || op == DT_OP_SCORE || op == DT_OP_SOFTMAX;
 }
 
-/* Of an activation. */
-static int64_t element_bytes(const dt_device *device) {
-  enum { SLOTS = 1024 };
-  dt_shape one = {.ndim = 1, .dim = {1}};
-  return (int64_t)device->ops->buffer_bytes(device, DT_BUF_VALUE, &one, SLOTS, 1) / SLOTS;
-}
-
+/* Of what is kept of each sample: of many samples, since a buffer is rounded up. */
 static int64_t sample_bytes(const dt_program *program, const dt_device *device, int id) {
+  enum { SAMPLES = 1024 };
   if (id < 0) return 0;
   const dt_buffer *buffer = &program->buffer[id];
-  if (buffer->kind == DT_BUF_VALUE) return dt_shape_count(&buffer->shape) * element_bytes(device);
-  return buffer->kind == DT_BUF_INDEX ? dt_shape_count(&buffer->shape) : 0;
+  if (buffer->kind != DT_BUF_VALUE && buffer->kind != DT_BUF_INDEX && buffer->kind != DT_BUF_BITS) return 0;
+  return (int64_t)device->ops->buffer_bytes(device, buffer->kind, &buffer->shape, SAMPLES, 1) / SAMPLES;
 }
 
 /* Activations by the node whose instruction writes them. The pieces of a CONCAT write one buffer: it counts once. */
@@ -145,6 +140,7 @@ static void add_activations(const dt_program *program, const dt_device *device, 
     int y = instr->arg[DT_ARG_Y] >= 0 ? instr->arg[DT_ARG_Y] : instr->arg[DT_ARG_DX];
     if (y != before) row[instr->node].bytes += sample_bytes(program, device, y);
     row[instr->node].bytes += sample_bytes(program, device, instr->arg[DT_ARG_AUX]);
+    row[instr->node].bytes += sample_bytes(program, device, instr->arg[DT_ARG_BITS]);
     before = y;
   }
 }

@@ -41,7 +41,7 @@ all_stages() {
   done
   if [[ $device == gpu ]]; then
     [[ $(status_of switches) == ok ]] || fail "switches: found $(status_of switches): $(cat "$work/out")"
-    for name in "without a graph" "without side_stream" "engines not tried" "one shard at a time"; do
+    for name in "without a graph" "without side_stream" "without mask_bits" "engines not tried" "one shard at a time"; do
       [[ $(figure_of "$name") == "$(figure_of "1 rank")" ]] || fail "determinism: $name has other bits: $(cat "$work/out")"
     done
     verdict_is seen "a step's streams need no more events than they have"

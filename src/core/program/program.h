@@ -141,7 +141,7 @@ typedef struct dt_instr {
 typedef enum dt_buffer_kind {
   DT_BUF_VALUE,  /* activation or its gradient: shape per sample, device's element type */
   DT_BUF_INDEX,  /* one byte per element and sample */
-  DT_BUF_BITS,   /* one bit per element and sample, in the device's order */
+  DT_BUF_BITS,   /* one bit per element and sample, packed in the device's way */
   DT_BUF_TERMS,  /* shape per sample, in the type of gradients even where values are narrower */
   DT_BUF_SHARD,  /* shape per shard, device's element type */
   DT_BUF_PARAM,  /* slice of the parameter block (optimizer slots have the same offsets) */
