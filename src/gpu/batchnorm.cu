@@ -120,7 +120,7 @@ template <class T>
 struct output {
   const T *x, *addend; /* addend NULL: none */
   T *y;
-  uint8_t *bits; /* NULL: not wanted */
+  uint8_t *bits; /* NULL: not wanted, as where V is 1 */
   const float *center;
   bool running;
   /* Those of this block's shard. */
@@ -165,7 +165,7 @@ __device__ void normalize_rows(const norm &n, const output<T> &out, const dt_lan
       dt_activate(n.act, y);
       for (int v = 0; v < V; v++) y[v] = row + i < counted ? y[v] : 0;
       dt_write<V>(out.y + at + i * lane.stride, y);
-      if (out.bits != NULL) out.bits[(at + i * lane.stride) / V] = dt_bits_of<T>(y);
+      if (V > 1 && out.bits != NULL) out.bits[(at + i * lane.stride) / V] = dt_bits_of<T>(y);
     }
   }
 }
@@ -246,13 +246,13 @@ struct row_read {
     dy = dt_fetch<V>(in.dy + at);
     x = dt_fetch<V>(in.x + at);
     if (in.mask != NULL) mask = dt_fetch<V>(in.mask + at);
-    if (in.bits != NULL) bits = in.bits[at / V];
+    if (V > 1 && in.bits != NULL) bits = in.bits[at / V];
   }
   /* g */
   __device__ void gradient(const norm &n, const gradients<T> &in, float (&g)[V]) const {
     float y[V];
     dt_unpack(dy, g);
-    if (in.bits != NULL) dt_mask_bits(bits, g);
+    if (V > 1 && in.bits != NULL) dt_mask_bits(bits, g);
     if (in.mask == NULL) return;
     dt_unpack(mask, y);
     dt_mask(n.act, y, g);
