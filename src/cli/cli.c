@@ -16,6 +16,7 @@ const dt_command *const dt_commands[] = {
     &dt_command_eval,
     &dt_command_predict,
     &dt_command_describe,
+    &dt_command_data,
     &dt_command_bench,
     NULL,
 };

@@ -48,6 +48,7 @@ extern const dt_command dt_command_train;
 extern const dt_command dt_command_eval;
 extern const dt_command dt_command_predict;
 extern const dt_command dt_command_describe;
+extern const dt_command dt_command_data;
 extern const dt_command dt_command_bench;
 extern const dt_command *const dt_commands[];       /* NULL-terminated; the first is the default */
 extern const dt_cli_option dt_cli_config_options[]; /* --set, --device, --threads: rows that commands with a CONFIG share */

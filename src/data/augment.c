@@ -36,6 +36,12 @@ static void mirror_rows(uint8_t *sample, int64_t rows, int64_t width) {
   }
 }
 
+dt_augmentation dt_augmentation_draw(const dt_choices *augment, uint64_t seed, int64_t epoch, int64_t index, int i) {
+  const dt_choice *choice = &augment->item[i];
+  const dt_augment *functions = choice->kind->impl;
+  return functions->draw(choice->attr, dt_rng(seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i));
+}
+
 void dt_augmentation_apply(dt_augmentation move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch) {
   const int64_t channels = shape->dim[0], height = shape->dim[1], width = shape->dim[2], plane = height * width;
   if (move.flip) mirror_rows(sample, channels * height, width);

@@ -374,6 +374,21 @@ static dt_status csv_inspect(const void *attr, const dt_data_request *request, b
   return status;
 }
 
+/* Of the input's numbers: the column's, or the column's with the word. */
+static dt_status name_inputs(const reader *r, char **out) {
+  size_t bytes;
+  FILE *memory = open_memstream(out, &bytes);
+  DT_REQUIRE(memory != NULL, DT_MEMORY, "could not allocate the names of columns");
+  for (int64_t c = 0; c < r->column_count; c++) {
+    const column *of = &r->columns[c];
+    if (of->use == NUMBER) fprintf(memory, "%s%c", of->name, '\0');
+    for (int w = 0; of->use == WORDS && w < of->words->count; w++)
+      fprintf(memory, "%s=%s%c", of->name, of->words->value[w], '\0');
+  }
+  DT_REQUIRE(fclose(memory) == 0, DT_MEMORY, "could not allocate the names of columns");
+  return DT_OK;
+}
+
 static dt_status describe_source(const reader *r, dt_dataset *dataset) {
   const dt_strings *files = &r->attr->files;
   char *text = NULL;
@@ -404,7 +419,8 @@ static dt_status hand_over(reader *r, dt_dataset **out) {
   if (r->target != NULL) dataset->data[dt_dataset_find(dataset, "target")].values = r->target;
   r->input = r->target = NULL;
   r->label = NULL;
-  const dt_status status = describe_source(r, dataset);
+  dt_status status = describe_source(r, dataset);
+  if (status == DT_OK) status = name_inputs(r, &dataset->data[0].names);
   if (status != DT_OK) dt_dataset_destroy(&dataset);
   *out = dataset;
   return status;

@@ -19,6 +19,7 @@ typedef struct dt_column {
   void *values; /* of the field's dtype */
   int64_t *offset;
   int32_t *column;
+  char *names;      /* of the channels of a dense field, each with its end, one after another; NULL = they have none */
   bool has_missing; /* of DT_F32: NaN stands for no value, until dt_dataset_fill */
 } dt_column;
 
@@ -62,6 +63,8 @@ void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, d
 /* Puts mean[C] where values of a dense field are missing; from then on none is. */
 void dt_dataset_fill(dt_dataset *dataset, int field, const double *mean);
 
+/* The augmentation at place i of the list, of a sample in an epoch. */
+dt_augmentation dt_augmentation_draw(const dt_choices *augment, uint64_t seed, int64_t epoch, int64_t index, int i);
 /* Moves an image [C, H, W] in place; scratch holds one. */
 void dt_augmentation_apply(dt_augmentation move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch);
 

@@ -166,6 +166,7 @@ void dt_dataset_destroy(dt_dataset **dataset) {
     free((*dataset)->data[f].values);
     free((*dataset)->data[f].offset);
     free((*dataset)->data[f].column);
+    free((*dataset)->data[f].names);
   }
   free((void *)(*dataset)->source);
   free((*dataset)->note);

@@ -63,14 +63,6 @@ struct dt_loader {
   bool stop;
 };
 
-/* The i-th move of a sample. */
-static dt_augmentation draw_augmentation(const dt_loader *loader, int64_t epoch, int64_t index, int i) {
-  const dt_choice *choice = &loader->augment->item[i];
-  const dt_augment *augment = choice->kind->impl;
-  return augment->draw(choice->attr,
-                       dt_rng(loader->sampler.seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i));
-}
-
 /* Where a sample goes: sample `sample` of shard `shard` of the micro-batch. */
 typedef struct position {
   int shard;
@@ -147,7 +139,8 @@ static void augment_field(const dt_loader *loader, int f, const dt_augmentation 
 static void load_sample(const dt_loader *loader, int64_t epoch, int64_t index, uint8_t *scratch, entry *to, position at) {
   const int augmentations = index >= 0 ? loader->augment->count : 0;
   dt_augmentation *move = to->augmentation + at.at * loader->augment->count;
-  for (int i = 0; i < augmentations; i++) move[i] = draw_augmentation(loader, epoch, index, i);
+  for (int i = 0; i < augmentations; i++)
+    move[i] = dt_augmentation_draw(loader->augment, loader->sampler.seed, epoch, index, i);
   if (to->index != NULL) to->index[at.at] = index;
   for (int f = 0; f < loader->program->field_count; f++) {
     if (to->part[f][DT_PART_VALUES] == NULL) continue;
