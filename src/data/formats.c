@@ -7,6 +7,8 @@ const dt_kind *const dt_format_kinds[] = {
     &dt_format_idx,
     &dt_format_cifar10,
     &dt_format_csv,
+    &dt_format_npy,
+    &dt_format_npz,
     &dt_format_synthetic,
     NULL,
 };

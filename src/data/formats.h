@@ -7,6 +7,8 @@
 extern const dt_kind dt_format_idx;
 extern const dt_kind dt_format_cifar10;
 extern const dt_kind dt_format_csv;
+extern const dt_kind dt_format_npy;
+extern const dt_kind dt_format_npz;
 extern const dt_kind dt_format_synthetic;
 
 #endif

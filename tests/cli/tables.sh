@@ -22,9 +22,9 @@ data:
   classes: [small, big]
   split: {fraction: 0.2, stratified: true}
 model: {input: [5], layers: [linear: 16, relu, linear: 2]}
-train: {global_batch: 16, shards: 4, epochs: 30}
+train: {global_batch: 16, shards: 4, epochs: 12}
 optimizer: adam
-schedule: {lr: 0.01}
+schedule: {lr: 0.02}
 END
 
 "$dtrain" data table.yaml >out 2>err || fail "data: exit $?: $(cat err)"

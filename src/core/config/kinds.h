@@ -4,7 +4,7 @@
 
 #include "core/config/options.h"
 
-extern const dt_kind *const dt_format_kinds[];  /* idx, cifar10, csv, synthetic */
+extern const dt_kind *const dt_format_kinds[];  /* idx, csv, npy ... */
 extern const dt_kind *const dt_augment_kinds[]; /* shift, flip, crop */
 extern const dt_kind *const dt_layer_kinds[];   /* NULL-terminated; kind->impl is a dt_layer */
 extern const dt_kind *const dt_loss_kinds[];    /* kind->impl is a dt_loss */
