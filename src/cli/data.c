@@ -42,13 +42,14 @@ static void extend(extent *e, double value) {
   e->count++;
 }
 
-/* Of channel c of a dense field; c < 0: of all that it holds, dense or not. */
+/* Of channel c of a dense field; c < 0: of all that it holds, dense or not. Of nothing where samples lie in a store. */
 static extent extent_of(const dt_dataset *set, int f, int64_t c) {
   const dt_field *field = &set->fields.field[f];
   const dt_column *data = &set->data[f];
   const int64_t inner = dt_shape_inner(&field->shape);
   extent e = {.count = 0};
   int64_t step = 1;
+  if (data->store != NULL) return e;
   if (field->layout == DT_FIELD_RAGGED) step = dt_shape_count(&field->shape) / field->shape.dim[0];
   const int64_t elements = dt_shape_count(&field->shape),
                 all = field->layout == DT_FIELD_DENSE ? set->count * elements : data->offset[set->count] * step;
@@ -80,7 +81,8 @@ static void print_field(const dt_dataset *set, int f) {
   char shape[DT_SHAPE_TEXT];
   printf("  %-10s %-3s %s", field->name, dt_dtype_name(field->dtype),
          field->shape.ndim > 0 ? dt_shape_text(&field->shape, shape) : "one number");
-  printf(", from %g to %g", e.least, e.most);
+  if (e.count > 0) printf(", from %g to %g", e.least, e.most);
+  if (set->data[f].store != NULL) printf(", read one by one");
   if (e.missing > 0) printf(", %" PRId64 " missing", e.missing);
   if (field->layout != DT_FIELD_DENSE) print_lengths(set, f);
   putchar('\n');
@@ -190,7 +192,7 @@ static dt_status draw_row(const dt_spec *spec, const dt_dataset *set, int f, int
   const dt_shape *shape = &set->fields.field[f].shape;
   const int64_t bytes = dt_shape_count(shape), index = sample_of_row(set, row);
   for (int64_t column = 0; column < sheet->columns; column++) {
-    memcpy(room, (const uint8_t *)set->data[f].values + index * bytes, (size_t)bytes);
+    DT_TRY(dt_dataset_read(set, f, index, (size_t)bytes, room));
     for (int a = 0; column > 0 && a < spec->data.augment.count; a++)
       dt_augmentation_apply(dt_augmentation_draw(&spec->data.augment, spec->seed, column - 1, index, a), shape, room,
                             room + bytes);

@@ -10,11 +10,15 @@ typedef struct dt_dataset dt_dataset; /* data/data.h */
 /* Stands for a shape that only the files tell. */
 enum { DT_NDIM_UNKNOWN = -1 };
 
+/* Stands for the total of a field whose samples are read when they are needed, and do not lie in memory. */
+enum { DT_TOTAL_STORED = -1 };
+
 /* What a format says of a data set before it reads the samples. */
 typedef struct dt_data_info {
   dt_fields fields;
-  int64_t count;                /* samples; -1 where only reading everything would tell */
-  int64_t total[DT_FIELDS_MAX]; /* RAGGED: steps of time of all samples, SPARSE: entries of all samples */
+  int64_t count; /* samples; -1 where only reading everything would tell */
+  /* RAGGED: steps of time of all samples, SPARSE: entries of all samples, DENSE: 0; or DT_TOTAL_STORED */
+  int64_t total[DT_FIELDS_MAX];
 } dt_data_info;
 
 /* What of a config's `data` every format heeds. */

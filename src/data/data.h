@@ -1,8 +1,8 @@
 /* Data sets, the sampler, augmentation and the loader.
  *
- * A data set is in memory as it was read. The sampler is a pure function from samples seen to sample indices; the loader's
- * threads decode and augment ahead of the step; the device normalises (LOAD). A new format or augmentation is one file and one
- * row. */
+ * A data set is in memory as it was read, or, of fields that a store has, read sample by sample. The sampler is a pure function
+ * from samples seen to sample indices; the loader's threads decode and augment ahead of the step; the device normalises (LOAD).
+ * A new format or augmentation is one file and one row. */
 #ifndef DT_DATA_DATA_H
 #define DT_DATA_DATA_H
 
@@ -11,12 +11,15 @@
 #include "core/device.h"
 #include "core/format.h"
 #include "core/rng.h"
+#include "data/store.h"
 
 /* One field of all samples. DENSE: values [count][shape]. RAGGED: offset [count + 1] in steps of time, values
  * [offset[count]][shape without time]. SPARSE: offset [count + 1] in entries, column and values [offset[count]], columns
- * ascending within a sample. */
+ * ascending within a sample. A DENSE field may lie in a store instead: sample i of the data set is index[i] of the store's. */
 typedef struct dt_column {
-  void *values; /* of the field's dtype */
+  void *values;    /* of the field's dtype; NULL where there is a store */
+  dt_store *store; /* NULL = none */
+  int64_t *index;  /* [count], with a store */
   int64_t *offset;
   int32_t *column;
   char *names;      /* of the channels of a dense field, each with its end, one after another; NULL = they have none */
@@ -30,6 +33,7 @@ struct dt_dataset {
   dt_fields fields;
   dt_column data[DT_FIELDS_MAX]; /* of each field */
   uint64_t hash;                 /* XXH3 over all fields: ranks must agree on it; recorded in run.json */
+  uint64_t contents;             /* of what stores hold, where all of it was read (data/survey.h); part of the hash */
   const char *source;            /* files it came from, for messages and the record */
   char *note;                    /* what a run tells of it besides; NULL = nothing */
   void *cached; /* its copy in a device's memory (dt_own_memory_ops.cache_data), made and released by the job; NULL = none */
@@ -40,10 +44,12 @@ struct dt_dataset {
 dt_status dt_dataset_load(const dt_choice *format, const dt_data_request *request, dt_dataset **out);
 void dt_dataset_destroy(dt_dataset **dataset);
 /* For formats: an empty data set with room for `count` samples of these fields; total[f] as in dt_data_info, NULL where all are
- * dense. DT_MEMORY. Returns new. */
+ * dense and in memory. A column with a store has its index then, and gets the store from the caller. DT_MEMORY. Returns new. */
 dt_status dt_dataset_create(const dt_fields *fields, int64_t count, const int64_t *total, dt_dataset **out);
 /* Index of a field by its name; -1 when there is none. */
 int dt_dataset_find(const dt_dataset *dataset, const char *name);
+/* Copies a sample of a dense field, of so many bytes, from memory or from its store. A store's errors. */
+dt_status dt_dataset_read(const dt_dataset *dataset, int field, int64_t index, size_t bytes, void *to);
 /* Makes its hash, of all that it holds. DT_MEMORY. */
 dt_status dt_dataset_hash(dt_dataset *dataset);
 /* What dt_dataset_load would load, of its samples only what the headers say, or with `whole` in any case. Same errors. */
@@ -55,9 +61,9 @@ void dt_dataset_info(const dt_dataset *dataset, dt_data_info *out);
 /* Whether the data set has what a network needs: fields of these names, types and shapes, of which the first `inputs` are
  * loaded as numbers, each number below its limit. DT_DATA naming the first that is not. */
 dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, int count, int inputs);
-/* Per-channel mean and standard deviation of a dense field: of pixel / 255 with exact integer sums for DT_U8, else of the
- * values, missing ones left out. [C] each, C being shape.dim[0]. A constant channel gets the deviation 1, so that dividing by
- * it is safe. */
+/* Per-channel mean and standard deviation of a dense field in memory: of pixel / 255 with exact integer sums for DT_U8, else of
+ * the values, missing ones left out. [C] each, C being shape.dim[0]. A constant channel gets the deviation 1, so that dividing
+ * by it is safe. */
 void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, double *std);
 
 /* Puts mean[C] where values of a dense field are missing; from then on none is. */
@@ -114,8 +120,7 @@ dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program,
                            int prefetch, int threads, dt_loader **out);
 /* The next micro-batch's batch: samples, or, where a device caches the data set, which they are and how they are moved
  * (micro-batches of a step in order, then the next step's); valid until the next call. Empty positions hold zeros. Blocks.
- * DT_INTERNAL beyond the end.
- */
+ * A store's errors, of the micro-batch in which a sample could not be read; DT_INTERNAL beyond the end. */
 dt_status dt_loader_next(dt_loader *loader, const dt_batch **out);
 void dt_loader_destroy(dt_loader **loader);
 

@@ -21,6 +21,13 @@ static int64_t row_count(const dt_dataset *dataset, int f) {
   return dataset->data[f].offset != NULL ? dataset->data[f].offset[dataset->count] : dataset->count;
 }
 
+/* Where its samples come from, and which of them they are. */
+static void hash_stored(const dt_dataset *dataset, const dt_column *data, XXH3_state_t *state) {
+  const uint64_t of[] = {data->store->hash, dataset->contents};
+  XXH3_64bits_update(state, of, sizeof of);
+  XXH3_64bits_update(state, data->index, (size_t)dataset->count * sizeof *data->index);
+}
+
 static void hash_field(const dt_dataset *dataset, int f, XXH3_state_t *state) {
   const dt_field *field = &dataset->fields.field[f];
   const dt_column *data = &dataset->data[f];
@@ -29,6 +36,10 @@ static void hash_field(const dt_dataset *dataset, int f, XXH3_state_t *state) {
   for (int i = 0; i < field->shape.ndim; i++) head[5 + i] = field->shape.dim[i];
   XXH3_64bits_update(state, head, sizeof head);
   XXH3_64bits_update(state, field->name, strlen(field->name));
+  if (data->store != NULL) {
+    hash_stored(dataset, data, state);
+    return;
+  }
   XXH3_64bits_update(state, data->values, rows * (size_t)row_elements(field) * dt_dtype_bytes(field->dtype));
   if (data->offset != NULL) XXH3_64bits_update(state, data->offset, (size_t)(dataset->count + 1) * sizeof *data->offset);
   if (data->column != NULL) XXH3_64bits_update(state, data->column, rows * sizeof *data->column);
@@ -112,6 +123,7 @@ dt_status dt_dataset_inspect(const dt_choice *format, const dt_data_request *req
 }
 
 static size_t field_bytes(const dt_field *field, int64_t count, int64_t total) {
+  if (total == DT_TOTAL_STORED) return (size_t)count * sizeof(int64_t);
   const bool dense = field->layout == DT_FIELD_DENSE;
   const int64_t element = (int64_t)dt_dtype_bytes(field->dtype), rows = dense ? count : total;
   int64_t bytes = dt_count_multiply(dt_count_multiply(rows, row_elements(field)), element);
@@ -133,10 +145,12 @@ void dt_dataset_info(const dt_dataset *dataset, dt_data_info *out) {
   *out = (dt_data_info){.fields = dataset->fields, .count = dataset->count};
   for (int f = 0; f < dataset->fields.count; f++) {
     if (dataset->data[f].offset != NULL) out->total[f] = dataset->data[f].offset[dataset->count];
+    if (dataset->data[f].store != NULL) out->total[f] = DT_TOTAL_STORED;
   }
 }
 
 static dt_status create_column(const dt_field *field, int64_t count, int64_t total, dt_column *out) {
+  if (total == DT_TOTAL_STORED) return dt_alloc((size_t)count, sizeof *out->index, &out->index);
   const bool dense = field->layout == DT_FIELD_DENSE;
   const int64_t rows = dense ? count : total;
   const int64_t row = dt_count_multiply(row_elements(field), (int64_t)dt_dtype_bytes(field->dtype));
@@ -166,6 +180,8 @@ void dt_dataset_destroy(dt_dataset **dataset) {
     free((*dataset)->data[f].values);
     free((*dataset)->data[f].offset);
     free((*dataset)->data[f].column);
+    free((*dataset)->data[f].index);
+    dt_store_release(&(*dataset)->data[f].store);
     free((*dataset)->data[f].names);
   }
   free((void *)(*dataset)->source);
@@ -176,6 +192,13 @@ void dt_dataset_destroy(dt_dataset **dataset) {
 
 int dt_dataset_find(const dt_dataset *dataset, const char *name) {
   return dt_field_find(dataset->fields.field, dataset->fields.count, name);
+}
+
+dt_status dt_dataset_read(const dt_dataset *dataset, int field, int64_t index, size_t bytes, void *to) {
+  const dt_column *data = &dataset->data[field];
+  if (data->store != NULL) return dt_store_read(data->store, data->index[index], to);
+  memcpy(to, (const char *)data->values + (size_t)index * bytes, bytes);
+  return DT_OK;
 }
 
 /* --- what a network needs --- */

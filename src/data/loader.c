@@ -25,7 +25,9 @@ typedef struct entry {
   dt_augmentation *augmentation;
   int32_t *valid;
   int64_t *position;
-  int64_t ready; /* micro-batch number + 1 once filled */
+  int64_t ready;    /* micro-batch number + 1 once filled */
+  dt_status status; /* of filling it */
+  char *error;      /* its text; NULL without memory for it */
 } entry;
 
 /* The next micro-batch to be taken. */
@@ -69,9 +71,9 @@ typedef struct position {
   int64_t sample, at; /* at: among all places of the micro-batch */
 } position;
 
-static void copy_dense(const dt_field *field, const dt_column *data, int64_t index, void *const *part, position to) {
-  const size_t bytes = dt_field_part_bytes(field, DT_PART_VALUES, 1);
-  memcpy((char *)part[DT_PART_VALUES] + (size_t)to.at * bytes, (const char *)data->values + (size_t)index * bytes, bytes);
+static dt_status copy_dense(const dt_loader *loader, int f, int64_t index, void *const *part, position to) {
+  const size_t bytes = dt_field_part_bytes(&loader->program->field[f], DT_PART_VALUES, 1);
+  return dt_dataset_read(loader->dataset, loader->from[f], index, bytes, (char *)part[DT_PART_VALUES] + (size_t)to.at * bytes);
 }
 
 /* The sequence, and zeros up to the longest. */
@@ -109,18 +111,19 @@ static void clear_position(const dt_field *field, int64_t shard_capacity, void *
 }
 
 /* index -1 stands for a sample of zeros. */
-static void copy_field(const dt_loader *loader, int f, int64_t index, void *const *part, position to) {
+static dt_status copy_field(const dt_loader *loader, int f, int64_t index, void *const *part, position to) {
   const dt_field *field = &loader->program->field[f];
   const dt_column *data = loader->from[f] >= 0 ? &loader->dataset->data[loader->from[f]] : NULL;
   if (data == NULL || index < 0) {
     clear_position(field, loader->shard_capacity, part, to);
   } else if (field->layout == DT_FIELD_DENSE) {
-    copy_dense(field, data, index, part, to);
+    return copy_dense(loader, f, index, part, to);
   } else if (field->layout == DT_FIELD_RAGGED) {
     copy_sequence(field, data, index, part, to);
   } else {
     copy_row(field, data, index, loader->shard_capacity, part, to);
   }
+  return DT_OK;
 }
 
 /* All images of a sample are moved alike, so that an image and its mask stay together. */
@@ -136,7 +139,7 @@ static void augment_field(const dt_loader *loader, int f, const dt_augmentation 
 }
 
 /* Copies a sample and augments it, or says how. index -1: an empty position. */
-static void load_sample(const dt_loader *loader, int64_t epoch, int64_t index, uint8_t *scratch, entry *to, position at) {
+static dt_status load_sample(const dt_loader *loader, int64_t epoch, int64_t index, uint8_t *scratch, entry *to, position at) {
   const int augmentations = index >= 0 ? loader->augment->count : 0;
   dt_augmentation *move = to->augmentation + at.at * loader->augment->count;
   for (int i = 0; i < augmentations; i++)
@@ -144,13 +147,14 @@ static void load_sample(const dt_loader *loader, int64_t epoch, int64_t index, u
   if (to->index != NULL) to->index[at.at] = index;
   for (int f = 0; f < loader->program->field_count; f++) {
     if (to->part[f][DT_PART_VALUES] == NULL) continue;
-    copy_field(loader, f, index, to->part[f], at);
+    DT_TRY(copy_field(loader, f, index, to->part[f], at));
     if (augmentations > 0 && is_augmented(loader->program, f))
       augment_field(loader, f, move, augmentations, scratch, to->part[f], at);
   }
+  return DT_OK;
 }
 
-static void fill_entry(const dt_loader *loader, cursor at, uint8_t *scratch, entry *to) {
+static dt_status fill_entry(const dt_loader *loader, cursor at, uint8_t *scratch, entry *to) {
   const dt_step_plan plan = dt_sampler_plan(&loader->sampler, at.samples_seen);
   const dt_micro_batch_plan *micro = &loader->tree->micro_batches[at.micro];
   to->batch.samples = 0;
@@ -160,12 +164,22 @@ static void fill_entry(const dt_loader *loader, cursor at, uint8_t *scratch, ent
     const int64_t count = dt_shard_samples(plan.count, loader->tree->shards, micro->first_shard + s, &first);
     for (int64_t i = 0; i < loader->shard_capacity; i++) {
       const int64_t index = i < count ? dt_sampler_index(&loader->sampler, plan.epoch, plan.first + first + i) : -1;
-      load_sample(loader, plan.epoch, index, scratch, to, (position){.shard = s, .sample = i, .at = base + i});
+      DT_TRY(load_sample(loader, plan.epoch, index, scratch, to, (position){.shard = s, .sample = i, .at = base + i}));
     }
     to->valid[s] = (int32_t)count;
     to->position[s] = first;
     to->batch.samples += count;
   }
+  return DT_OK;
+}
+
+/* A worker's error waits in the entry for the caller, whose thread it is to be an error of. */
+static void keep_error(entry *to, dt_status status) {
+  to->status = status;
+  if (status == DT_OK) return;
+  free(to->error);
+  to->error = strdup(dt_error_text());
+  dt_error_clear();
 }
 
 static void cursor_advance(const dt_loader *loader, cursor *next) {
@@ -198,7 +212,7 @@ static void *work(void *context) {
     cursor_advance(loader, &loader->next);
     entry *to = &loader->entries[mine.micro_batch_number % loader->entry_count];
     pthread_mutex_unlock(&loader->lock);
-    fill_entry(loader, mine, self->scratch, to);
+    keep_error(to, fill_entry(loader, mine, self->scratch, to));
     pthread_mutex_lock(&loader->lock);
     to->ready = mine.micro_batch_number + 1;
     if (mine.micro_batch_number == loader->handed - 1) pthread_cond_signal(&loader->filled);
@@ -218,6 +232,7 @@ dt_status dt_loader_next(dt_loader *loader, const dt_batch **out) {
   }
   pthread_mutex_unlock(&loader->lock);
   DT_REQUIRE(!over, DT_INTERNAL, "the loader was asked for a micro-batch beyond its end");
+  DT_REQUIRE(from->status == DT_OK, from->status, "%s", from->error != NULL ? from->error : "a sample could not be read");
   *out = &from->batch;
   return DT_OK;
 }
@@ -322,6 +337,7 @@ static void destroy_entry(entry *used) {
   }
   free(used->index);
   free(used->augmentation);
+  free(used->error);
   free(used->valid);
   free(used->position);
 }

@@ -28,7 +28,9 @@ dt_status dt_set_inspect(const dt_spec *spec, dt_set set, bool whole, dt_data_in
   if (!is_split(spec) || out->count <= 0) return DT_OK;
   const double part = spec->data.split.fraction, share = set == DT_SET_EVAL ? part : 1 - part;
   out->count = set == DT_SET_EVAL ? llround(part * (double)out->count) : out->count - llround(part * (double)out->count);
-  for (int f = 0; f < out->fields.count; f++) out->total[f] = (int64_t)ceil(share * (double)out->total[f]);
+  for (int f = 0; f < out->fields.count; f++) {
+    if (out->total[f] != DT_TOTAL_STORED) out->total[f] = (int64_t)ceil(share * (double)out->total[f]);
+  }
   return DT_OK;
 }
 

@@ -63,8 +63,17 @@ static void gather(const dt_field *field, const dt_column *from, const bool *tak
   }
 }
 
+/* Likewise of a column with a store, which the parts share. */
+static void gather_index(const int64_t *from, const bool *taken, bool wanted, int64_t count, int64_t *to) {
+  int64_t at = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (taken[i] == wanted) to[at++] = from[i];
+  }
+}
+
 static int64_t rows_of(const dt_column *data, const bool *taken, int64_t count) {
   int64_t rows = 0;
+  if (data->store != NULL) return DT_TOTAL_STORED;
   for (int64_t i = 0; i < count && data->offset != NULL; i++) {
     if (taken[i]) rows += data->offset[i + 1] - data->offset[i];
   }
@@ -100,6 +109,12 @@ static dt_status take_part(dt_dataset *dataset, const bool *taken, int64_t part,
     const dt_field *field = &dataset->fields.field[f];
     dt_column *data = &dataset->data[f];
     (*out)->data[f].has_missing = data->has_missing;
+    if (data->store != NULL) {
+      (*out)->data[f].store = dt_store_share(data->store);
+      gather_index(data->index, taken, true, dataset->count, (*out)->data[f].index);
+      gather_index(data->index, taken, false, dataset->count, data->index);
+      continue;
+    }
     gather(field, data, taken, true, dataset->count, &(*out)->data[f]);
     gather(field, data, taken, false, dataset->count, data);
     shrink(field, dataset->count - part, data);

@@ -323,6 +323,7 @@ static size_t find_samples(const dt_dataset *set, const dt_program *program, dt_
   for (int f = 0; set != NULL && f < program->field_count; f++) {
     if (program->field_use[f] != DT_FIELD_LOADED) continue;
     out->values[f] = set->data[dt_dataset_find(set, program->field[f].name)].values;
+    if (out->values[f] == NULL) return 0; /* read sample by sample */
     out->sample_bytes[f] = dt_field_part_bytes(&program->field[f], DT_PART_VALUES, 1);
     bytes += (size_t)set->count * out->sample_bytes[f];
   }

@@ -295,7 +295,7 @@ static void test_info_tells_what_a_set_takes(void **state) {
   dt_dataset *set;
   dt_data_info said = {.count = 0}, found;
   assert_int_equal(load(NO_FAULT, 0, &set), DT_OK);
-  assert_int_equal(made_inspect(NULL, "", true, &said), DT_OK);
+  assert_int_equal(made_inspect(NULL, &(dt_data_request){.dir = ""}, true, &said), DT_OK);
   dt_dataset_info(set, &found);
   size_t bytes = SAMPLES * (16 + 4 + 3 * 4) + 3 * (SAMPLES + 1) * 8;
   for (int64_t i = 0; i < SAMPLES; i++) bytes += (size_t)(8 * length_of(0, i) + 8 * length_of(3, i) + 4 * length_of(5, i));
