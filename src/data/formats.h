@@ -6,9 +6,14 @@
 
 extern const dt_kind dt_format_idx;
 extern const dt_kind dt_format_cifar10;
+extern const dt_kind dt_format_cifar100;
 extern const dt_kind dt_format_csv;
 extern const dt_kind dt_format_npy;
 extern const dt_kind dt_format_npz;
 extern const dt_kind dt_format_synthetic;
+extern const dt_kind dt_format_sine;
+extern const dt_kind dt_format_xor;
+extern const dt_kind dt_format_moons;
+extern const dt_kind dt_format_spirals;
 
 #endif

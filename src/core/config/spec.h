@@ -56,9 +56,9 @@ typedef struct dt_spec {
       uint64_t seed;
       bool stratified;
     } split;
-    dt_choices augment;    /* kinds: dt_augment_kinds, applied in order to training samples */
-    dt_strings classes;    /* names, one for each output of the network; empty = they have none */
-    dt_reals mean, std;    /* of the only input, per channel, in units of pixel / 255; empty = measured on the training set */
+    dt_choices augment; /* kinds: dt_augment_kinds, applied in order to training samples */
+    dt_strings classes; /* names, one for each output of the network; empty = they have none */
+    dt_reals mean, std; /* of the only input, per channel, in units of pixel / 255; empty = measured on the training set */
     bool shuffle;
     bool device_cache; /* a gpu keeps the data set in its memory where it fits */
     int last_batch;    /* dt_last_batch */

@@ -1,9 +1,9 @@
-/* CIFAR-10 batches made on the fly: good ones, and one of each way to be bad. */
+/* CIFAR-10 and CIFAR-100 batches made on the fly: good ones, and one of each way to be bad. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/data.h"
+#include "data/sets.h"
 #include "support/choice.h"
 #include "support/columns.h"
 #include "support/files.h"
@@ -142,11 +142,54 @@ static void test_gzip_bomb(void **state) {
   expect_refusal("bomb", load(names, 1, &dataset), fragments, 3);
 }
 
+/* Records of a coarse and a fine label; a file of the one format is none of the other. */
+static void test_cifar100(void **state) {
+  enum { RECORD_100 = RECORD + 1 };
+  uint8_t *bytes = calloc(RECORDS, RECORD_100);
+  char text[1024];
+  for (int r = 0; r < RECORDS; r++) {
+    bytes[r * RECORD_100] = (uint8_t)(19 - r);
+    bytes[r * RECORD_100 + 1] = (uint8_t)(99 - r);
+    for (int i = 2; i < RECORD_100; i++) bytes[r * RECORD_100 + i] = (uint8_t)(r + i);
+  }
+  for (int form = 0; form < 3; form++) {
+    dt_config *config;
+    dt_dataset *set = NULL;
+    write_batch("train.bin", bytes, RECORDS * RECORD_100);
+    snprintf(text, sizeof text,
+             "name: c\ndata: {dir: %s, train: {%s}}\nmodel: {input: [3, 32, 32], layers: [flatten, linear: 100]}\n"
+             "train: {global_batch: 8, epochs: 1}\nschedule: {lr: 0.1}\n",
+             dir,
+             form == 0   ? "cifar100: train.bin"
+             : form == 1 ? "cifar100: {files: train.bin, coarse: true}"
+                         : "cifar10: train.bin");
+    if (dt_config_parse("c.yaml", text, strlen(text), NULL, 0, &config) != DT_OK) fail_msg("%s", dt_error_text());
+    dt_error_clear();
+    const dt_status status = dt_sets_load(dt_config_spec(config), &set, NULL);
+    dt_config_destroy(&config);
+    if (form == 2) {
+      assert_int_equal(status, DT_DATA);
+      assert_non_null(
+          strstr(dt_error_text(), "found records of 3074 bytes, as CIFAR-100 has them; expected CIFAR-10 records of 3073"));
+      break;
+    }
+    assert_int_equal(status, DT_OK);
+    assert_int_equal(set->count, RECORDS);
+    for (int r = 0; r < RECORDS; r++) {
+      assert_int_equal(data_labels(set)[r], (form == 0 ? 99 : 19) - r);
+      assert_memory_equal(data_pixels(set) + r * (RECORD - 1), bytes + r * RECORD_100 + 2, RECORD - 1);
+    }
+    dt_dataset_destroy(&set);
+  }
+  free(bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_batches_are_joined),
       cmocka_unit_test(test_bad_files),
       cmocka_unit_test(test_gzip_bomb),
+      cmocka_unit_test(test_cifar100),
   };
   return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
