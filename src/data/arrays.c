@@ -147,9 +147,8 @@ static bool lies_ready(const dt_array_head *head, const dt_field *field, bool la
   return same && (!head->column_major || head->ndim == 1) && !last;
 }
 
-/* The elements become the field's values, in the same memory where they need no change. Takes elements. Returns new. */
-static dt_status convert(const char *path, const dt_array_head *head, const dt_field *field, bool last, uint8_t *elements,
-                         void **out) {
+dt_status dt_array_convert(const char *path, const dt_array_head *head, const dt_field *field, bool last, uint8_t *elements,
+                           void **out) {
   dt_status status;
   const size_t bytes = (size_t)dt_shape_count(&field->shape) * dt_dtype_bytes(field->dtype);
   *out = NULL;
@@ -238,7 +237,7 @@ static dt_status take_array(const dt_array_file *files, const array_use *use, in
   if (status != DT_OK || out == NULL) {
     free(elements);
   } else {
-    status = convert(place, &head, field, use->how.image == IMAGE_LAST, elements, out);
+    status = dt_array_convert(place, &head, field, use->how.image == IMAGE_LAST, elements, out);
   }
   *count = head.dim[0];
   return status;

@@ -27,6 +27,12 @@ typedef struct dt_array_head {
 /* Elements, and bytes; INT64_MAX where they overflow. */
 int64_t dt_array_bytes(const dt_array_head *head);
 
+/* Turns elements as they lie in a file into the values of a dense field, whose shape is a sample's; `last`: the file has
+ * channels last. The same memory where nothing changes. DT_DATA naming path and sample for a number that the field cannot hold.
+ * Takes elements, after a failure too. Returns new. */
+dt_status dt_array_convert(const char *path, const dt_array_head *head, const dt_field *field, bool last, uint8_t *elements,
+                           void **out);
+
 /* How arrays are read from one kind of file. */
 typedef struct dt_array_file {
   /* The head of an array and, unless NULL, its elements as they lie in the file, in new memory (free). `member` names one of

@@ -267,6 +267,9 @@ static void images_cut(pair *f) {
 static void images_garbage(pair *f) {
   f->images_bytes += 1;
 }
+static void labels_float(pair *f) {
+  f->labels[2] = 0x0d;
+}
 static void labels_empty(pair *f) {
   f->labels_bytes = 0;
 }
@@ -315,9 +318,18 @@ static const bad_case bad[] = {
      images_zip,
      false,
      nothing,
-     {"/images: found magic 50 4b 03 04 at offset 0", "expected 00 00 08 02, 03 or 04"}},
+     {"/images: found magic 50 4b 03 04 at offset 0", "expected 00 00 08 02 (IDX images of unsigned bytes) or another type"}},
     {"swapped magic", images_swapped, false, nothing, {"/images: found magic 03 08 00 00", "reversed byte order", "expected"}},
-    {"floats", images_float, false, nothing, {"/images: found type code 0x0d (32-bit floats) at offset 2", "expected 0x08"}},
+    {"floats of the size of bytes",
+     images_float,
+     false,
+     nothing,
+     {"/images: found 60 bytes after the header", "expected 5 items, 240"}},
+    {"labels of floats",
+     labels_float,
+     false,
+     nothing,
+     {"/labels: found type code 0x0d (32-bit floats) at offset 2", "of whole numbers"}},
     {"no type", images_no_type, false, nothing, {"/images: found type code 0x77 (no type of IDX)", "expected 0x08"}},
     {"rank 0", images_rank_0, false, nothing, {"/images: found 0 dimensions at offset 3", "expected 2 to 4"}},
     {"rank 255", images_rank_255, false, nothing, {"/images: found 255 dimensions at offset 3", "expected 2 to 4"}},
@@ -371,6 +383,47 @@ static const bad_case bad[] = {
      {"/images: found other bytes after the gzip data", "expected the end"}},
     {"packed: bad block", nothing, true, stream_block, {"/images: found damaged gzip data: invalid block type"}},
 };
+
+/* Images, labels and targets of every type, in the byte order of IDX. */
+static void test_types(void **state) {
+  static const struct {
+    uint8_t code;
+    int bytes;
+    const char *first; /* the bytes of the numbers */
+    double number[2];
+  } types[] = {{0x08, 1, "\x02\xff", {2, 255}},
+               {0x09, 1, "\x02\xff", {2, -1}},
+               {0x0B, 2, "\x01\x02\xff\xfe", {258, -2}},
+               {0x0C, 4, "\x00\x01\x00\x02\xff\xff\xff\xfd", {65538, -3}},
+               {0x0D, 4, "\x40\x20\x00\x00\xbe\x80\x00\x00", {2.5, -0.25}},
+               {0x0E, 8, "\x40\x04\x00\x00\x00\x00\x00\x00\xbf\xd0\x00\x00\x00\x00\x00\x00", {2.5, -0.25}}};
+  for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
+    uint8_t vectors[64] = {0, 0, types[t].code, 2, 0, 0, 0, 1, 0, 0, 0, 2}, one[64] = {0, 0, types[t].code, 1, 0, 0, 0, 1};
+    const size_t size = (size_t)types[t].bytes;
+    memcpy(vectors + 12, types[t].first, 2 * size);
+    memcpy(one + 8, types[t].first, size);
+    assert_int_equal(dt_test_write_file(dir, "images", vectors, 12 + 2 * size), DT_OK);
+    assert_int_equal(dt_test_write_file(dir, "one", one, 8 + size), DT_OK);
+    dt_choice choice = dt_test_choice(dt_format_kinds, "idx");
+    const bool whole = types[t].code < 0x0D;
+    *(const char **)dt_test_choice_value(&choice, "images") = "images";
+    *(const char **)dt_test_choice_value(&choice, "labels") = whole ? "one" : "";
+    *(const char **)dt_test_choice_value(&choice, "targets") = "one";
+    dt_dataset *set;
+    dt_error_clear();
+    if (dt_dataset_load(&choice, &(dt_data_request){.dir = dir}, &set) != DT_OK) fail_msg("%s", dt_error_text());
+    dt_test_choice_destroy(&choice);
+    assert_int_equal(data_field(set, "input")->dtype, t == 0 ? DT_U8 : DT_F32);
+    for (int i = 0; i < 2; i++) {
+      const double found = t == 0 ? data_pixels(set)[i] : ((const float *)data_values(set, "input"))[i];
+      if (found != types[t].number[i]) fail_msg("type %02x: %g", types[t].code, found);
+    }
+    assert_true(((const float *)data_values(set, "target"))[0] == (float)types[t].number[0]);
+    assert_true(whole == (data_labels(set) != NULL));
+    if (whole) assert_int_equal(data_labels(set)[0], (int)types[t].number[0]);
+    dt_dataset_destroy(&set);
+  }
+}
 
 static void test_bad_files(void **state) {
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -577,6 +630,7 @@ int main(void) {
       cmocka_unit_test(test_hash_sees_everything),
       cmocka_unit_test(test_statistics),
       cmocka_unit_test(test_directory_variable),
+      cmocka_unit_test(test_types),
       cmocka_unit_test(test_fashion_mnist),
       cmocka_unit_test(test_digits),
   };
