@@ -21,17 +21,22 @@ struct layernorm {
   }
 };
 
-/* The sum over the threads of a block; every thread gets it. */
+/* The sum over the threads of a block, in which thread t takes in what stands `half` behind it; every thread gets it. The last
+ * halves are within a warp. */
 __device__ float sum_block(float value) {
   __shared__ float store[DT_BLOCK];
+  __shared__ float sum;
   const int thread = (int)threadIdx.x;
   store[thread] = value;
   __syncthreads();
-  for (int half = DT_BLOCK / 2; half > 0; half /= 2) {
-    if (thread < half) store[thread] += store[thread + half];
+  for (int half = DT_BLOCK / 2; half >= DT_WARP; half /= 2) {
+    if (thread < half) store[thread] = value += store[thread + half];
     __syncthreads();
   }
-  const float sum = store[0];
+  if (thread < DT_WARP) {
+    for (int half = DT_WARP / 2; half > 0; half /= 2) value += __shfl_down_sync(0xffffffffu, value, half);
+    if (thread == 0) sum = value;
+  }
   __syncthreads();
   return sum;
 }

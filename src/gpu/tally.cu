@@ -23,59 +23,59 @@ typedef struct tally_job {
   float *statistics;
 } tally_job;
 
-static __device__ float sum_warp(float value) {
-  for (int distance = DT_WARP / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(ALL_LANES, value, distance);
-  return value;
-}
-
-/* The block's sum of each thread's value, in thread 0. */
-static __device__ float sum_block(float value) {
-  __shared__ float warp_sum[BLOCK / DT_WARP];
-  value = sum_warp(value);
-  __syncthreads();
-  if (threadIdx.x % DT_WARP == 0) warp_sum[threadIdx.x / DT_WARP] = value;
-  __syncthreads();
-  float sum = 0;
-  for (int w = 0; w < BLOCK / DT_WARP && threadIdx.x == 0; w++) sum += warp_sum[w];
-  return sum;
-}
-
-/* A sum of a shard's terms, in thread 0: thread t takes samples t, t + BLOCK, ... */
-typedef struct shard_sum {
+/* A sum of terms, and how many of them are not finite. */
+typedef struct term_sum {
   float sum, nonfinite;
-} shard_sum;
+} term_sum;
 
-static __device__ shard_sum sum_shard(const tally_job &job, int shard, int column) {
-  const float *terms = job.terms + shard * job.shards.capacity * job.of.columns + column;
-  shard_sum own = {0, 0};
-  for (int s = (int)threadIdx.x; s < job.shards.valid[shard]; s += BLOCK) {
-    const float term = terms[(int64_t)s * job.of.columns];
-    own.sum += term;
-    own.nonfinite += isfinite(term) ? 0 : 1;
-  }
-  return {sum_block(own.sum), sum_block(own.nonfinite)};
+static __device__ void add(term_sum *to, const term_sum &from) {
+  to->sum += from.sum;
+  to->nonfinite += from.nonfinite;
 }
 
-/* One block of BLOCK threads, which takes shard after shard. Their sums are folded by the tree: where a pair is complete, its
- * sum takes the place of the first. */
+/* What this thread's warp has of a shard, in each of its lanes: thread t takes samples t, t + BLOCK, ... A warp that has none
+ * need not find out that their sum is zero. */
+static __device__ term_sum sum_warp(const tally_job &job, int shard, int column) {
+  const float *terms = job.terms + shard * job.shards.capacity * job.of.columns + column;
+  const int valid = job.shards.valid[shard], thread = (int)threadIdx.x;
+  term_sum own = {0, 0};
+  if (thread / DT_WARP * DT_WARP >= valid) return own;
+  for (int64_t s = thread; s < valid; s += BLOCK) {
+    const float term = terms[s * job.of.columns];
+    add(&own, {term, isfinite(term) ? 0.0f : 1.0f});
+  }
+  for (int distance = DT_WARP / 2; distance > 0; distance /= 2) {
+    add(&own, {__shfl_xor_sync(ALL_LANES, own.sum, distance), __shfl_xor_sync(ALL_LANES, own.nonfinite, distance)});
+  }
+  return own;
+}
+
+/* One block of BLOCK threads; of as many warps only as a shard has places for, the others' sums being zero. A shard's sum is
+ * that of its warps in order, and shards are folded by the tree: where a pair is complete, its sum takes the place of the
+ * first. */
 static __global__ void tally(tally_job job) {
-  __shared__ shard_sum open[DT_GPU_SHARDS_MAX];
+  __shared__ term_sum of_warp[DT_GPU_SHARDS_MAX][BLOCK / DT_WARP], open[DT_GPU_SHARDS_MAX];
+  const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
   for (int i = 0; i < job.of.count; i++) {
     for (int shard = 0; shard < job.shards.count; shard++) {
-      const shard_sum own = sum_shard(job, shard, job.of.column[i]);
-      if (threadIdx.x == 0) open[shard] = own;
+      const term_sum own = sum_warp(job, shard, job.of.column[i]);
+      if (thread % DT_WARP == 0) of_warp[shard][thread / DT_WARP] = own;
     }
-    if (threadIdx.x != 0) continue;
+    __syncthreads();
+    for (int shard = thread; shard < job.shards.count; shard += threads) {
+      term_sum sum = {0, 0};
+      for (int w = 0; w < threads / DT_WARP; w++) add(&sum, of_warp[shard][w]);
+      open[shard] = sum;
+    }
+    __syncthreads();
+    if (thread != 0) continue;
     for (int half = 1; half < job.shards.count; half *= 2) {
-      for (int shard = 0; shard < job.shards.count; shard += 2 * half) {
-        open[shard].sum += open[shard + half].sum;
-        open[shard].nonfinite += open[shard + half].nonfinite;
-      }
+      for (int shard = 0; shard < job.shards.count; shard += 2 * half) add(&open[shard], open[shard + half]);
     }
     job.statistics[job.of.element[i]] = open[0].sum;
     if (job.of.kind[i] == DT_SUM_REAL) job.statistics[job.of.element[i] + 1] = open[0].nonfinite;
   }
-  if (threadIdx.x != 0) return;
+  if (thread != 0) return;
   int64_t samples = 0;
   for (int shard = 0; shard < job.shards.count; shard++) samples += job.shards.valid[shard];
   job.statistics[DT_STATISTIC_SAMPLES] = (float)samples;
@@ -131,7 +131,8 @@ dt_status dt_gpu_tally(dt_run *run, const dt_instr *instr, const dt_micro_batch 
   job.shards = input.shards;
   job.step = micro->index == 0 ? input.step : NULL;
   job.statistics = static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_STAT));
-  DT_LAUNCH(tally, dim3(1), dim3(BLOCK), dt_gpu_stream(run, instr), job);
+  const int64_t threads = (job.shards.capacity + DT_WARP - 1) / DT_WARP * DT_WARP;
+  DT_LAUNCH(tally, dim3(1), dim3((unsigned)(threads < BLOCK ? threads : BLOCK)), dt_gpu_stream(run, instr), job);
   return DT_OK;
 }
 
