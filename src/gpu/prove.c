@@ -5,10 +5,7 @@
 #include "gpu/libraries.h"
 #include "gpu/staging.h"
 
-enum {
-  GLANCE = 1024,     /* words of an output that are looked at, to see whether anything was computed */
-  CACHE = 128 << 20, /* bytes that are read between two runs, so that the second finds another cache: twice an H200's */
-};
+enum { GLANCE = 1024 /* words of an output that are looked at, to see whether anything was computed */ };
 
 typedef struct proof {
   dt_run *run;
@@ -20,6 +17,7 @@ typedef struct proof {
   float *dw;    /* of WGRAD: where its sum goes */
   void *output; /* what is written */
   size_t bytes; /* of it */
+  size_t sweep; /* bytes of the arena that are read between two runs, so that the second finds another cache */
 } proof;
 
 /* --- operands --- */
@@ -50,6 +48,15 @@ static void name_output(proof *p) {
   }
 }
 
+/* Twice the cache, as far as the arena goes. */
+static dt_status size_sweep(proof *p) {
+  const size_t arena = p->run->program->arena_bytes;
+  int cache = 0;
+  DT_CUDA(cudaDeviceGetAttribute(&cache, cudaDevAttrL2CacheSize, p->call.gpu->index));
+  p->sweep = (arena < 2 * (size_t)cache ? arena : 2 * (size_t)cache) / 4 * 4;
+  return DT_OK;
+}
+
 static dt_status begin(dt_run *run, const dt_instr *instr, int shards, proof *p) {
   const dt_micro_batch micro = {.shard_count = shards};
   *p = (proof){.run = run, .shards = shards};
@@ -60,7 +67,7 @@ static dt_status begin(dt_run *run, const dt_instr *instr, int shards, proof *p)
   DT_TRY(p->call.library->get(p->call.gpu, run->program, instr, shards, &p->together));
   DT_TRY(dt_gpu_operands_of(&p->call, run, &micro, p->alone, &p->operands, &p->dw));
   name_output(p);
-  return DT_OK;
+  return size_sweep(p);
 }
 
 /* --- a run and its bits --- */
@@ -69,9 +76,8 @@ static dt_status begin(dt_run *run, const dt_instr *instr, int shards, proof *p)
 static dt_status compute(const proof *p, bool together, uint64_t *out) {
   const dt_gpu_call *call = &p->call;
   dt_device *device = p->run->device;
-  const size_t arena = p->run->program->arena_bytes;
   DT_CUDA(cudaMemsetAsync(p->output, 0, p->bytes, call->stream));
-  DT_TRY(device->ops->own_memory->hash(device, p->run->blocks.arena, (arena < CACHE ? arena : CACHE) / 4 * 4, out));
+  DT_TRY(device->ops->own_memory->hash(device, p->run->blocks.arena, p->sweep, out));
   if (together) {
     DT_TRY(call->library->compute(call->gpu, p->together, &p->operands, call->work, call->stream));
   } else {

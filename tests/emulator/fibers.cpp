@@ -32,7 +32,7 @@ constexpr unsigned max_threads = 1024, lanes = 32;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr size_t stack_bytes = 256 << 10;
 #else
-constexpr size_t stack_bytes = 64 << 10;
+constexpr size_t stack_bytes = 32 << 10;
 #endif
 constexpr size_t stack_stride = stack_bytes + 576, large_page = 2 << 20, stacks_bytes = max_threads * stack_stride + large_page;
 
