@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Bad input ends in one line that says what was found, what was expected and where, with the exit code of its class, on one rank
-# and on two, and one case of each group on four, before a hang could be thought of, leaving no file behind. Each row is one case.
+# Bad input ends in one line that says what was found, what was expected and where, with the exit code of its class, on one rank,
+# every third case on two ranks as well, and one case of each group on four, before a hang could be thought of, leaving no file
+# behind. Each row is one case.
+#   tests/cli/bad_input.sh build/release long    every case on two ranks or four
 source "$(dirname "$0")/../support/run.sh"
 make_data 160 80 12
+on_two=3
+[[ ${1-} == long ]] && on_two=1
 
 cat >"$work/base.yaml" <<END
 name: bad
@@ -26,11 +30,12 @@ optimizer: {sgd: {momentum: 0.9}}
 schedule: {lr: 0.1}
 END
 
-# expect NAME CODE REGEX: runs net.yaml with the words that follow, alone and on two ranks, or $many.
+# expect NAME CODE REGEX: runs net.yaml with the words that follow, alone and perhaps on two ranks, or on $many.
 expect() {
-  local name=$1 code=$2 regex=$3 np found start seconds
+  local name=$1 code=$2 regex=$3 np found start seconds several=${many-}
   shift 3
-  for np in self "${many-2}"; do
+  ((cases_started % on_two)) || several=${several:-2}
+  for np in self $several; do
     start=$SECONDS
     ranks "$np" "$@"
     found=$?

@@ -13,7 +13,7 @@ sed -i 's/^train: {/train: {micro_batch_shards: 1, /' "$work/net.yaml"
 printf 'verify: {engines: false}\n' >>"$work/net.yaml"
 
 # A wait that is over after so many seconds where something hangs; elsewhere a minute, which no case may take.
-deadline=3
+deadline=2
 seconds_max=45
 export DTRAIN_GPU_TIMEOUT=60
 
@@ -52,9 +52,9 @@ goes "without a fault" 3 ""
 cp -r "$work/runs/net/ckpt" "$work/saved"
 
 # A hang ends at the deadline, an error of NCCL at once; what NCCL's abort does then holds nobody up. Those that wait for a
-# deadline compute next to nothing: twice as many at a time.
+# deadline compute next to nothing: four times as many at a time.
 at_once=$cases_at_once
-cases_at_once=$((2 * at_once))
+cases_at_once=$((4 * at_once))
 hang() { DTRAIN_GPU_TIMEOUT=$deadline ends "$1" "$2" 7 "a step has not ended for $deadline s" "${@:3}"; }
 beside hang "a rank that hangs in its first step" 3 nccl_hang=1:1
 beside hang "a rank that hangs in a recorded step" 3 nccl_hang=2:15
@@ -80,7 +80,7 @@ verb=eval beside copy_hangs "an evaluation's first copy" "a copy for $deadline s
 verb=eval beside copy_hangs "an evaluation's last copy" "an evaluation for $deadline s" hang_download=2 --from "$work/saved"
 verb=predict beside copy_hangs "a prediction's copy" "a copy for $deadline s" hang_download=4 --from "$work/saved"
 beside copy_hangs "the first checkpoint" "a copy for $deadline s" hang_download=1
-verb="bench plans" beside copy_hangs "a timed engine's copy" "a run and its values for $deadline s" hang_download=1 --out "$work/plans.txt"
+verb="bench plans" beside copy_hangs "a timed engine's copy" "a run and its values for $deadline s" hang_download=1,engine_2_ms=1000 --out "$work/plans.txt"
 verb="bench plans" beside copy_hangs "what is timed" "what is timed for $deadline s" hang_after=30 --out "$work/plans.txt"
 hang_without_limit() {
   emulate hang_after=60

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# real_plans.sh BUILD: every convolution of every config has a plan in the real cuDNN, for every model of GPU that is known and in
-# every precision, without a GPU: `describe --gpu MODEL --plans` with the plug-in that was built with the CUDA Toolkit.
+# Convolutions have plans in the real cuDNN without a GPU: `describe --gpu MODEL --plans` with the plug-in that was built with the
+# CUDA Toolkit. Most of a print-out's time is the loading of libraries.
+#   tests/gpu/real_plans.sh build/release         every config on an H200, and those below on every model and in every precision
+#   tests/gpu/real_plans.sh build/release long    every config on every model and in every precision
 # shellcheck source=tests/support/run.sh
 . "$(dirname "$0")/../support/run.sh"
 source_dir=$(cd "$(dirname "$0")/../.." && pwd)
@@ -35,10 +37,10 @@ check() {
 
 models=$("$dtrain" describe "$source_dir/configs/mnist-lenet.yaml" --gpu none 2>&1 | sed -n 's/.*expected one of //p' | tr -d ,)
 [[ -n $models ]] || fail "no models are named for an unknown one"
-# All configs of folder $1.
+# check_configs MODEL PRECISION CONFIG...
 check_configs() {
   local config line refusal known
-  for config in "$1"/*.yaml; do check "$config" "$2" "$3"; done >"$work/refused"
+  for config in "${@:3}"; do check "$config" "$1" "$2"; done >"$work/refused"
   while read -r line; do
     known=no
     for refusal in ${expected_refusals[@]+"${expected_refusals[@]}"}; do [[ $line == "$refusal" ]] && known=yes; done
@@ -46,13 +48,20 @@ check_configs() {
   done <"$work/refused"
 }
 # The H100 has the multiprocessors of the H200, and so its engines: one precision tells that its properties are good for plans.
+# These have convolutions of every kind that the configs have.
+kinds=("$source_dir"/configs/{fashion-lenet,cifar10-resnet20,cifar10-inception}.yaml)
 for model in $models; do
   for precision in fp32 tf32 bf16 fp16; do
     [[ $model != h100 || $precision == bf16 ]] || continue
-    beside check_configs "$source_dir/configs" "$model" $precision
+    some=("${kinds[@]}")
+    [[ $model == h200 && $precision == bf16 || ${1-} == long ]] && some=("$source_dir"/configs/*.yaml)
+    beside check_configs "$model" $precision "${some[@]}"
   done
 done
-for precision in fp32 bf16; do beside check_configs "$source_dir/bench/configs" h200 $precision; done
+for precision in fp32 bf16; do
+  [[ $precision == bf16 || ${1-} == long ]] || continue
+  beside check_configs h200 $precision "$source_dir"/bench/configs/*.yaml
+done
 together
 
 # Tensor cores compute where 16 bits or TF32 are asked for, and never in fp32.
@@ -74,9 +83,8 @@ own_choices() { # CONFIG PRECISION
   describe "$source_dir/$1.yaml" "$2" --plans --set plans="$table" >"$work/second" 2>&1
   cmp -s "$work/first" "$work/second" || fail "$1 $2: other plans by the table: $(diff "$work/first" "$work/second" | head -n 4)"
 }
-for config in configs/cifar10-resnet20 configs/cifar10-inception bench/configs/resnet50; do
-  for precision in fp32 bf16; do beside own_choices $config $precision; done
-done
+beside own_choices configs/cifar10-inception fp32
+beside own_choices bench/configs/resnet50 bf16
 # Another engine is taken when it is named, and one that cuDNN has not is refused with its line.
 resnet20=$source_dir/configs/cifar10-resnet20.yaml
 table=$work/table.txt

@@ -29,7 +29,7 @@ every_claim() {
 
 # Digits stand in for the data set, under its files' names: readers look at what a file holds.
 mkdir -p "$work/data/fashion-mnist"
-"$build/make_digits" "$work/data/fashion-mnist" 128 32 28 >/dev/null
+"$build/make_digits" "$work/data/fashion-mnist" 64 16 28 >/dev/null
 for file in "$work"/data/fashion-mnist/*-ubyte; do mv "$file" "$file.gz"; done
 cp -r "$work/data/fashion-mnist" "$work/data/mnist"
 
