@@ -67,13 +67,13 @@ done
 ((offers > 0)) || fail "a batch that does not fit: not told that fewer shards at once do: $told"
 
 config tiny '[1, 4, 4]' '[flatten, {linear: 10}]' 64 64
-config mlp '[1, 1, 4096]' '[flatten, {linear: 3000}, relu, {linear: 10}]' 64 64
+steps=2 config mlp '[1, 1, 4096]' '[flatten, {linear: 3000}, relu, {linear: 10}]' 64 64
 # A batch of many bytes: steps until all that are loaded ahead have been touched.
 steps=5 config conv '[3, 32, 32]' '[{conv: {filters: 16, kernel: 3, pad: 1}}, batchnorm, relu, {conv: {filters: 16, kernel: 3, pad: 1}}, relu, {maxpool: 2}, flatten, {linear: 10}]' 1024 4096
 compare mlp 1
 compare conv 1
 # Ranks are looked at one after the other, which is good for some megabytes: a network beside which that is little.
-config wide '[1, 1, 4096]' '[flatten, {linear: 6000}, relu, {linear: 10}]' 64 64
+steps=2 config wide '[1, 1, 4096]' '[flatten, {linear: 6000}, relu, {linear: 10}]' 64 64
 if command -v mpirun >/dev/null; then compare wide 4; fi
 
 # Too little address space: one line, exit 9, nothing touched; describe says the same.

@@ -118,4 +118,14 @@ overflow() { # NP
 }
 beside overflow self
 beside overflow 2
+# So it is in an evaluation, where sums are integers: the first update makes weights with which no sample's loss is finite.
+sed -i '/^  loss: /s/mse: {target: input}/mse: {target: input, weight: 1e20}/' "$work/steep.yaml"
+no_score() { # NP
+  rm -rf "$work/runs"
+  ranks "$1" "$work/steep.yaml" --device gpu --set schedule.lr=1e6 --set optimizer.sgd.nesterov=false --set eval.every="1 steps"
+  [[ $? == 6 ]] || fail "an evaluation that is not finite, np $1: exit $?, expected 6: $(cat "$work/err")"
+  grep -qE 'step [0-9]+: found no finite .* for 36 of 36 samples of data.eval' "$work/err" || fail "an evaluation that is not finite, np $1: $(cat "$work/err")"
+}
+beside no_score self
+beside no_score 2
 finish

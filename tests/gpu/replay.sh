@@ -7,13 +7,14 @@ make_data 200 64 12
 write_config
 seeds=${1-6}
 
-# Trains on $1 ranks of the emulated GPU with options $2; prints what came of it, or how it ended.
+# Trains on $1 ranks of the emulated GPU with options $2, for $steps steps; prints what came of it, or how it ended.
+steps=6
 train() {
   local np=$1 options=$2 code
   shift 2
   emulate "$options"
   rm -rf "$work/runs"
-  ranks "$np" train "$work/net.yaml" --device gpu --threads 1 --set train.length="6 steps" --set eval.every="3 steps" "$@"
+  ranks "$np" train "$work/net.yaml" --device gpu --threads 1 --set train.length="$steps steps" --set eval.every="3 steps" "$@"
   code=$?
   if [[ $code != 0 || -s $work/err ]]; then
     printf 'exit %d, %s\n' "$code" "$(head -n 1 "$work/err")"
@@ -41,6 +42,15 @@ DTRAIN_GPU_GUARDS=1 beside compare "np 1, guards" self seed=1
 DTRAIN_GPU_GUARDS=1 beside compare "np 2, guards" 2 seed=2
 for seed in 1 2 3; do beside compare "np 1, seed $seed" self "seed=$seed"; done
 for seed in $(seq "$seeds"); do beside compare "np 2, seed $seed" 2 "seed=$seed"; done
+
+# Batches that are no step yet, and evaluations, have recordings of their own, one for each of the two places that inputs take turns
+# in. With five batches a step, two an evaluation, and five steps each kind is issued, recorded at either place, and replayed from
+# either.
+descent=(--set solver=gradient_descent --set train.global_batch=40 --set eval.every="1 steps")
+kept=$expected steps=5 expected=$(DTRAIN_GPU_GRAPH=0 train self seed=0 "${descent[@]}")
+[[ $expected == exit* ]] && fail "gradient descent: $expected"
+for np in self 2; do steps=5 beside compare "np $np, gradient descent" $np seed=1 "${descent[@]}"; done
+steps=6 expected=$kept
 
 # The comparison can fail: streams that do not wait for each other show, as other bits, a failure or a hang, which a run of half a
 # second need not be waited for long. On one rank the copies of the input are all there is.
