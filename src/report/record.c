@@ -224,7 +224,7 @@ void dt_record_keep_line(dt_record *record, const json_t *line) {
 static void add_values(const dt_record *r, const double *value, json_t *line) {
   for (int i = 0; i < r->goals->measure_count; i++) {
     const dt_measure *m = &r->goals->measure[i];
-    if (m->bins == 0) json_object_set_new(line, m->name, dt_json_real(value[i]));
+    if (dt_measure_is_told(m, value[i])) json_object_set_new(line, m->name, dt_json_real(value[i]));
   }
 }
 

@@ -54,10 +54,15 @@ dt_status dt_job_evaluate(dt_job *job, dt_cut *out_cut) {
 void dt_job_evaluation(const dt_job *job, dt_evaluation *out) {
   const dt_program *program = job->program[1];
   double sum[DT_SUMS_MAX] = {0};
+  const int64_t *bins[DT_SUMS_MAX] = {NULL};
   for (int i = 0; i < program->sum_count; i++) {
-    if (program->sum[i].decl->kind != DT_SUM_HISTOGRAM) sum[i] = dt_sum_value(&program->sum[i], job->score);
+    if (program->sum[i].decl->kind == DT_SUM_HISTOGRAM) {
+      bins[i] = job->score + program->sum[i].word;
+    } else {
+      sum[i] = dt_sum_value(&program->sum[i], job->score);
+    }
   }
-  dt_evaluation_make(&job->graph->goals, sum, job->score[0], out);
+  dt_evaluation_make(&job->graph->goals, sum, bins, job->score[0], out);
 }
 
 static void find_saved(const char *checkpoint, char text[32]) {

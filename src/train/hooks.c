@@ -80,7 +80,7 @@ static dt_status write_line(dt_trainer *t, bool late) {
                          .exposed_communication = steps > 0 ? t->lap_reduce_wait / steps : 0,
                          .line = line_due(t, now)};
   dt_evaluation batch;
-  dt_evaluation_make(&job->graph->goals, t->steps.outcome.sum, (int64_t)count, &batch);
+  dt_evaluation_make(&job->graph->goals, t->steps.outcome.sum, NULL, (int64_t)count, &batch);
   memcpy(line.value, batch.value, sizeof line.value);
   dt_rank_clocks own = {
       .step = steps > 0 ? seconds / steps : 0, .data_wait = line.data_wait, .reduce_wait = line.exposed_communication};
@@ -122,7 +122,7 @@ static dt_status epoch_run(dt_trainer *t) {
                          .samples_seen = t->steps.samples_seen,
                          .epoch = t->steps.samples_seen / t->job->clock.epoch_samples,
                          .seconds = now - t->epoch_began_at};
-  dt_evaluation_make(&t->job->graph->goals, t->epoch.sum, t->epoch.samples, &line.of);
+  dt_evaluation_make(&t->job->graph->goals, t->epoch.sum, NULL, t->epoch.samples, &line.of);
   dt_trainer_begin_epoch(t);
   t->epoch_began_at = now;
   tell_later(t, dt_record_write_epoch(t->record, &line));

@@ -41,7 +41,7 @@ static void raise_flags(void *context, double *flags) {
 
 static dt_status check_finite(const dt_trainer *t, const dt_in_flight *step, const dt_step_result *outcome) {
   const dt_goals *goals = &t->job->graph->goals;
-  const double whole = dt_measure_value(goals, &goals->measure[0], outcome->sum, (double)step->samples);
+  const double whole = dt_measure_value(goals, &goals->measure[0], outcome->sum, NULL, (double)step->samples);
   double nonfinite = 0;
   for (int i = 0; i < goals->loss_count; i++) nonfinite += outcome->nonfinite[goals->loss[i].sum];
   char loss[DT_NUMBER_TEXT], norm[DT_NUMBER_TEXT];

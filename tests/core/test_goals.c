@@ -92,7 +92,7 @@ static void values_are_means(void **state) {
                    DT_OK);
   const double sum[] = {20, 7, 40, 5}; /* loss1: loss, correct; loss2 */
   dt_evaluation e;
-  dt_evaluation_make(&graph->goals, sum, 10, &e);
+  dt_evaluation_make(&graph->goals, sum, NULL, 10, &e);
   const double expected[] = {3, 2, 4, 0.7, 0.5};
   for (int i = 0; i < 5; i++) assert_true(e.value[i] == expected[i]);
   assert_int_equal(e.count[3], 7);
@@ -113,7 +113,7 @@ static void shares_of_outputs(void **state) {
   assert_int_equal(graph_of(chain, "binary_cross_entropy", "", &config, &graph), DT_OK);
   const double sum[] = {5, 30};
   dt_evaluation e;
-  dt_evaluation_make(&graph->goals, sum, 10, &e);
+  dt_evaluation_make(&graph->goals, sum, NULL, 10, &e);
   assert_true(e.value[0] == 0.5 && e.value[1] == 0.75);
   dt_graph_destroy(&graph);
   dt_config_destroy(&config);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes what PyTorch computes, in float64, for every loss and metric: tests/oracles/data/losses.txt.
 
-    python3 tests/oracles/make_losses.py        (PyTorch and numpy)
+    python3 tests/oracles/make_losses.py        (PyTorch, numpy and scikit-learn)
 
 The file is as make_layers.py says, and more:
 
@@ -15,6 +15,7 @@ Targets are the fill of "<batch>.target", moved to [0, 1). `loss` is the weighte
 import math
 
 import torch
+from sklearn import metrics as scores
 from torch import nn
 
 from make_layers import DATA, Case, fill, initial, numbers, tensor_text
@@ -111,6 +112,36 @@ def confusion(y, k, _):
     return torch.bincount(k * classes + y[None].argmax(1), minlength=classes * classes)
 
 
+def of_classes(score, **options):
+    """A score of scikit-learn over labels and the classes of the largest outputs."""
+    return lambda y, k, _: torch.tensor(float(score(k, y[None].argmax(1), **options)), dtype=torch.float64)
+
+
+def top_k(count):
+    return lambda y, k, _: (y[None].topk(count, 1).indices == k[:, None]).any(1).double().mean()
+
+
+def of_labels(score):
+    """Of all yes-or-no outputs together."""
+    return lambda y, _, t: torch.tensor(float(score(t(y[None].shape[1:]).flatten() > 0.5, y[None].flatten() > 0)), dtype=torch.float64)
+
+
+def auc_of_class(c):
+    return lambda y, k, _: torch.tensor(scores.roc_auc_score(k == c, y[None].softmax(1)[:, c].detach()), dtype=torch.float64)
+
+
+def auc_of_label(y, _, t):
+    return torch.tensor(scores.roc_auc_score(t((1,)).flatten() > 0.5, y[None].flatten().detach()), dtype=torch.float64)
+
+
+def r2(y, _, t):
+    return torch.tensor(scores.r2_score(t((1,)).flatten(), y[None].flatten().detach()), dtype=torch.float64)
+
+
+def perplexity(y, k, _):
+    return nn.functional.cross_entropy(y[None], k).exp()
+
+
 def mlp(inputs, hidden, outputs):
     return {"linear1": nn.Linear(inputs, hidden), "tanh1": nn.Tanh(), "linear2": nn.Linear(hidden, outputs)}
 
@@ -135,6 +166,26 @@ def loss_cases():
                    "[accuracy, {accuracy: {of: tanh2, name: squashed}}, confusion]",
                    {"loss1": first, "loss2": second, "accuracy": accuracy(None), "squashed": accuracy("tanh2"),
                     "confusion": confusion}, steps=3, shards=2)
+    yield LossCase("measures_of_classes", (7,), "[{linear: 6}, tanh, {linear: 3}]", "cross_entropy", mlp(7, 6, 3), first,
+                   "[{top_k: 2}, precision, recall, f1, {f1: {average: weighted, name: weighted}}, {recall: {class: 1, name: recall_1}}, "
+                   "{auc: {class: 2}}, perplexity, confusion]",
+                   {"top_k": top_k(2), "precision": of_classes(scores.precision_score, average="macro", zero_division=0),
+                    "recall": of_classes(scores.recall_score, average="macro", zero_division=0),
+                    "f1": of_classes(scores.f1_score, average="macro"), "weighted": of_classes(scores.f1_score, average="weighted"),
+                    "recall_1": of_classes(scores.recall_score, labels=[1], average="macro"), "auc": auc_of_class(2),
+                    "perplexity": perplexity, "confusion": confusion}, samples=40, steps=2, shards=2)
+    yield LossCase("measures_of_two_classes", (7,), "[{linear: 6}, tanh, {linear: 2}]", "cross_entropy", mlp(7, 6, 2), first,
+                   "[auc, {precision: {class: 0}}]",
+                   {"auc": auc_of_class(1), "precision": of_classes(scores.precision_score, pos_label=0, zero_division=0)}, samples=20,
+                   classes=2, shards=2)
+    yield LossCase("measures_of_labels", (7,), "[{linear: 6}, tanh, {linear: 5}]", "binary_cross_entropy", mlp(7, 6, 5), logistic,
+                   "[precision, recall, f1]",
+                   {"precision": of_labels(scores.precision_score), "recall": of_labels(scores.recall_score),
+                    "f1": of_labels(scores.f1_score)}, samples=12, shards=2)
+    yield LossCase("measures_of_one_label", (7,), "[{linear: 6}, tanh, {linear: 1}]", "binary_cross_entropy", mlp(7, 6, 1), logistic,
+                   "[auc]", {"auc": auc_of_label}, samples=30, shards=2)
+    yield LossCase("measures_of_a_number", (7,), "[{linear: 6}, tanh, {linear: 1}]", "mse", mlp(7, 6, 1), squared_error, "[r2, mae]",
+                   {"r2": r2, "mae": absolute_error}, samples=30, steps=2, shards=2)
 
 
 def main():

@@ -155,10 +155,12 @@ static double measured(const check *c, int measure) {
   const dt_program *program = c->net.eval;
   double sum[DT_SUMS_MAX] = {0};
   dt_evaluation evaluation;
+  const int64_t *bins[DT_SUMS_MAX] = {NULL};
   for (int i = 0; i < program->sum_count; i++) {
+    bins[i] = c->score + program->sum[i].word;
     if (program->sum[i].decl->kind != DT_SUM_HISTOGRAM) sum[i] = dt_sum_value(&program->sum[i], c->score);
   }
-  dt_evaluation_make(&c->net.graph->goals, sum, c->score[0], &evaluation);
+  dt_evaluation_make(&c->net.graph->goals, sum, bins, c->score[0], &evaluation);
   return evaluation.value[measure];
 }
 

@@ -301,7 +301,7 @@ void net_take_sums(const net *n, const dt_step_result *outcome, net_sums *out) {
 }
 
 double net_loss(const net *n, const net_sums *sums) {
-  return dt_measure_value(&n->graph->goals, &n->graph->goals.measure[0], sums->sum, 1);
+  return dt_measure_value(&n->graph->goals, &n->graph->goals.measure[0], sums->sum, NULL, 1);
 }
 
 double net_sum(const net *n, const net_sums *sums, const char *name) {

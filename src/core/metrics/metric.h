@@ -27,6 +27,10 @@ typedef struct dt_metric {
   const char *label; /* in lines of text: "acc" */
   bool percent;      /* how its value is written */
   bool higher;       /* more is better */
+  /* What is made of the sums that infer declares, where that is no mean of the first. With a histogram among them, which is the
+   * first then, the metric has a value in evaluations alone. NULL: the mean; a histogram is a matrix, and no number. */
+  double (*derive)(const dt_measure *measure, const dt_measured_sums *of);
+  const dt_kind *of_labels; /* takes this one's place where each output is a yes or no of its own; NULL: none does */
 } dt_metric;
 
 /* layer.forward of every metric. */
@@ -50,5 +54,12 @@ extern const dt_kind dt_metric_accuracy;
 extern const dt_kind dt_metric_mse;
 extern const dt_kind dt_metric_mae;
 extern const dt_kind dt_metric_confusion;
+extern const dt_kind dt_metric_top_k;
+extern const dt_kind dt_metric_precision;
+extern const dt_kind dt_metric_recall;
+extern const dt_kind dt_metric_f1;
+extern const dt_kind dt_metric_auc;
+extern const dt_kind dt_metric_r2;
+extern const dt_kind dt_metric_perplexity;
 
 #endif

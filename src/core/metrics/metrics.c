@@ -7,6 +7,13 @@ const dt_kind *const dt_metric_kinds[] = {
     &dt_metric_mse,
     &dt_metric_mae,
     &dt_metric_confusion,
+    &dt_metric_top_k,
+    &dt_metric_precision,
+    &dt_metric_recall,
+    &dt_metric_f1,
+    &dt_metric_auc,
+    &dt_metric_r2,
+    &dt_metric_perplexity,
     NULL,
 };
 /* clang-format on */

@@ -152,7 +152,9 @@ static dt_measure measure_of(const dt_metric *metric, const char *name, const dt
                       .higher = metric->higher,
                       .sum = sum,
                       .per_sample = decl->per_sample,
-                      .bins = decl->kind == DT_SUM_HISTOGRAM ? decl->bins : 0};
+                      .bins = decl->kind == DT_SUM_HISTOGRAM && metric->derive == NULL ? decl->bins : 0,
+                      .derive = metric->derive,
+                      .eval_only = decl->kind == DT_SUM_HISTOGRAM};
 }
 
 /* A loss over the same two that has the metric among its sums; -1 = none. What a metric with options of its own gives depends
@@ -168,6 +170,17 @@ static int find_loss_with(const goal_builder *g, const dt_kind *kind, int input,
   return -1;
 }
 
+/* A loss or metric before it whose instruction computes the same of the same two; -1 = none. */
+static int find_node_with(const goal_builder *g, const dt_metric *metric, int input, const char *target) {
+  for (int n = g->last + 1; n < dt_graph_builder_count(g->b) && metric->set_params == NULL; n++) {
+    const dt_node *node = node_at(g, n);
+    const bool is_loss = n <= g->goals->loss[g->goals->loss_count - 1].node;
+    const dt_op op = is_loss ? ((const dt_loss *)node->layer)->op : ((const dt_metric *)node->layer)->op;
+    if (op == metric->op && node->input[0] == input && strcmp(dt_graph_target(g->b, n), target) == 0) return n;
+  }
+  return -1;
+}
+
 /* Counts of a metric that was given a name bear that too. */
 static dt_status name_counts(goal_builder *g, const dt_metric_attr *attr, dt_measure *measure) {
   if (attr->name[0] == '\0' || measure->counts == NULL) {
@@ -178,24 +191,38 @@ static dt_status name_counts(goal_builder *g, const dt_metric_attr *attr, dt_mea
   return dt_graph_builder_format(g->b, &measure->counts, "%s_%s", measure->name, measure->counts);
 }
 
-static dt_status add_metric(goal_builder *g, const dt_choice *choice) {
+/* What the outputs of a node mean: to the first loss over them, else to the first of all. */
+static dt_prediction prediction_of(const goal_builder *g, int input) {
+  int of = 0;
+  for (int i = g->goals->loss_count - 1; i >= 0; i--) of = loss_node(g, i)->input[0] == input ? i : of;
+  return ((const dt_loss *)loss_node(g, of)->layer)->output;
+}
+
+static dt_status add_metric(goal_builder *g, const dt_choice *asked) {
+  dt_choice used = *asked;
+  const dt_choice *choice = &used;
   const dt_metric_attr *attr = choice->attr;
   const dt_metric *metric = choice->kind->impl;
   const char *name = attr->name[0] != '\0' ? attr->name : choice->kind->name;
   int input, node, sum;
   DT_TRY(find_input(g, choice, attr->of, loss_node(g, 0)->input[0], &input));
+  if (metric->of_labels != NULL && prediction_of(g, input) == DT_OUTPUT_LABELS) used.kind = metric->of_labels;
+  metric = used.kind->impl;
+  const char *target = attr->target[0] != '\0' ? attr->target : dt_graph_target(g->b, g->goals->loss[0].node);
   const int loss = find_loss_with(g, choice->kind, input, attr->target);
+  node = find_node_with(g, metric, input, target);
+  sum = 0;
   if (loss >= 0) {
     node = g->goals->loss[loss].node;
     sum = ((const dt_loss *)node_at(g, node)->layer)->metric_sum;
-  } else {
+  } else if (node < 0) {
     DT_TRY(check_name(g, choice, name));
     DT_TRY(dt_graph_add(g->b, choice, name, input, &node));
-    DT_TRY(set_target(g, node, metric->field(&node_at(g, input)->shape), attr->target,
-                      dt_graph_target(g->b, g->goals->loss[0].node)));
-    sum = 0;
+    DT_TRY(set_target(g, node, metric->field(&node_at(g, input)->shape), target, target));
   }
   dt_measure measure = measure_of(metric, name, &node_at(g, node)->sum[sum], sums_before(g, node) + sum);
+  measure.attr = choice->attr;
+  measure.outputs = dt_shape_count(&node_at(g, input)->shape);
   DT_TRY(name_counts(g, attr, &measure));
   return add_measure(g, choice->origin, &measure);
 }
@@ -287,7 +314,14 @@ dt_status dt_graph_add_goals(dt_graph_builder *b, int last, dt_goals *out) {
 
 /* --- values --- */
 
-double dt_measure_value(const dt_goals *goals, const dt_measure *measure, const double *sum, double samples) {
+double dt_measure_value(const dt_goals *goals, const dt_measure *measure, const double *sum, const int64_t *const *bins,
+                        double samples) {
+  if (measure->eval_only && bins == NULL) return NAN;
+  if (measure->derive != NULL) {
+    const dt_measured_sums of = {
+        .sum = sum + measure->sum, .bins = bins != NULL ? bins[measure->sum] : NULL, .samples = samples};
+    return measure->derive(measure, &of);
+  }
   if (measure->sum >= 0) return sum[measure->sum] / (samples * (double)measure->per_sample);
   double whole = 0;
   for (int i = 0; i < goals->loss_count; i++) whole += goals->loss[i].weight * sum[goals->loss[i].sum];
@@ -298,11 +332,16 @@ bool dt_measure_is_better(const dt_measure *measure, double value, double than, 
   return measure->higher ? value - than > gain : than - value > gain;
 }
 
-void dt_evaluation_make(const dt_goals *goals, const double *sum, int64_t samples, dt_evaluation *out) {
+bool dt_measure_is_told(const dt_measure *measure, double value) {
+  return measure->bins == 0 && !(measure->eval_only && isnan(value));
+}
+
+void dt_evaluation_make(const dt_goals *goals, const double *sum, const int64_t *const *bins, int64_t samples,
+                        dt_evaluation *out) {
   *out = (dt_evaluation){.samples = samples};
   for (int i = 0; i < goals->measure_count; i++) {
     const dt_measure *m = &goals->measure[i];
-    if (m->bins == 0) out->value[i] = dt_measure_value(goals, m, sum, (double)samples);
+    if (m->bins == 0) out->value[i] = dt_measure_value(goals, m, sum, bins, (double)samples);
     if (m->counts != NULL) out->count[i] = llround(sum[m->sum]);
   }
 }
@@ -325,7 +364,7 @@ const char *dt_measures_text(const dt_goals *goals, const double *value, const i
   text[0] = '\0';
   for (int i = 0; i < goals->measure_count && used < bytes; i++) {
     const dt_measure *m = &goals->measure[i];
-    if (m->record_only || m->bins > 0) continue;
+    if (m->record_only || !dt_measure_is_told(m, value[i])) continue;
     used += (size_t)snprintf(text + used, bytes - used, "%s%s %s", used > 0 ? between : "", m->label,
                              dt_measure_text(m, value[i], number));
     if (count == NULL || m->counts == NULL || used >= bytes) continue;

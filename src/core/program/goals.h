@@ -7,20 +7,25 @@
 /* The measure of that name that is a number; -1: there is none. "" or NULL is the one that counts where the config names
  * none. */
 int dt_goals_find(const dt_goals *goals, const char *name);
-/* Of a measure that is a number: sum [sums of all nodes], over so many samples. */
-double dt_measure_value(const dt_goals *goals, const dt_measure *measure, const double *sum, double samples);
+/* Of a measure that is a number: sum [sums of all nodes], over so many samples; bins: likewise the counts of each that is a
+ * histogram, NULL in training. */
+double dt_measure_value(const dt_goals *goals, const dt_measure *measure, const double *sum, const int64_t *const *bins,
+                        double samples);
 /* Whether a value is better than another by more than `gain`. */
 bool dt_measure_is_better(const dt_measure *measure, double value, double than, double gain);
 
 /* What an evaluation came to. */
 typedef struct dt_evaluation {
   int64_t samples;
-  double value[DT_MEASURES_MAX];  /* by measure; 0 of a histogram */
+  double value[DT_MEASURES_MAX];  /* by measure; 0 of a matrix */
   int64_t count[DT_MEASURES_MAX]; /* of one whose sum is a count */
 } dt_evaluation;
 
-/* From the sums of all nodes over so many samples. */
-void dt_evaluation_make(const dt_goals *goals, const double *sum, int64_t samples, dt_evaluation *out);
+/* From the sums of all nodes over so many samples, as dt_measure_value has them. */
+void dt_evaluation_make(const dt_goals *goals, const double *sum, const int64_t *const *bins, int64_t samples,
+                        dt_evaluation *out);
+/* Whether a measure's value is a number that is told: no matrix, nor what only evaluations have, in training. */
+bool dt_measure_is_told(const dt_measure *measure, double value);
 
 /* The same on its own: measures with their names, when the network is gone. */
 typedef struct dt_measured {

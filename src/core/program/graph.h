@@ -90,7 +90,16 @@ typedef struct dt_node {
 
 enum { DT_LOSSES_MAX = 8, DT_MEASURES_MAX = 24, DT_SUMS_MAX = 32, DT_MEASURE_NAME = 48 };
 
-/* A number that tells how good a network is: a mean over samples of a node's sum, or the loss that training makes small. */
+/* What a measure is made of where it is no mean: a node's own sums over so many samples. bins: the counts of the histogram that
+ * is the first of them; NULL in training, which has none. */
+typedef struct dt_measured_sums {
+  const double *sum;
+  const int64_t *bins;
+  double samples;
+} dt_measured_sums;
+
+/* A number that tells how good a network is: a mean over samples of a node's sum, or what is made of its sums, or the loss that
+ * training makes small. */
 typedef struct dt_measure {
   const char *name;   /* "loss", "accuracy": in the config and the record */
   const char *label;  /* in lines of text: "acc" */
@@ -101,6 +110,10 @@ typedef struct dt_measure {
   int sum;            /* among the sums of all nodes, in the order of the graph; -1: all losses, each times its weight */
   int64_t per_sample; /* of a COUNT */
   int64_t bins;       /* of a HISTOGRAM, which is a matrix and no number: in evaluations only; 0 for others */
+  double (*derive)(const struct dt_measure *measure, const dt_measured_sums *of); /* NULL: a mean */
+  const void *attr;                                                               /* of its metric */
+  int64_t outputs; /* numbers of a sample that are judged: classes */
+  bool eval_only;  /* in training its value is NaN, and not told */
 } dt_measure;
 
 /* What training makes small, and what it is judged by. */
