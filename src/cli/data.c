@@ -8,9 +8,11 @@
 
 #include "cli/cli.h"
 #include "cli/lowered.h"
+#include "comm/cores.h"
 #include "core/numbers.h"
 #include "data/sets.h"
 #include "report/contact_sheet.h"
+#include "train/survey.h"
 
 enum { SHOWN_CHANNELS = 40, SHOWN_CLASSES = 100, SHEET_ROWS = 12, SHEET_COLUMNS = 8, NAME_COLUMNS = 28 };
 
@@ -120,8 +122,10 @@ static dt_status print_channels(const dt_dataset *set, int f) {
   printf("\n%-*s %12s %12s %12s %12s %8s\n", NAME_COLUMNS, field->name, "mean", "std", "least", "most", "missing");
   for (int64_t c = 0; c < channels && c < SHOWN_CHANNELS; c++) {
     const extent e = extent_of(set, f, c);
-    printf("%-*.*s %12.6g %12.6g %12.6g %12.6g %8" PRId64 "\n", NAME_COLUMNS, NAME_COLUMNS,
-           channel_name(&set->data[f], c, number, sizeof number), mean[c], std[c], e.least / unit, e.most / unit, e.missing);
+    printf("%-*.*s %12.6g %12.6g", NAME_COLUMNS, NAME_COLUMNS, channel_name(&set->data[f], c, number, sizeof number), mean[c],
+           std[c]);
+    if (set->data[f].store == NULL) printf(" %12.6g %12.6g %8" PRId64, e.least / unit, e.most / unit, e.missing);
+    putchar('\n');
   }
   if (channels > SHOWN_CHANNELS) printf("... and %" PRId64 " others\n", channels - SHOWN_CHANNELS);
   free(mean);
@@ -261,12 +265,27 @@ static dt_status show(const dt_cli *cli, const dt_config *config, const dt_datas
   return check(config, train, eval);
 }
 
+/* What only reading all samples of a store tells, on one rank: what is broken and, of the training set, statistics. */
+static dt_status survey(dt_dataset *set, bool measure) {
+  dt_comm *comm = NULL;
+  dt_status status = DT_OK;
+  for (int f = 0; set != NULL && f < set->fields.count && status == DT_OK; f++) {
+    if (set->data[f].store == NULL || !(measure || set->data[f].store->skips)) continue;
+    if (comm == NULL) status = dt_comm_self_create(&comm);
+    if (status == DT_OK) status = dt_survey_dataset(comm, set, f, (int)ceil(dt_cores_available()));
+  }
+  if (comm != NULL) comm->ops->destroy(&comm);
+  return status;
+}
+
 static dt_status run(dt_cli *cli) {
   dt_config *config = NULL;
   dt_dataset *train = NULL, *eval = NULL;
   signal(SIGPIPE, SIG_DFL); /* `dtrain data CONFIG | head` ends when head has enough */
   DT_TRY(dt_cli_config(cli, 0, &config));
   dt_status status = dt_sets_load(dt_config_spec(config), &train, &eval);
+  if (status == DT_OK) status = survey(train, true);
+  if (status == DT_OK) status = survey(eval, false);
   if (status == DT_OK) status = show(cli, config, train, eval);
   fflush(stdout);
   dt_dataset_destroy(&eval);

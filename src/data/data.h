@@ -20,6 +20,7 @@ typedef struct dt_column {
   void *values;    /* of the field's dtype; NULL where there is a store */
   dt_store *store; /* NULL = none */
   int64_t *index;  /* [count], with a store */
+  int64_t *sums;   /* with a store, once it was surveyed: of the bytes of each channel, then of their squares */
   int64_t *offset;
   int32_t *column;
   char *names;      /* of the channels of a dense field, each with its end, one after another; NULL = they have none */
@@ -35,6 +36,7 @@ struct dt_dataset {
   uint64_t hash;                 /* XXH3 over all fields: ranks must agree on it; recorded in run.json */
   uint64_t contents;             /* of what stores hold, where all of it was read (data/survey.h); part of the hash */
   const char *source;            /* files it came from, for messages and the record */
+  char *classes;                 /* names of the labels, each with its end, where the files name them; NULL = they don't */
   char *note;                    /* what a run tells of it besides; NULL = nothing */
   void *cached; /* its copy in a device's memory (dt_own_memory_ops.cache_data), made and released by the job; NULL = none */
 };
@@ -61,9 +63,13 @@ void dt_dataset_info(const dt_dataset *dataset, dt_data_info *out);
 /* Whether the data set has what a network needs: fields of these names, types and shapes, of which the first `inputs` are
  * loaded as numbers, each number below its limit. DT_DATA naming the first that is not. */
 dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, int count, int inputs);
-/* Per-channel mean and standard deviation of a dense field in memory: of pixel / 255 with exact integer sums for DT_U8, else of
- * the values, missing ones left out. [C] each, C being shape.dim[0]. A constant channel gets the deviation 1, so that dividing
- * by it is safe. */
+/* Leaves out the samples that are not wanted; the hash is as it was. */
+void dt_dataset_select(dt_dataset *dataset, const bool *wanted);
+/* Adds a run of bytes and their squares to the sums. */
+void dt_add_bytes(const uint8_t *byte, int64_t count, uint64_t *sum, uint64_t *squares);
+/* Per-channel mean and standard deviation of a dense field, in memory or surveyed (data/survey.h): of pixel / 255 with exact
+ * integer sums for DT_U8, else of the values, missing ones left out. [C] each, C being shape.dim[0]. A constant channel gets
+ * the deviation 1, so that dividing by it is safe. */
 void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, double *std);
 
 /* Puts mean[C] where values of a dense field are missing; from then on none is. */

@@ -181,10 +181,12 @@ void dt_dataset_destroy(dt_dataset **dataset) {
     free((*dataset)->data[f].offset);
     free((*dataset)->data[f].column);
     free((*dataset)->data[f].index);
+    free((*dataset)->data[f].sums);
     dt_store_release(&(*dataset)->data[f].store);
     free((*dataset)->data[f].names);
   }
   free((void *)(*dataset)->source);
+  free((*dataset)->classes);
   free((*dataset)->note);
   free(*dataset);
   *dataset = NULL;
@@ -264,7 +266,7 @@ dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, in
 /* --- statistics --- */
 
 /* Sums of a run of bytes and of their squares. A chunk is short enough for 32-bit sums, which the compiler vectorises. */
-static void add_bytes(const uint8_t *byte, int64_t count, uint64_t *sum, uint64_t *squares) {
+void dt_add_bytes(const uint8_t *byte, int64_t count, uint64_t *sum, uint64_t *squares) {
   enum { CHUNK = 65536 }; /* 65536 * 255^2 < 2^32 */
   for (int64_t first = 0; first < count; first += CHUNK) {
     const int64_t end = first + CHUNK < count ? first + CHUNK : count;
@@ -284,13 +286,17 @@ typedef struct channel {
 } channel;
 
 /* variance = (n * squares - sum^2) / n^2 in whole numbers, so that only the last division and root round. */
-static void byte_statistics(const channel *of, const uint8_t *first, double *mean, double *std) {
-  const int64_t n = of->count * of->plane;
-  uint64_t sum = 0, squares = 0;
-  for (int64_t i = 0; i < of->count; i++) add_bytes(first + i * of->elements, of->plane, &sum, &squares);
+static void finish_statistics(int64_t n, uint64_t sum, uint64_t squares, double *mean, double *std) {
   const unsigned __int128 spread = (unsigned __int128)n * squares - (unsigned __int128)sum * sum;
   *mean = (double)sum / ((double)n * 255);
   *std = sqrt((double)spread) / ((double)n * 255);
+}
+
+static void byte_statistics(const channel *of, const uint8_t *first, double *mean, double *std) {
+  const int64_t n = of->count * of->plane;
+  uint64_t sum = 0, squares = 0;
+  for (int64_t i = 0; i < of->count; i++) dt_add_bytes(first + i * of->elements, of->plane, &sum, &squares);
+  finish_statistics(n, sum, squares, mean, std);
 }
 
 /* Two sweeps in a fixed order: the mean, then the squares of what differs from it. A channel without a value has mean 0. */
@@ -321,7 +327,11 @@ void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, d
   const int64_t channels = dt_shape_channels(&f->shape);
   const channel of = {.count = dataset->count, .elements = dt_shape_count(&f->shape), .plane = dt_shape_inner(&f->shape)};
   for (int64_t c = 0; c < channels; c++) {
-    if (f->dtype == DT_U8) {
+    if (dataset->data[field].store != NULL) {
+      const int64_t *sums = dataset->data[field].sums;
+      DT_ASSERT(sums != NULL);
+      finish_statistics(of.count * of.plane, (uint64_t)sums[c], (uint64_t)sums[channels + c], &mean[c], &std[c]);
+    } else if (f->dtype == DT_U8) {
       byte_statistics(&of, (const uint8_t *)values + c * of.plane, &mean[c], &std[c]);
     } else {
       value_statistics(&of, (const float *)values + c * of.plane, dataset->data[field].has_missing, &mean[c], &std[c]);

@@ -10,6 +10,7 @@ const dt_kind *const dt_format_kinds[] = {
     &dt_format_csv,
     &dt_format_npy,
     &dt_format_npz,
+    &dt_format_images,
     &dt_format_synthetic,
     &dt_format_sine,
     &dt_format_xor,

@@ -87,6 +87,26 @@ static void shrink(const dt_field *field, int64_t count, dt_column *data) {
   if (smaller != NULL) data->values = smaller;
 }
 
+/* In place: the samples that are marked so, of which there are `left`. */
+static void select_samples(dt_dataset *dataset, const bool *taken, bool wanted, int64_t left) {
+  for (int f = 0; f < dataset->fields.count; f++) {
+    dt_column *data = &dataset->data[f];
+    if (data->store != NULL) {
+      gather_index(data->index, taken, wanted, dataset->count, data->index);
+      continue;
+    }
+    gather(&dataset->fields.field[f], data, taken, wanted, dataset->count, data);
+    shrink(&dataset->fields.field[f], left, data);
+  }
+  dataset->count = left;
+}
+
+void dt_dataset_select(dt_dataset *dataset, const bool *wanted) {
+  int64_t left = 0;
+  for (int64_t i = 0; i < dataset->count; i++) left += wanted[i];
+  select_samples(dataset, wanted, true, left);
+}
+
 static dt_status name_part(const dt_dataset *dataset, const char *what, const char **out) {
   const size_t bytes = strlen(dataset->source) + strlen(what) + 32;
   char *text;
@@ -106,20 +126,16 @@ static dt_status take_part(dt_dataset *dataset, const bool *taken, int64_t part,
   free((void *)dataset->source);
   dataset->source = rest;
   for (int f = 0; f < dataset->fields.count; f++) {
-    const dt_field *field = &dataset->fields.field[f];
-    dt_column *data = &dataset->data[f];
+    const dt_column *data = &dataset->data[f];
     (*out)->data[f].has_missing = data->has_missing;
     if (data->store != NULL) {
       (*out)->data[f].store = dt_store_share(data->store);
       gather_index(data->index, taken, true, dataset->count, (*out)->data[f].index);
-      gather_index(data->index, taken, false, dataset->count, data->index);
-      continue;
+    } else {
+      gather(&dataset->fields.field[f], data, taken, true, dataset->count, &(*out)->data[f]);
     }
-    gather(field, data, taken, true, dataset->count, &(*out)->data[f]);
-    gather(field, data, taken, false, dataset->count, data);
-    shrink(field, dataset->count - part, data);
   }
-  dataset->count -= part;
+  select_samples(dataset, taken, false, dataset->count - part);
   return DT_OK;
 }
 

@@ -25,8 +25,9 @@ struct dt_store {
   /* Of all that tells its samples from others without reading them (names, sizes, how they are read): ranks must agree on it.
    */
   uint64_t hash;
-  uint64_t key; /* of that, and of all that would change with their contents: what was measured once holds for the same key */
-  bool skips;   /* a sample that cannot be read is left out, where it is found before training */
+  uint64_t key;  /* of that, and of all that would change with their contents: what was measured once holds for the same key */
+  bool skips;    /* a sample that cannot be read is left out, where it is found before training */
+  bool may_keep; /* samples in memory once they were read */
   struct dt_store_kept *kept; /* samples as they were read; NULL = none are kept */
 };
 

@@ -5,13 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/host_memory.h"
 #include "core/numbers.h"
 #include "core/plugin.h"
 #include "core/solver.h"
-#include "data/sets.h"
 #include "train/device_ids.h"
 #include "train/devices.h"
+#include "train/job_data.h"
 #include "train/trainer.h"
 
 dt_status dt_job_checkpoint_dir(const dt_spec *spec, char *text) {
@@ -30,16 +29,29 @@ static int first_channel(const dt_graph *graph, int input) {
   return first;
 }
 
+/* What the config says of an input's normalisation; no numbers where it says nothing. */
+static const dt_reals *given_mean(const dt_job *job, int i) {
+  const dt_reals *own = &dt_spec_input(job->spec, i)->mean;
+  return own->count == 0 && job->graph->input_count == 1 ? &job->spec->data.mean : own;
+}
+
+static const dt_reals *given_std(const dt_job *job, int i) {
+  const dt_reals *own = &dt_spec_input(job->spec, i)->std;
+  return own->count == 0 && job->graph->input_count == 1 ? &job->spec->data.std : own;
+}
+
+bool dt_job_measures(const dt_job *job, int i) {
+  return given_mean(job, i)->count == 0 || given_std(job, i)->count == 0;
+}
+
 /* As configured, else measured on the training set; a job without one takes them from the checkpoint later. */
 static void normalise_input(dt_job *job, int i) {
   const dt_node *input = &job->graph->node[i];
-  const dt_input *given = dt_spec_input(job->spec, i);
   const int first = first_channel(job->graph, i), channels = (int)dt_shape_channels(&input->shape);
-  const bool alone = job->graph->input_count == 1;
-  const dt_reals *mean = given->mean.count == 0 && alone ? &job->spec->data.mean : &given->mean;
-  const dt_reals *std = given->std.count == 0 && alone ? &job->spec->data.std : &given->std;
-  if (job->train != NULL) {
-    const int field = dt_dataset_find(job->train, job->graph->field[input->field].name);
+  const dt_reals *mean = given_mean(job, i), *std = given_std(job, i);
+  const int field = job->train != NULL ? dt_dataset_find(job->train, job->graph->field[input->field].name) : -1;
+  /* Of a store only where it had to be surveyed. */
+  if (field >= 0 && (job->train->data[field].store == NULL || job->train->data[field].sums != NULL)) {
     dt_dataset_statistics(job->train, field, job->mean + first, job->std + first);
   }
   for (int c = 0; c < channels; c++) {
@@ -102,67 +114,6 @@ static dt_status apply_normalisation(dt_job *job) {
     if (job->executor[i] != NULL) DT_TRY(dt_executor_set_normalisation(job->executor[i], job->scale, job->shift));
   }
   return DT_OK;
-}
-
-/* --- data --- */
-
-static dt_status add_bytes(const dt_job *job, dt_set set, size_t *bytes) {
-  dt_data_info info;
-  DT_TRY(dt_set_inspect(job->spec, set, false, &info));
-  size_t more = dt_dataset_bytes(&info);
-  *bytes = *bytes < SIZE_MAX - more ? *bytes + more : SIZE_MAX;
-  return DT_OK;
-}
-
-/* Before anything is read, as far as headers tell. Every rank loads all of it. */
-static dt_status check_data_fits(const dt_job *job, bool train, bool eval) {
-  size_t bytes = 0, room, own, all;
-  const int ranks = job->comm->local_size;
-  if (train) DT_TRY(add_bytes(job, DT_SET_TRAIN, &bytes));
-  if (eval) DT_TRY(add_bytes(job, DT_SET_EVAL, &bytes));
-  dt_host_memory(&dt_host_paths_real, &room, &all);
-  dt_host_address_space(&own, &all);
-  room = room / (size_t)ranks < own ? room / (size_t)ranks : own;
-  DT_REQUIRE(bytes <= room, DT_MEMORY,
-             "data: found samples of %zu bytes, expected at most the %zu that are free for each of %d "
-             "rank%s on this host",
-             bytes, room, ranks, dt_plural(ranks));
-  return DT_OK;
-}
-
-/* The network's inputs take the types that its first data set has; a second one must have the same. */
-static dt_status take_data(dt_job *job, const dt_dataset *set) {
-  dt_graph *graph = job->graph;
-  const int inputs = dt_graph_input_fields(graph);
-  DT_TRY(dt_dataset_check(set, graph->field, job->kind == DT_JOB_PREDICT ? inputs : graph->field_count, inputs));
-  for (int f = 0; f < inputs && set != job->train && job->train != NULL; f++) {
-    const dt_dtype found = set->fields.field[dt_dataset_find(set, graph->field[f].name)].dtype;
-    DT_REQUIRE(found == graph->field[f].dtype, DT_DATA, "%s: found field %s of %s, expected %s as data.train has", set->source,
-               graph->field[f].name, dt_dtype_name(found), dt_dtype_name(graph->field[f].dtype));
-  }
-  dt_graph_take_fields(graph, &set->fields);
-  return DT_OK;
-}
-
-/* An EVAL job on the training set scores what dt_sets_load calls the training set. */
-static dt_status load_data(dt_job *job, bool on_train) {
-  const dt_spec *spec = job->spec;
-  const bool trains = job->kind == DT_JOB_TRAIN;
-  DT_REQUIRE(trains || on_train || dt_set_is_there(spec, DT_SET_EVAL), DT_USAGE, "data.eval is missing in the config%s",
-             job->kind == DT_JOB_EVAL ? "; --on train scores the training set" : ": predict labels its samples");
-  DT_TRY(check_data_fits(job, trains || on_train, !on_train));
-  if (on_train) {
-    DT_TRY(dt_sets_load(spec, &job->eval, NULL));
-  } else {
-    DT_TRY(dt_sets_load(spec, trains ? &job->train : NULL, &job->eval));
-  }
-  if (job->train != NULL) {
-    DT_TRY(take_data(job, job->train));
-    DT_REQUIRE(spec->data.last_batch != DT_LAST_DROP || job->train->count >= spec->train.global_batch, DT_USAGE,
-               "train.global_batch: found %lld, but data.train has %lld samples and data.last_batch is drop",
-               (long long)spec->train.global_batch, (long long)job->train->count);
-  }
-  return job->eval != NULL ? take_data(job, job->eval) : DT_OK;
 }
 
 static dt_status make_clock(dt_job *job) {
@@ -263,10 +214,7 @@ static dt_status print_common(const dt_job *job, char **out_text) {
   fprintf(memory, "dtrain: %s\ndevice: %s\n", DTRAIN_VERSION, device->ops->name);
   if (device->id != NULL) fprintf(memory, "device: %s, %s\n", device->kernels, device->library);
   if (device->steps != NULL) fprintf(memory, "steps: %s\n", device->steps);
-  if (job->train != NULL)
-    fprintf(memory, "data.train: %s, hash %016llx\n", job->train->source, (unsigned long long)job->train->hash);
-  if (job->eval != NULL)
-    fprintf(memory, "data.eval: %s, hash %016llx\n", job->eval->source, (unsigned long long)job->eval->hash);
+  dt_job_print_data(job, memory);
   for (int i = 0; i < 2; i++) {
     if (job->program[i] == NULL) continue;
     dt_program_print(job->program[i], false, memory);
@@ -292,11 +240,14 @@ dt_status dt_job_agree_config(dt_comm *comm, dt_status loaded, const dt_config *
   return status;
 }
 
-static dt_status set_up_alone(dt_job *job, bool on_train) {
+static dt_status load_alone(dt_job *job, bool on_train) {
   DT_TRY(dt_config_print_text(job->config, &job->config_text));
   DT_TRY(dt_device_create(job->spec, job->comm, NULL, &job->threads, job->missing, &job->device));
   DT_TRY(dt_graph_create(job->config, &job->graph));
-  DT_TRY(load_data(job, on_train));
+  return dt_job_load_data(job, on_train);
+}
+
+static dt_status plan_alone(dt_job *job) {
   DT_TRY(make_normalisation(job));
   DT_TRY(make_clock(job));
   if (job->kind == DT_JOB_TRAIN) {
@@ -401,9 +352,11 @@ dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind
   dt_status status = dt_alloc(1, sizeof *job, &job);
   if (status == DT_OK) {
     *job = (dt_job){.kind = kind, .config = config, .spec = dt_config_spec(config), .comm = comm};
-    status = set_up_alone(job, on_train);
+    status = load_alone(job, on_train);
   }
   DT_TRY_GOTO(failed, dt_comm_agree(comm, status));
+  DT_TRY_GOTO(failed, dt_job_survey_data(job));
+  DT_TRY_GOTO(failed, dt_comm_agree(comm, plan_alone(job)));
   DT_TRY_GOTO(failed, dt_device_ids_agree(comm, job->device, may_share_devices(job->spec), &job->sharers, &job->devices));
   DT_TRY_GOTO(failed, agree_on_everything(job));
   job->seen.opened = dt_memory_free(job->device, &job->seen.all);
@@ -412,6 +365,7 @@ dt_status dt_job_create(const dt_config *config, dt_comm *comm, dt_job_kind kind
   job->seen.reducer = dt_memory_free(job->device, NULL);
   DT_TRY_GOTO(failed, dt_comm_agree(comm, make_executors(job)));
   DT_TRY_GOTO(failed, dt_comm_agree(comm, cache_data(job))); /* once every rank has what it needs */
+  dt_job_keep_samples(job);
   job->seen.ready = dt_memory_free(job->device, NULL);
   *out = job;
   return DT_OK;
