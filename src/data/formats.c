@@ -11,6 +11,7 @@ const dt_kind *const dt_format_kinds[] = {
     &dt_format_npy,
     &dt_format_npz,
     &dt_format_images,
+    &dt_format_tar,
     &dt_format_synthetic,
     &dt_format_sine,
     &dt_format_xor,

@@ -11,6 +11,7 @@ extern const dt_kind dt_format_csv;
 extern const dt_kind dt_format_npy;
 extern const dt_kind dt_format_npz;
 extern const dt_kind dt_format_images;
+extern const dt_kind dt_format_tar;
 extern const dt_kind dt_format_synthetic;
 extern const dt_kind dt_format_sine;
 extern const dt_kind dt_format_xor;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "data/image_parts.h"
 
@@ -35,6 +36,20 @@ const char *dt_image_kind(const uint8_t *bytes, size_t count) {
       return forms[i].name;
   }
   return NULL;
+}
+
+bool dt_image_named(const char *name) {
+  static const char *const ends[] = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"};
+  const size_t length = strlen(name);
+  for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+    const size_t end = strlen(ends[i]);
+    if (length > end && strcasecmp(name + length - end, ends[i]) == 0) return true;
+  }
+  return false;
+}
+
+bool dt_image_pictures(const char *kind) {
+  return strcmp(kind, "zip") != 0 && strcmp(kind, "gzip") != 0 && strcmp(kind, "PDF") != 0;
 }
 
 dt_status dt_image_room(dt_image *image, size_t count, const char *kind, char why[DT_IMAGE_WHY]) {

@@ -27,6 +27,8 @@ dt_status dt_image_decode(const uint8_t *bytes, size_t count, dt_image *out, cha
 void dt_image_destroy(dt_image *image);
 /* What the beginning of a file says that it is: "JPEG", "PNG", "GIF" ...; NULL where it is none of the known forms. */
 const char *dt_image_kind(const uint8_t *bytes, size_t count);
+bool dt_image_pictures(const char *kind); /* whether files of that kind hold pictures */
+bool dt_image_named(const char *name);    /* whether a name ends as that of a JPEG or PNG file */
 
 /* How an image becomes a sample. */
 typedef struct dt_image_fit {

@@ -151,10 +151,31 @@ static int find_class(const dt_strings *classes, const char *name) {
   return -1;
 }
 
-/* label[c] of the class met as number c. */
+/* A name that is a whole number below 2^24; -1 where it is none. */
+static int32_t number_of(const char *name) {
+  int32_t value = 0;
+  for (const char *p = name; *p != '\0'; p++) {
+    if (*p < '0' || *p > '9' || value >= 1 << 20) return -1;
+    value = 10 * value + (*p - '0');
+  }
+  return name[0] != '\0' ? value : -1;
+}
+
+/* Where every name is a number. */
+static bool are_numbers(const dt_image_set *set) {
+  bool all = set->numbered;
+  for (int c = 0; c < set->class_count; c++) all &= number_of(set->classes[c]) >= 0;
+  return all;
+}
+
+/* label[c] of the class met as number c; before, it is the class's place among all names. */
 static dt_status number_classes(const dt_image_set *set, const dt_data_request *request, const char *source, int32_t *label) {
-  for (int c = 0; c < set->class_count && request->classes.count > 0; c++) {
-    label[c] = find_class(&request->classes, set->classes[c]);
+  const dt_strings *listed = &request->classes;
+  if (listed->count == 0 && !are_numbers(set)) return DT_OK;
+  for (int c = 0; c < set->class_count; c++) {
+    const int32_t number = set->numbered ? number_of(set->classes[c]) : -1;
+    label[c] = find_class(listed, set->classes[c]);
+    if (label[c] < 0 && (listed->count == 0 || number < listed->count)) label[c] = number;
     DT_REQUIRE(label[c] >= 0, DT_DATA, "%s: found class %.100s, expected one of the %d of data.classes", source,
                set->classes[c], request->classes.count);
   }
@@ -266,7 +287,7 @@ dt_status dt_image_set_load(dt_image_set *set, const dt_image_attr *attr, const 
   DT_TRY_GOTO(done, sort_items(set, rank, source));
   DT_TRY_GOTO(done, number_classes(set, request, source, rank));
   DT_TRY_GOTO(done, make_dataset(set, attr, source, rank, &dataset));
-  if (request->classes.count == 0 && set->class_count > 0)
+  if (request->classes.count == 0 && set->class_count > 0 && !are_numbers(set))
     DT_TRY_GOTO(done, join_names(sorted, set->class_count, &dataset->classes));
   fill_store(store, set, attr, rank);
   dataset->data[0].store = &store->base;

@@ -55,6 +55,7 @@ typedef struct dt_image_set {
   size_t names_bytes, names_room;
   const char **classes; /* in the order in which they were met; new */
   int class_count, class_room;
+  bool numbered; /* names of classes may be labels themselves: whole numbers */
 } dt_image_set;
 
 /* The number of a class by its name, which is copied. DT_MEMORY; DT_DATA beyond 2^20 classes. */

@@ -69,16 +69,6 @@ typedef struct scan {
   char name[NAME_MAX_BYTES];
 } scan;
 
-static bool ends_as_image(const char *name) {
-  static const char *const ends[] = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"};
-  const size_t length = strlen(name);
-  for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-    const size_t end = strlen(ends[i]);
-    if (length > end && strcasecmp(name + length - end, ends[i]) == 0) return true;
-  }
-  return false;
-}
-
 /* A file whose name says nothing is an image if its first bytes are those of one. */
 static dt_status look_inside(const scan *s, int file) {
   uint8_t head[16];
@@ -98,7 +88,7 @@ static dt_status add_file(scan *s) {
   struct stat about;
   int file;
   DT_TRY(open_image(s->root, s->folder, s->name, &file, &about));
-  const dt_status status = s->skips || ends_as_image(s->name) ? DT_OK : look_inside(s, file);
+  const dt_status status = s->skips || dt_image_named(s->name) ? DT_OK : look_inside(s, file);
   close(file);
   DT_TRY(status);
   return dt_image_set_add(&s->set, s->name,
@@ -167,7 +157,7 @@ static dt_status visit_beside(scan *s, int dir, const struct dirent *entry, int 
   entry_kind kind;
   DT_TRY(kind_of(s, dir, entry, &kind));
   DT_REQUIRE(kind != LINK, DT_DATA, "%s/%s: found a link, expected a folder for each class", s->folder, s->name);
-  DT_REQUIRE(kind == FOLDER || !ends_as_image(s->name), DT_DATA,
+  DT_REQUIRE(kind == FOLDER || !dt_image_named(s->name), DT_DATA,
              "%s/%s: found an image beside the folders of classes, expected it in one of them", s->folder, s->name);
   return DT_OK;
 }

@@ -55,6 +55,14 @@ for kind in whole broken; do
   same "$kind, decoded anew" "$expected" "$(run "$kind" 3 "$work/$kind.yaml" --threads 1 --set data.train.images.cache=off)"
 done
 
+# In an archive, where they are in another order, the same images are the same samples.
+(cd "$work/whole" && tar --format=pax -cf t.tar eval train/kind2 train/kind0 train/kind1)
+cut="size: [12, 14], resize: 16"
+expected=$(run "whole" self "$work/whole.yaml" --threads 1)
+sed -e "s/train: {images.*/train: {tar: {files: t.tar, folder: train, $cut}}/" -e "s/eval: {images.*/eval: {tar: {files: t.tar, folder: eval, $cut}}/" \
+  "$work/whole.yaml" >"$work/tar.yaml"
+same "an archive" "$expected" "$(run "an archive" 2 "$work/tar.yaml" --threads 1)"
+
 # The first broken image is named, whichever rank reads it; where nothing measures, by the step that meets it.
 write_net "$work/fail.yaml" "$work/broken" ""
 for np in self 2 3; do
