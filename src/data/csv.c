@@ -60,7 +60,7 @@ static int64_t width(const dt_strings *words) {
 }
 
 static column_use use_of(const csv_attr *attr, const char *name) {
-  if (strcmp(attr->label, name) == 0) return LABEL;
+  if (attr->label[0] != '\0' && strcmp(attr->label, name) == 0) return LABEL;
   if (is_named(&attr->target, name)) return TARGET;
   if (is_named(&attr->ignore, name) || (attr->columns.count > 0 && !is_named(&attr->columns, name))) return UNUSED;
   return words_of(attr, name) != NULL ? WORDS : NUMBER;
@@ -124,7 +124,7 @@ static dt_status name_columns(reader *r, const dt_cell *cell, int64_t count, boo
   for (int64_t c = 0; c < count; c++) {
     char number[24];
     snprintf(number, sizeof number, "%" PRId64, c + 1);
-    r->columns[c].name = header ? dt_csv_text(&cell[c]) : strdup(number);
+    r->columns[c].name = header && cell[c].bytes > 0 ? dt_csv_text(&cell[c]) : strdup(number);
     DT_REQUIRE(r->columns[c].name != NULL, DT_MEMORY, "could not allocate a column's name");
     place_column(r, &r->columns[c]);
   }
@@ -266,11 +266,12 @@ static dt_status read_row(reader *r, const dt_table *table, const dt_cell *cell,
   return DT_OK;
 }
 
-/* A first line without a number is one of names. */
+/* A first line without a number is one of names; that of rows' numbers is often left empty. */
 static bool is_header(const reader *r, const dt_cell *cell, int64_t count) {
   double number;
   if (r->attr->header != CSV_AUTO) return r->attr->header == CSV_YES;
   for (int64_t c = 0; c < count; c++) {
+    if (dt_csv_is_missing(r->attr, &cell[c]) && c == 0 && count > 1) continue;
     if (dt_csv_is_missing(r->attr, &cell[c]) || dt_decimal_read(cell[c].text, cell[c].bytes, '.', &number)) return false;
   }
   return true;
@@ -282,7 +283,7 @@ static dt_status check_header(const reader *r, const dt_cell *cell, int64_t coun
              r->column_count);
   for (int64_t c = 0; c < count; c++) {
     char text[CELL_TEXT + 4];
-    DT_REQUIRE(dt_csv_is(&cell[c], r->columns[c].name), DT_DATA,
+    DT_REQUIRE(cell[c].bytes == 0 || dt_csv_is(&cell[c], r->columns[c].name), DT_DATA,
                "%s: found %s to name column %" PRId64 ", expected %s, as in the file before it", r->path,
                dt_csv_quote(&cell[c], text, CELL_TEXT), c + 1, r->columns[c].name);
   }

@@ -50,8 +50,8 @@ const dt_option dt_csv_options[] = {
                    "What stands for no value, besides an empty cell; without it ?, NA, N/A, nan, NaN, NULL and null."),
     DT_ROW_ENUM(
         "header", AT(header), "auto", header_words,
-        "Whether the first line names the columns, which are named 1, 2, 3 ... otherwise; auto: where none of its cells "
-        "is a number or empty."),
+        "Whether the first line names the columns, which are named 1, 2, 3 ... otherwise, and where a name is empty; auto: "
+        "where none of its cells is a number, or empty but for the first."),
     DT_ROW_ENUM("separator", AT(separator), "auto", separators,
                 "What stands between cells; auto: whichever the first line has most of."),
     DT_ROW_ENUM("decimal", AT(decimal), "point", decimal_words, "What stands before the fraction of a number."),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "data/arrays.h"
 #include "data/source.h"
 
@@ -42,7 +43,10 @@ static bool take_text(literal *l, char *out, size_t bytes) {
   const char quote = l->at < l->end ? *l->at : '\0';
   if (quote != '\'' && quote != '"') return false;
   const char *from = l->at + 1, *close = memchr(from, quote, (size_t)(l->end - from));
-  if (close == NULL || (size_t)(close - from) >= bytes || memchr(from, '\\', (size_t)(close - from)) != NULL) return false;
+  if (close == NULL || (size_t)(close - from) >= bytes) return false;
+  for (const char *c = from; c < close; c++) {
+    if (*c == '\\' || dt_text_is_control(*c)) return false;
+  }
   memcpy(out, from, (size_t)(close - from));
   out[close - from] = '\0';
   l->at = close + 1;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zip.h>
 
+#include "core/text.h"
 #include "data/arrays.h"
 #include "data/source.h"
 
@@ -92,6 +93,11 @@ static dt_status list_members(zip_t *zip, const char *path, char **out_names, in
   for (int64_t i = 0; i < entries && *out_count <= DT_FIELDS_MAX; i++) {
     const char *name = zip_get_name(zip, (uint64_t)i, 0);
     if (name == NULL) continue;
+    for (const char *c = name; *c != '\0'; c++) {
+      if (!dt_text_is_control(*c)) continue;
+      fclose(memory);
+      DT_RAISE(DT_DATA, "%s: found a control character in the name of array %" PRId64 ", expected a name of text", path, i);
+    }
     const size_t length = strlen(name), cut = sizeof suffix - 1;
     const bool ends = length > cut && strcmp(name + length - cut, suffix) == 0;
     fprintf(memory, "%.*s%c", (int)(ends ? length - cut : length), name, '\0');

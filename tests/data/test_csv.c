@@ -128,6 +128,8 @@ static const good goods[] = {
     {"ignored columns", "{ignore: [id, name]}", "", "id,name,x\n9,w,1\n", 1, 1, {1}},
     {"left out", "missing: skip", "", "1,2\n?,4\n5,\n7,NA\n9,10\n", 2, 2, {1, 2, 9, 10}},
     {"not read, so not missing", "{missing: fail, ignore: 2}", "", "1,\n3,?\n", 2, 1, {1, 3}},
+    {"a name left empty, as of a row's number", "ignore: 1", "", ",a,b\n0,1,2\n", 1, 2, {1, 2}},
+    {"names left empty", "{header: yes, label: 2}", "", "a,\n5,1\n", 1, 1, {5}, -1, {1}},
     {"marks", "{missing: skip, missing_marks: \"-9\"}", "", "1,2\n-9,4\n5,6\n", 2, 2, {1, 2, 5, 6}},
 };
 
