@@ -1,6 +1,9 @@
 /* Device memory and pinned host memory: both are heap memory of the process that is known by address. New and freed memory
  * holds garbage, NaN in every float type or large numbers; before and behind every allocation stand fences, NaN too, that are
- * looked at when it is freed. AddressSanitizer has better fences, so there none are needed. */
+ * looked at when it is freed. AddressSanitizer has better fences, so there none are needed. Device memory of more than `sparse`
+ * bytes is a mapping that takes what is written of it and holds zeros, with nothing else anywhere near. */
+#include <sys/mman.h>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,9 +20,12 @@ struct block {
   int device;
   const char *freed_by = nullptr; /* the one call that may free it; NULL: cudaFree */
 };
+/* On either side of a mapping: what is wrong by 2^32 elements is within. */
+constexpr size_t apart = (size_t)1 << 36;
 struct memory {
   std::map<uintptr_t, block> device, pinned; /* by disguised address */
   size_t limit = (size_t)emulator_number("memory", 8L << 30), used[64] = {}, peak[64] = {};
+  size_t sparse = (size_t)emulator_number("sparse", LONG_MAX);
   long allocations = 0, fail_alloc = emulator_number("fail_alloc", 0);
   bool full = false;
   dice garbage{2};
@@ -73,11 +79,29 @@ void *allocate(std::map<uintptr_t, block> *blocks, size_t bytes) {
   return p;
 }
 
+cudaError_t release_mapping(std::map<uintptr_t, block> *blocks, std::map<uintptr_t, block>::iterator found, void *p) {
+  m().used[found->second.device] -= found->second.bytes;
+  munmap((char *)p - apart, found->second.bytes + 2 * apart);
+  blocks->erase(found);
+  return cudaSuccess;
+}
+
+void *map_sparsely(std::map<uintptr_t, block> *blocks, size_t bytes) {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void *p = mmap(nullptr, bytes + 2 * apart, PROT_NONE, flags, -1, 0);
+  if (p == MAP_FAILED) return nullptr;
+  p = (char *)p + apart;
+  if (mprotect(p, bytes, PROT_READ | PROT_WRITE)) emulator_fail("sparse: a mapping can't be used");
+  (*blocks)[disguised(p)] = {bytes, current_device(), nullptr};
+  return p;
+}
+
 /* Gives back what `name` was called for. */
 cudaError_t release(std::map<uintptr_t, block> *blocks, void *p, const char *name) {
   auto found = blocks->find(disguised(p));
   if (found == blocks->end()) return cudaErrorInvalidValue;
   if (found->second.freed_by) emulator_fail("%s: the memory is for %s to free", name, found->second.freed_by);
+  if (blocks == &m().device && found->second.bytes > m().sparse) return release_mapping(blocks, found, p);
   const unsigned char *behind = (const unsigned char *)p + found->second.bytes;
   for (size_t i = 1; i <= fence_bytes; i++) {
     if (((const unsigned char *)p)[-(ptrdiff_t)i] != fence) {
@@ -144,7 +168,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
     if (bytes == 0) return cudaSuccess;
     size_t *used = &m().used[current_device()];
     if (++m().allocations == m().fail_alloc || m().full || bytes > m().limit - *used) return cudaErrorMemoryAllocation;
-    *memory = allocate(&m().device, bytes);
+    *memory = bytes > m().sparse ? map_sparsely(&m().device, bytes) : allocate(&m().device, bytes);
     if (!*memory) return cudaErrorMemoryAllocation;
     *used += bytes;
     if (*used > m().peak[current_device()]) m().peak[current_device()] = *used;

@@ -3,6 +3,8 @@
  * seed=N          what the order of work, of blocks and of threads is drawn from (0)
  * devices=N       GPUs of the machine (1)
  * memory=BYTES    of each (8 GiB)
+ * sparse=BYTES    an allocation of more takes what is written of it, and holds zeros
+ * blocks=N        of a grid of more than 2 N blocks the first N and the last N run, and no others
  * multiprocessors=N of each (8): nothing that is computed may depend on it
  * driver=WHAT     none: no driver; old: one of CUDA 12.8; nodevice: a driver without a GPU; notready or mismatch: one that
  *                 does not start; compat: one that is newer than what the GPU's own can be made
@@ -38,7 +40,7 @@ namespace {
 
 /* Every option that is read anywhere: one that is misspelt would plant nothing, and its test could not fail. */
 const char known[] =
-    " seed devices memory multiprocessors driver busy order late_host capability code fail_alloc full peaks work "
+    " seed devices memory sparse blocks multiprocessors driver busy order late_host capability code fail_alloc full peaks work "
     "fail_kernel fail_record hang_after hang_download slow_copies "
     " drop_waits drop_wait deaf early_events hasty wrong_stream "
     " batch_dependent cublas_fail l2 call_ms cudnn cudnn_broken cudnn_engine_5 cublas cudnn_fail cudnn_refuse cudnn_shuffled "

@@ -32,7 +32,8 @@ dt_gpu_values dt_gpu_values_of(const dt_run *run, const dt_instr *instr, const d
 
 dt_gpu_input dt_gpu_input_of(const dt_run *run, const dt_micro_batch *micro) {
   return (dt_gpu_input){.step = kernel_now->step,
-                        .shards = {kernel_now->filled, run->program->shard_capacity, micro->shard_count}};
+                        .shards = {kernel_now->filled, run->program->shard_capacity, micro->shard_count},
+                        .position = kernel_now->position};
 }
 
 float *dt_gpu_loss_scale(const dt_run *run) {
@@ -54,6 +55,10 @@ dt_gpu_pieces dt_gpu_pieces_of(const dt_run *run, const dt_gpu_stretch *stretch)
 
 void *dt_gpu_low_params(const dt_run *run) {
   return kernel_now->low;
+}
+
+const void *dt_gpu_field(const dt_run *run, const dt_micro_batch *micro, int field, dt_field_part part) {
+  return kernel_now->field;
 }
 
 /* --- memory --- */
@@ -95,12 +100,17 @@ void kernel_read(void *to, const void *from, size_t bytes) {
   cuda_ok(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost));
 }
 
-void *kernel_memory(const void *bytes, size_t count) {
-  void *zeros = calloc(1, count > 0 ? count : 1), *memory = NULL;
-  assert_non_null(zeros);
+void *kernel_room(size_t count) {
+  void *memory = NULL;
   assert_true(cached_count < MEMORY_MOST);
   cuda_ok(cudaMalloc(&memory, count > 0 ? count : 1));
   held[cached_count++] = memory;
+  return memory;
+}
+
+void *kernel_memory(const void *bytes, size_t count) {
+  void *zeros = calloc(1, count > 0 ? count : 1), *memory = kernel_room(count);
+  assert_non_null(zeros);
   kernel_write(memory, bytes != NULL ? bytes : zeros, count);
   free(zeros);
   return memory;

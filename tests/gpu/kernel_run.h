@@ -20,6 +20,8 @@ typedef struct kernel_run {
   dt_segment *tensors;  /* of TENSOR_NORM, in device memory */
   dt_gpu_pieces pieces; /* of UPDATE, with its piece in device memory */
   void *low;
+  void *field;       /* of any number and part: device memory */
+  int64_t *position; /* of each shard, in device memory */
 } kernel_run;
 
 /* The run that the kernel functions see. */
@@ -28,6 +30,8 @@ extern kernel_run *kernel_now;
 /* A run of this value type with nothing but a stream, a step, one shard and its filled count. It becomes kernel_now. */
 void kernel_run_begin(kernel_run *k, dt_gpu_type type);
 void kernel_run_end(kernel_run *k);
+/* Device memory as it comes, which takes only what is written of it where the emulated GPU is told so (sparse). */
+void *kernel_room(size_t count);
 /* Device memory with these bytes in it, or zeros. Freed by kernel_run_end. */
 void *kernel_memory(const void *bytes, size_t count);
 /* The same with values rounded to the value type; the values are rounded in place. */

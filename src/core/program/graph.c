@@ -17,8 +17,7 @@
 #include "core/program/graph_names.h"
 #include "core/region.h"
 
-enum { NODES_MAX = 10000, DEPTH_MAX = 32, KINDS_MAX = 64, DIM_MAX_LOG2 = 40, HINT_BYTES = 512 };
-static const int64_t elements_max = INT64_C(1) << DIM_MAX_LOG2;
+enum { NODES_MAX = 10000, DEPTH_MAX = 32, KINDS_MAX = 64, HINT_BYTES = 512 };
 
 typedef struct owned_graph {
   dt_graph graph; /* first, so that a dt_graph is its owner */
@@ -100,7 +99,10 @@ static dt_status locate(dt_graph_builder *b, const char *name, dt_origin origin,
   return dt_config_error_at(b->config, origin, "%s: %s", name, text);
 }
 
-static dt_status shape_check(const char *what, const dt_shape *shape) {
+static const int64_t value_most = INT32_MAX, param_most = INT64_C(1) << 40; /* elements, of a sample and of a parameter */
+
+/* Kernels count within a sample in 32 bits, libraries too, and over samples in 64. */
+static dt_status shape_check(const char *what, const dt_shape *shape, int64_t most) {
   char text[DT_SHAPE_TEXT];
   int64_t count = 1;
   for (int i = 0; i < shape->ndim; i++) {
@@ -108,14 +110,16 @@ static dt_status shape_check(const char *what, const dt_shape *shape) {
                "%s would have the shape %s, expected 1 to %d in each direction", what, dt_shape_text(shape, text), INT32_MAX);
     count = dt_count_multiply(count, shape->dim[i]);
   }
-  DT_REQUIRE(count <= elements_max, DT_USAGE, "%s would have the shape %s, more than 2^%d elements", what,
-             dt_shape_text(shape, text), DIM_MAX_LOG2);
+  DT_REQUIRE(count <= most, DT_USAGE, "%s would have the shape %s, more than %lld elements", what, dt_shape_text(shape, text),
+             (long long)most);
   return DT_OK;
 }
 
 static dt_status node_shapes_check(const dt_node *node) {
-  DT_TRY(shape_check("the output", &node->shape));
-  for (int i = 0; i < node->param_count; i++) DT_TRY(shape_check(node->param[i].role, &node->param[i].shape));
+  DT_TRY(shape_check("the output", &node->shape, value_most));
+  for (int i = 0; i < node->param_count; i++) {
+    DT_TRY(shape_check(node->param[i].role, &node->param[i].shape, param_most));
+  }
   return DT_OK;
 }
 
@@ -472,7 +476,7 @@ static dt_status add_input(dt_graph_builder *b, const dt_spec *spec, int i) {
   DT_TRY(node_reserve(b, origin));
   for (int k = 0; k < shape->count; k++) field.shape.dim[k] = shape->value[k];
   snprintf(field.name, sizeof field.name, "%s", source);
-  dt_status status = shape_check("the input", &field.shape);
+  dt_status status = shape_check("the input", &field.shape, value_most);
   if (status != DT_OK) return locate(b, "model.input", origin, status);
   dt_node *node = &b->node[b->count];
   *node = (dt_node){.name = name, .origin = origin, .index = b->count, .shape = field.shape};
