@@ -2,6 +2,7 @@
 #include <spng.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/image_parts.h"
 
@@ -40,7 +41,24 @@ static dt_status decode(spng_ctx *png, size_t count, dt_image *out, int *orienta
   return DT_OK;
 }
 
+/* A chunk acTL before the first pixels: several pictures, of which none is the image. */
+static bool is_animated(const uint8_t *bytes, size_t count) {
+  enum { SIGNATURE = 8, FRAME = 12 }; /* of a chunk: length, type, checksum */
+  for (size_t at = SIGNATURE; at + FRAME <= count;) {
+    const uint8_t *chunk = bytes + at;
+    const size_t length = (size_t)chunk[0] << 24 | (size_t)chunk[1] << 16 | (size_t)chunk[2] << 8 | chunk[3];
+    if (memcmp(chunk + 4, "acTL", 4) == 0) return true;
+    if (memcmp(chunk + 4, "IDAT", 4) == 0 || length > count - at - FRAME) return false;
+    at += FRAME + length;
+  }
+  return false;
+}
+
 dt_status dt_png_decode(const uint8_t *bytes, size_t count, dt_image *out, int *orientation, char why[DT_IMAGE_WHY]) {
+  if (is_animated(bytes, count)) {
+    snprintf(why, DT_IMAGE_WHY, "an animated PNG image, which is not supported");
+    return DT_DATA;
+  }
   spng_ctx *png = spng_ctx_new(0);
   DT_REQUIRE(png != NULL, DT_MEMORY, "no memory to decode a PNG image");
   spng_set_chunk_limits(png, CHUNK_MAX, CHUNK_MAX);

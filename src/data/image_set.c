@@ -52,14 +52,32 @@ static dt_status grow(void *array, int64_t needed, size_t bytes, int64_t *room) 
   return DT_OK;
 }
 
-/* Formats meet the images of a class one after another, mostly. */
+/* Where the class stands, or would. At most half of the slots are taken. */
+static int32_t *find_slot(const dt_image_set *set, const char *name) {
+  uint64_t at = XXH3_64bits(name, strlen(name));
+  for (;; at++) {
+    int32_t *slot = &set->slot[at & (set->slots - 1)];
+    if (*slot == 0 || strcmp(set->classes[*slot - 1], name) == 0) return slot;
+  }
+}
+
+static dt_status make_slots(dt_image_set *set) {
+  enum { FIRST = 256 };
+  if (2 * ((uint32_t)set->class_count + 1) <= set->slots) return DT_OK;
+  free(set->slot);
+  set->slot = NULL;
+  set->slots = set->slots > 0 ? 4 * set->slots : FIRST;
+  DT_TRY(dt_alloc(set->slots, sizeof *set->slot, &set->slot));
+  for (int c = 0; c < set->class_count; c++) *find_slot(set, set->classes[c]) = c + 1;
+  return DT_OK;
+}
+
 dt_status dt_image_set_class(dt_image_set *set, const char *name, int32_t *out) {
   int64_t room = set->class_room;
-  for (int c = set->class_count - 1; c >= 0; c--) {
-    if (strcmp(set->classes[c], name) != 0) continue;
-    *out = c;
-    return DT_OK;
-  }
+  DT_TRY(make_slots(set));
+  int32_t *slot = find_slot(set, name);
+  *out = *slot - 1;
+  if (*slot > 0) return DT_OK;
   DT_REQUIRE(set->class_count < CLASSES_MAX, DT_DATA, "found more than %d classes", CLASSES_MAX);
   DT_TRY(grow(&set->classes, set->class_count + 1, sizeof *set->classes, &room));
   set->class_room = (int)room;
@@ -67,6 +85,7 @@ dt_status dt_image_set_class(dt_image_set *set, const char *name, int32_t *out) 
   DT_REQUIRE(copy != NULL, DT_MEMORY, "could not allocate the name of a class");
   set->classes[set->class_count] = copy;
   *out = set->class_count++;
+  *slot = set->class_count;
   return DT_OK;
 }
 
@@ -86,6 +105,7 @@ dt_status dt_image_set_add(dt_image_set *set, const char *name, dt_image_item it
 void dt_image_set_free(dt_image_set *set) {
   for (int c = 0; c < set->class_count; c++) free((void *)set->classes[c]);
   free(set->classes);
+  free(set->slot);
   free(set->names);
   free(set->item);
   *set = (dt_image_set){.count = 0};

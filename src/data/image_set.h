@@ -55,6 +55,8 @@ typedef struct dt_image_set {
   size_t names_bytes, names_room;
   const char **classes; /* in the order in which they were met; new */
   int class_count, class_room;
+  int32_t *slot; /* [slots], a hash table of classes by their names: the number + 1, 0 = free */
+  uint32_t slots;
   bool numbered; /* names of classes may be labels themselves: whole numbers */
 } dt_image_set;
 

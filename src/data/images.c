@@ -225,13 +225,16 @@ static dt_status images_inspect(const void *attr, const dt_data_request *request
   const images_attr *a = attr;
   scan s = {.root = -1, .skips = a->image.broken == DT_IMAGE_SKIP};
   char *path = NULL;
+  images_declare(attr, &out->fields);
+  out->count = -1;
+  out->total[0] = DT_TOTAL_STORED;
+  if (!whole) return DT_OK; /* looking through a large folder takes its time, and loading does it */
   dt_status status = open_folder(a, request, &path, &s.root);
   s.folder = path;
   if (status == DT_OK) status = scan_folder(&s);
   if (status == DT_OK) {
     dt_image_declare(&a->image, s.set.class_count > 0, &out->fields);
     out->count = s.set.count;
-    out->total[0] = DT_TOTAL_STORED;
   }
   dt_image_set_free(&s.set);
   if (s.root >= 0) close(s.root);

@@ -285,12 +285,15 @@ static dt_status tar_inspect(const void *attr, const dt_data_request *request, b
   const tar_attr *a = attr;
   archives all = {.count = 0};
   scan s = {.attr = a, .archives = &all};
+  tar_declare(attr, &out->fields);
+  out->count = -1;
+  out->total[0] = DT_TOTAL_STORED;
+  if (!whole) return DT_OK; /* going through archives takes its time, and loading does it */
   dt_status status = open_archives(a, request->dir, &all);
   if (status == DT_OK) status = scan_archives(&s);
   if (status == DT_OK) {
     dt_image_declare(&a->image, s.set.class_count > 0, &out->fields);
     out->count = s.set.count;
-    out->total[0] = DT_TOTAL_STORED;
   }
   scan_free(&s);
   archives_close(&all);

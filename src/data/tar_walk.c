@@ -181,7 +181,7 @@ static dt_status visit_member(walker *w, const header *h, int64_t at, int64_t by
   DT_REQUIRE(h->type != 'S' && !(regular && w->sparse), DT_DATA,
              "%s: found member %.200s with holes (sparse), which is not supported", w->path, w->name);
   const char *name = w->name;
-  while (name[0] == '.' && name[1] == '/') name += 2;
+  while (name[0] == '.' && name[1] == '/') name += 1 + strspn(name + 1, "/");
   const size_t length = strlen(name);
   if (!regular || length == 0 || name[length - 1] == '/') return DT_OK;
   return visit(context, &(dt_tar_member){.name = name, .at = at, .bytes = bytes});

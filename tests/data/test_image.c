@@ -166,6 +166,19 @@ static void test_damaged(void **state) {
   uint8_t *png = dt_test_png(&picture, &bytes);
   png[bytes / 2] ^= 1;
   check_refused(png, bytes, "a PNG image that libspng refuses");
+  png[bytes / 2] ^= 1;
+  uint8_t *animated = malloc(bytes + 20);
+  const size_t head = 8 + 25; /* the signature and IHDR */
+  memcpy(animated, png, head);
+  memcpy(animated + head,
+         "\0\0\0\x08"
+         "acTL"
+         "\0\0\0\1\0\0\0\0"
+         "\0\0\0\0",
+         20);
+  memcpy(animated + head + 20, png + head, bytes - head);
+  check_refused(animated, bytes + 20, "an animated PNG image, which is not supported");
+  free(animated);
   free(png);
   free(picture.pixels);
   check_refused((const uint8_t *)"hello", 5, "a file that is no image");

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/image_set.h"
 #include "data/survey.h"
 #include "support/choice.h"
 #include "support/columns.h"
@@ -109,6 +110,22 @@ static void test_classes_and_order(void **state) {
   dt_dataset_destroy(&other);
   dt_dataset_destroy(&set);
   check_refused("set", (dt_strings){names, 3}, "set: found class a, expected one of the 3 of data.classes");
+}
+
+/* More classes than the first table of names has room for, met in any order. */
+static void test_many_classes(void **state) {
+  dt_image_set set = {.count = 0};
+  for (int round = 0; round < 2; round++) {
+    for (int c = 0; c < 3000; c++) {
+      char name[32];
+      int32_t number;
+      snprintf(name, sizeof name, "class %d", (c * 7) % 3000);
+      assert_int_equal(dt_image_set_class(&set, name, &number), DT_OK);
+      assert_int_equal(number, c);
+    }
+  }
+  assert_int_equal(set.class_count, 3000);
+  dt_image_set_free(&set);
 }
 
 static void test_without_classes(void **state) {
@@ -281,8 +298,9 @@ static void test_cache(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_classes_and_order),   cmocka_unit_test(test_without_classes), cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_survey_of_any_ranks), cmocka_unit_test(test_failure),         cmocka_unit_test(test_cache),
+      cmocka_unit_test(test_many_classes), cmocka_unit_test(test_classes_and_order),   cmocka_unit_test(test_without_classes),
+      cmocka_unit_test(test_refused),      cmocka_unit_test(test_survey_of_any_ranks), cmocka_unit_test(test_failure),
+      cmocka_unit_test(test_cache),
   };
   return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

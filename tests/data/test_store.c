@@ -70,9 +70,8 @@ static made_store *store_of(const dt_dataset *set) {
 
 static dt_loader *open_loader(const dt_dataset *set, const dt_tree *tree, const dt_sampler *sampler, int64_t end, int threads) {
   static const dt_choices none;
-  static dt_program program;
+  static const dt_program program = {.field = fields.field, .field_count = 2, .field_use = {DT_FIELD_LOADED, DT_FIELD_READ}};
   dt_loader *loader;
-  program = (dt_program){.field = fields.field, .field_count = 2, .field_use = {DT_FIELD_LOADED, DT_FIELD_READ}};
   assert_int_equal(dt_loader_create(set, &program, &none, sampler, tree, 0, end, 3, threads, &loader), DT_OK);
   return loader;
 }

@@ -128,7 +128,7 @@ static void test_names(void **state) {
   put_picture("b/1.png", 4);
   put_pax("path", longer);
   put_picture("b/cut", 5);
-  put_picture("./a/1.png", 1);
+  put_picture(".//.///a/1.png", 1);
   put("././@LongLink", 'L', deep, strlen(deep) + 1);
   put_picture("./a/cut", 3);
   uint8_t *h = tar + used; /* the folder in `prefix` */
