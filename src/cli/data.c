@@ -158,6 +158,14 @@ static void print_share(const int64_t *count, int64_t c, int64_t all) {
   if (count != NULL) printf(" %10" PRId64 " %6.2f %%", count[c], 100 * (double)count[c] / (double)all);
 }
 
+/* As the config lists it, or the files name it. */
+static const char *class_name(const dt_spec *spec, const dt_dataset *set, int64_t c) {
+  if (c < spec->data.classes.count) return spec->data.classes.value[c];
+  const char *name = set->classes != NULL ? set->classes : "";
+  for (int64_t i = 0; i < c && *name != '\0'; i++) name += strlen(name) + 1;
+  return name;
+}
+
 static dt_status print_classes(const dt_spec *spec, const dt_dataset *train, const dt_dataset *eval, int f) {
   const int e = eval != NULL ? dt_dataset_find(eval, "label") : -1;
   const double most = extent_of(train, f, -1).most;
@@ -167,7 +175,7 @@ static dt_status print_classes(const dt_spec *spec, const dt_dataset *train, con
   int64_t *scored = has_classes(eval, e) ? count_classes(eval, e, classes, &other_eval) : NULL;
   printf("\n%-*s %19s%s\n", NAME_COLUMNS, "label", "training set", scored != NULL ? "      evaluation set" : "");
   for (int64_t c = 0; count != NULL && c < classes; c++) {
-    const char *name = c < spec->data.classes.count ? spec->data.classes.value[c] : "";
+    const char *name = class_name(spec, train, c);
     printf("%4" PRId64 " %-*.*s", c, NAME_COLUMNS - 5, NAME_COLUMNS - 5, name);
     print_share(count, c, train->count);
     print_share(scored, c, scored != NULL ? eval->count : 1);

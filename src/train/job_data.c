@@ -66,6 +66,20 @@ static dt_status compare_classes(const dt_dataset *train, const dt_dataset *eval
   return DT_OK;
 }
 
+/* Of a set that is scored alone, with the training set's classes, as far as that can be found. */
+static dt_status compare_with_training(const dt_job *job) {
+  const dt_choice *train = &job->spec->data.train, *eval = &job->spec->data.eval;
+  dt_dataset *set;
+  if (job->train != NULL || job->eval->classes == NULL || train->kind != eval->kind) return DT_OK;
+  if (dt_sets_load(job->spec, &set, NULL) != DT_OK) {
+    dt_error_clear();
+    return DT_OK;
+  }
+  const dt_status status = compare_classes(set, job->eval);
+  dt_dataset_destroy(&set);
+  return status;
+}
+
 /* An EVAL job on the training set scores what dt_sets_load calls the training set. */
 dt_status dt_job_load_data(dt_job *job, bool on_train) {
   const dt_spec *spec = job->spec;
@@ -85,6 +99,7 @@ dt_status dt_job_load_data(dt_job *job, bool on_train) {
                (long long)spec->train.global_batch, (long long)job->train->count);
   }
   if (job->eval != NULL) DT_TRY(take_data(job, job->eval));
+  if (job->eval != NULL && !on_train) DT_TRY(compare_with_training(job));
   return compare_classes(job->train, job->eval);
 }
 

@@ -187,6 +187,31 @@ static void test_damaged(void **state) {
   check_refused((const uint8_t *)"\xff\xd8\xff", 3, "cut short");
 }
 
+/* What stands beside the pixels is no matter: a zip file behind them, 300 segments of 64 KiB before. */
+static void test_other_contents(void **state) {
+  enum { SEGMENTS = 300, SEGMENT = 65535 + 2 };
+  const dt_image picture = dt_test_smooth_picture(24, 16, 3, 6);
+  size_t bytes;
+  uint8_t *jpeg = dt_test_jpeg(&picture, DT_TEST_BASELINE, 0, &bytes), *more = calloc(1, bytes + SEGMENTS * SEGMENT + 4);
+  memcpy(more, jpeg, 2);
+  for (int s = 0; s < SEGMENTS; s++)
+    memcpy(more + 2 + s * SEGMENT,
+           s % 2 == 0 ? "\xff\xe1\xff\xff"
+                        "Exif"
+                      : "\xff\xe2\xff\xff"
+                        "ICC_",
+           8);
+  memcpy(more + 2 + SEGMENTS * SEGMENT, jpeg + 2, bytes - 2);
+  memcpy(more + SEGMENTS * SEGMENT + bytes, "PK\3\4", 4);
+  dt_image plain = decode(jpeg, bytes), other = decode(more, bytes + SEGMENTS * SEGMENT + 4);
+  assert_memory_equal(plain.pixels, other.pixels, 24 * 16 * 3);
+  dt_image_destroy(&plain);
+  dt_image_destroy(&other);
+  free(more);
+  free(jpeg);
+  free(picture.pixels);
+}
+
 /* SOF0 that claims a picture of 65535 x 65500 pixels, in 200 bytes; a PNG of the same kind; rows that unpack to too much. */
 static void test_claims(void **state) {
   const dt_image picture = dt_test_smooth_picture(16, 16, 1, 4);
@@ -239,10 +264,9 @@ static void test_scans(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pillows_numbers), cmocka_unit_test(test_files_keep_pixels),
-      cmocka_unit_test(test_orientation),     cmocka_unit_test(test_kinds_of_png),
-      cmocka_unit_test(test_cut_short),       cmocka_unit_test(test_damaged),
-      cmocka_unit_test(test_claims),          cmocka_unit_test(test_scans),
+      cmocka_unit_test(test_other_contents), cmocka_unit_test(test_pillows_numbers), cmocka_unit_test(test_files_keep_pixels),
+      cmocka_unit_test(test_orientation),    cmocka_unit_test(test_kinds_of_png),    cmocka_unit_test(test_cut_short),
+      cmocka_unit_test(test_damaged),        cmocka_unit_test(test_claims),          cmocka_unit_test(test_scans),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,4 +84,9 @@ code=$?
 [[ $code == 3 && $(cat "$work/err") == *"eval: found no class kind1, which"*"train has, expected the same classes in both; data.classes lists them all"* ]] ||
   fail "a class less: exit $code: $(cat "$work/err")"
 ranks self "$work/whole.yaml" --set 'data.classes=[kind0, kind1, kind2]' || fail "listed classes: $(cat "$work/err")"
+ranks self eval "$work/whole.yaml"
+code=$?
+[[ $code == 3 && $(cat "$work/err") == *"eval: found no class kind1"* ]] || fail "a class less, scored alone: exit $code: $(cat "$work/err")"
+mv "$work/whole/train" "$work/whole/elsewhere"
+ranks self eval "$work/whole.yaml" || fail "without the training set: $(cat "$work/err")"
 finish
