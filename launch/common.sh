@@ -6,7 +6,7 @@ say() { printf '== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 10; }
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas0-pthread libfyaml-dev
-                libjansson-dev libxxhash-dev libspng-dev libjpeg62-turbo-dev libzip-dev zlib1g-dev)
+                libjansson-dev libxxhash-dev libspng-dev libjpeg-dev libzip-dev zlib1g-dev)
 
 # Installs those of the named packages that are not there; silent when nothing is missing.
 install_packages() {
