@@ -15,7 +15,7 @@
 
 enum { CELL_TEXT = 60 };
 
-typedef enum column_use { UNUSED, NUMBER, WORDS, LABEL, TARGET } column_use;
+typedef enum column_use { UNUSED, NUMBER, WORDS, LABEL, TARGET, WEIGHT } column_use;
 
 /* What becomes of a column. */
 typedef struct column {
@@ -35,7 +35,7 @@ typedef struct reader {
   int64_t column_count, inputs, targets;
   bool keep; /* the samples; else they are counted */
   int64_t count, skipped, capacity;
-  float *input, *target;
+  float *input, *target, *weight;
   int32_t *label;
 } reader;
 
@@ -61,6 +61,7 @@ static int64_t width(const dt_strings *words) {
 
 static column_use use_of(const csv_attr *attr, const char *name) {
   if (attr->label[0] != '\0' && strcmp(attr->label, name) == 0) return LABEL;
+  if (attr->weight[0] != '\0' && strcmp(attr->weight, name) == 0) return WEIGHT;
   if (is_named(&attr->target, name)) return TARGET;
   if (is_named(&attr->ignore, name) || (attr->columns.count > 0 && !is_named(&attr->columns, name))) return UNUSED;
   return words_of(attr, name) != NULL ? WORDS : NUMBER;
@@ -109,6 +110,7 @@ static dt_status check_names(const reader *r, const char *option, const dt_strin
 static dt_status check_columns(const reader *r, bool header) {
   const csv_attr *attr = r->attr;
   if (attr->label[0] != '\0') DT_TRY(check_name(r, "label", attr->label, header));
+  if (attr->weight[0] != '\0') DT_TRY(check_name(r, "weight", attr->weight, header));
   DT_TRY(check_names(r, "target", &attr->target, header));
   DT_TRY(check_names(r, "columns", &attr->columns, header));
   DT_TRY(check_names(r, "ignore", &attr->ignore, header));
@@ -197,6 +199,13 @@ static dt_status read_target(const reader *r, const dt_table *table, const colum
   return DT_OK;
 }
 
+static dt_status read_weight(const reader *r, const dt_table *table, const column *c, const dt_cell *cell, float *out) {
+  double number;
+  DT_TRY(read_number(r, table, c, cell, &number));
+  *out = (float)number;
+  return number >= 0 ? DT_OK : refuse(r, table, c, cell, "a weight, 0 or more");
+}
+
 static dt_status read_input(const reader *r, const dt_table *table, const column *c, const dt_cell *cell, bool missing,
                             float *out) {
   double number = NAN;
@@ -218,9 +227,10 @@ static dt_status read_cell(reader *r, const dt_table *table, const column *c, co
   const bool missing = dt_csv_is_missing(r->attr, cell);
   *out_skip = missing && r->attr->missing == CSV_SKIP;
   if (*out_skip) return DT_OK;
-  if (missing && (r->attr->missing == CSV_FAIL || c->use == LABEL || c->use == TARGET))
+  if (missing && (r->attr->missing == CSV_FAIL || (c->use != NUMBER && c->use != WORDS)))
     return refuse_missing(r, table, c, cell);
   if (c->use == LABEL) return read_label(r, table, c, cell, &r->label[row]);
+  if (c->use == WEIGHT) return read_weight(r, table, c, cell, &r->weight[row]);
   if (c->use == TARGET) return read_target(r, table, c, cell, &r->target[row * r->targets + c->at]);
   return read_input(r, table, c, cell, missing, &r->input[row * r->inputs]);
 }
@@ -237,8 +247,9 @@ static dt_status make_room(reader *r) {
     size_t row;
   } arrays[] = {{(void **)&r->input, (size_t)r->inputs * sizeof *r->input},
                 {(void **)&r->target, (size_t)r->targets * sizeof *r->target},
-                {(void **)&r->label, r->attr->label[0] != '\0' ? sizeof *r->label : 0}};
-  for (int i = 0; i < 3; i++) {
+                {(void **)&r->label, r->attr->label[0] != '\0' ? sizeof *r->label : 0},
+                {(void **)&r->weight, r->attr->weight[0] != '\0' ? sizeof *r->weight : 0}};
+  for (int i = 0; i < 4; i++) {
     if (arrays[i].row == 0) continue;
     DT_REQUIRE((size_t)capacity < SIZE_MAX / arrays[i].row, DT_MEMORY, "%s: found more rows than memory can hold", r->path);
     void *larger = realloc(*arrays[i].array, (size_t)capacity * arrays[i].row);
@@ -339,6 +350,7 @@ static void reader_free(reader *r) {
   free(r->input);
   free(r->target);
   free(r->label);
+  free(r->weight);
 }
 
 /* --- the format --- */
@@ -360,6 +372,7 @@ static void csv_fields(const csv_attr *attr, int64_t inputs, dt_fields *out) {
   if (attr->label[0] != '\0') out->field[out->count++] = (dt_field){.name = "label", .dtype = DT_I32};
   if (attr->target.count > 0)
     out->field[out->count++] = (dt_field){.name = "target", .dtype = DT_F32, .shape = {1, {attr->target.count}}};
+  if (attr->weight[0] != '\0') out->field[out->count++] = (dt_field){.name = "weight", .dtype = DT_F32};
 }
 
 static void csv_declare(const void *attr, dt_fields *out) {
@@ -418,7 +431,8 @@ static dt_status hand_over(reader *r, dt_dataset **out) {
   dataset->data[0] = (dt_column){.values = r->input, .has_missing = r->attr->missing == CSV_MEAN};
   if (r->label != NULL) dataset->data[dt_dataset_find(dataset, "label")].values = r->label;
   if (r->target != NULL) dataset->data[dt_dataset_find(dataset, "target")].values = r->target;
-  r->input = r->target = NULL;
+  if (r->weight != NULL) dataset->data[dt_dataset_find(dataset, "weight")].values = r->weight;
+  r->input = r->target = r->weight = NULL;
   r->label = NULL;
   dt_status status = describe_source(r, dataset);
   if (status == DT_OK) status = name_inputs(r, &dataset->data[0].names);

@@ -31,6 +31,8 @@ const dt_option dt_csv_options[] = {
     DT_ROW_STRINGS("target", AT(target), "",
                    "Columns of numbers to predict, in this order, which make the field `target`: what mse, huber and "
                    "binary_cross_entropy compare with."),
+    DT_ROW_STRING("weight", AT(weight), "",
+                  "Column of the weights by which data.sampling: weighted draws samples; it makes the field `weight`."),
     DT_ROW_REAL("target_scale", AT(target_scale), "1", -INFINITY, INFINITY,
                 "What numbers of target are multiplied by: 0.00001 brings prices of 100000 near 1, where training is well "
                 "conditioned. Metrics and predictions are of the product."),
@@ -66,6 +68,8 @@ dt_status dt_csv_check(const void *attr) {
     DT_REQUIRE(strcmp(csv->target.value[t], csv->label) != 0, DT_USAGE,
                "found column %.60s as label and target, expected one use", csv->label);
   }
+  DT_REQUIRE(csv->weight[0] == '\0' || strcmp(csv->weight, csv->label) != 0, DT_USAGE,
+             "found column %.60s as label and weight, expected one use", csv->label);
   for (int i = 0; i < csv->categories.count; i++) {
     const dt_strings *words = csv->categories.item[i].value;
     DT_REQUIRE(strcmp(csv->categories.item[i].name, csv->label) != 0, DT_USAGE,

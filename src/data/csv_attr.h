@@ -19,7 +19,7 @@ extern const dt_option dt_csv_options[];
 typedef struct csv_attr {
   dt_strings files;
   int separator, header, decimal, missing;
-  const char *label;
+  const char *label, *weight;
   dt_strings target, columns, ignore, missing_marks;
   dt_others categories; /* dt_strings, by the column's name */
   double target_scale;

@@ -90,9 +90,15 @@ typedef struct dt_step_plan {
 typedef struct dt_sampler {
   int64_t dataset_count, global_batch;
   uint64_t seed;
-  bool shuffle;   /* false: in order, as evaluation does */
-  int last_batch; /* dt_last_batch */
+  bool shuffle;          /* false: in order, as evaluation does */
+  int last_batch;        /* dt_last_batch */
+  const uint64_t *draws; /* [dataset_count] whole weights of the samples up to each, itself included; NULL: every sample once */
 } dt_sampler;
+
+/* The weights for dt_sampler.draws, of a rule of dt_sampling but ONCE: `balanced` by the field label, so that classes weigh
+ * alike, WEIGHTED by a field of one number a sample. Whole numbers, so that every rank draws the same: the largest weight
+ * counts 2^31, others in proportion, rounded, one above 0 at least 1. DT_DATA for weights that are none. Returns new (free). */
+dt_status dt_sampler_weigh(const dt_dataset *dataset, int rule, const char *field, uint64_t **out);
 
 /* Counted samples of an epoch; 0 when dropping short batches leaves none, which dt_loader_create refuses. */
 int64_t dt_sampler_epoch_samples(const dt_sampler *sampler);

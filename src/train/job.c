@@ -128,6 +128,10 @@ static dt_status make_clock(dt_job *job) {
                               .seed = spec->seed,
                               .shuffle = spec->data.shuffle,
                               .last_batch = spec->data.last_batch};
+  if (spec->data.sampling.rule != DT_SAMPLING_ONCE) {
+    DT_TRY(dt_sampler_weigh(job->train, spec->data.sampling.rule, spec->data.sampling.field, &job->draws));
+    job->sampler.draws = job->draws;
+  }
   const dt_solver *solver = spec->solver.kind->impl;
   int64_t epoch = dt_sampler_epoch_samples(&job->sampler);
   job->clock = dt_clock_make(epoch, solver->whole ? epoch : batch, spec->train.length);
@@ -392,6 +396,7 @@ void dt_job_destroy(dt_job **pointer) {
   dt_tree_destroy(&job->tree);
   dt_graph_destroy(&job->graph);
   if (job->device != NULL) job->device->ops->destroy(&job->device);
+  free(job->draws);
   free(job->score);
   free(job->devices);
   free(job->plans[1]);

@@ -35,6 +35,7 @@ typedef struct dt_job {
   dt_executor *executor[2];
   int64_t *score; /* [program[1]->score_words] of the last evaluation, over all ranks */
   dt_sampler sampler, eval_sampler;
+  uint64_t *draws; /* of sampler; NULL: none */
   dt_clock clock;
   dt_schedules schedules;
   double *mean, *std;               /* [channels of all inputs, one after another]: their normalisation */

@@ -9,6 +9,7 @@ awk 'BEGIN { print "id,width,colour,height,kind,price"
     w = (i * 37) % 101 / 50 - 1; h = (i * 53) % 97 / 48 - 1; c = i % 3
     k = (w + 0.5 * h + (c == 1)) > 0.3 ? "big" : "small"
     printf "%d,%s,%s,%.4f,%s,%.3f\n", i, i % 17 == 5 ? "" : sprintf("%.4f", w), c == 0 ? "red" : c == 1 ? "green" : "light blue", h, k, 3 * w - h + c } }' >table.csv
+awk -F, -v OFS=, 'NR > 1 { $6 += 5 } { print }' table.csv >positive.csv
 cat >table.yaml <<'END'
 name: table
 data:
@@ -63,6 +64,18 @@ ranks 2 table.yaml --set name=price --set data.train.csv.label=null --set data.t
 loss=$(sed -n 's/.*loss: \(0\.0\).*/\1/p' out)
 [[ $loss == 0.0 ]] || fail "regression: $(cat out)"
 grep -q 'data.train: 24 of 400 rows lack a value and are left out' runs/price/log.0.txt || fail "regression: rows left out are not told of"
+
+# Drawn by class and by weight: the same samples, and so the same bytes, on any number of ranks.
+for rule in balanced '{rule: weighted, field: weight}'; do
+  for np in self 2; do
+    ranks $np table.yaml --set "name=drawn-$np" --set "data.sampling=$rule" --set data.train.csv.weight=price --set 'data.train.csv.ignore=[id]' \
+      --set train.epochs=2 --set data.train.csv.files=positive.csv || fail "sampling $rule (np $np): exit $?: $(cat err)"
+  done
+  cmp -s <(final drawn-self) <(final drawn-2) || fail "sampling $rule: other bytes on two ranks"
+done
+ranks self table.yaml --set data.sampling=balanced --set data.shuffle=false
+code=$?
+[[ $code == 2 ]] && grep -q 'data.shuffle: found false beside data.sampling: balanced' err || fail "sampling in order: exit $code: $(cat err)"
 
 # What a message asks for, it also prints.
 ranks self table.yaml --set data.classes=null

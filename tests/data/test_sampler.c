@@ -1,4 +1,5 @@
 /* Every sample exactly once per epoch, whatever the batch, the shards, the ranks, and the place where a run was resumed. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,11 +111,80 @@ static void test_epochs_and_seeds_differ(void **state) {
   assert_true(same_epoch < 10 && same_seed < 10 && in_place < 10);
 }
 
+/* A data set of labels, and of weights. */
+static void make_set(const int32_t *label, const float *weight, int64_t count, dt_dataset **out) {
+  const dt_fields fields = {.field = {{.name = "label", .dtype = DT_I32}, {.name = "weight", .dtype = DT_F32}}, .count = 2};
+  assert_int_equal(dt_dataset_create(&fields, count, NULL, out), DT_OK);
+  (*out)->source = strdup("made");
+  memcpy((*out)->data[0].values, label, (size_t)count * sizeof *label);
+  memcpy((*out)->data[1].values, weight, (size_t)count * sizeof *weight);
+}
+
+/* How often each sample is drawn in so many epochs. */
+static void count_draws(const dt_dataset *set, int rule, int epochs, int64_t *count) {
+  uint64_t *draws = NULL;
+  if (dt_sampler_weigh(set, rule, "weight", &draws) != DT_OK) fail_msg("%s", dt_error_text());
+  const dt_sampler sampler = {.dataset_count = set->count, .global_batch = 4, .seed = 3, .shuffle = true, .draws = draws};
+  memset(count, 0, (size_t)set->count * sizeof *count);
+  for (int e = 0; e < epochs; e++) {
+    for (int64_t p = 0; p < set->count; p++) count[dt_sampler_index(&sampler, e, p)]++;
+  }
+  free(draws);
+}
+
+/* Each sample as often as its weight says, within six standard deviations; never where the weight is 0. */
+static void test_drawn_by_weight(void **state) {
+  enum { COUNT = 8, EPOCHS = 40000 };
+  static const int32_t label[COUNT] = {0, 0, 0, 0, 1, 1, 2, 0};
+  static const float weight[COUNT] = {1, 2, 0, 0.5F, 4, 0, 1e-30F, 0.5F};
+  dt_dataset *set;
+  int64_t count[COUNT];
+  make_set(label, weight, COUNT, &set);
+  count_draws(set, DT_SAMPLING_WEIGHTED, EPOCHS, count);
+  for (int i = 0; i < COUNT; i++) {
+    const double p = weight[i] / 8.0, mean = p * COUNT * EPOCHS;
+    if (weight[i] == 0) assert_int_equal(count[i], 0);
+    if (fabs((double)count[i] - mean) > 6 * sqrt(mean * (1 - p)) + 1) fail_msg("sample %d: %lld draws", i, (long long)count[i]);
+  }
+  count_draws(set, DT_SAMPLING_BALANCED, EPOCHS, count);
+  static const double classes[] = {5, 2, 1};
+  for (int i = 0; i < COUNT; i++) {
+    const double p = 1 / (3 * classes[label[i]]), mean = p * COUNT * EPOCHS;
+    if (fabs((double)count[i] - mean) > 6 * sqrt(mean * (1 - p))) fail_msg("sample %d: %lld draws", i, (long long)count[i]);
+  }
+  dt_dataset_destroy(&set);
+}
+
+static void test_no_weights(void **state) {
+  static const int32_t label[2] = {0, -1};
+  float weight[2] = {0, 0};
+  uint64_t *draws = NULL;
+  dt_dataset *set;
+  make_set(label, weight, 2, &set);
+  assert_int_equal(dt_sampler_weigh(set, DT_SAMPLING_WEIGHTED, "weight", &draws), DT_DATA);
+  assert_non_null(strstr(dt_error_text(), "made: found weights of 0 alone in field weight"));
+  dt_error_clear();
+  assert_int_equal(dt_sampler_weigh(set, DT_SAMPLING_BALANCED, "", &draws), DT_DATA);
+  assert_non_null(strstr(dt_error_text(), "made: found label -1 of sample 1"));
+  dt_error_clear();
+  assert_int_equal(dt_sampler_weigh(set, DT_SAMPLING_WEIGHTED, "label", &draws), DT_USAGE);
+  dt_error_clear();
+  ((float *)set->data[1].values)[1] = -1;
+  assert_int_equal(dt_sampler_weigh(set, DT_SAMPLING_WEIGHTED, "weight", &draws), DT_DATA);
+  assert_non_null(strstr(dt_error_text(), "made: found weight -1 of sample 1"));
+  assert_null(draws);
+  dt_dataset_destroy(&set);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_sample_once),       cmocka_unit_test(test_short_last_batch),
-      cmocka_unit_test(test_drop_in_order),           cmocka_unit_test(test_evaluation_in_order),
+      cmocka_unit_test(test_every_sample_once),
+      cmocka_unit_test(test_short_last_batch),
+      cmocka_unit_test(test_drop_in_order),
+      cmocka_unit_test(test_evaluation_in_order),
       cmocka_unit_test(test_epochs_and_seeds_differ),
+      cmocka_unit_test(test_drawn_by_weight),
+      cmocka_unit_test(test_no_weights),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

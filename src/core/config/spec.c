@@ -45,6 +45,19 @@ static const char *const scaling_names[] = {
 static const char *const counted_units[] = {"samples", "steps", "epochs", NULL};
 static const char *const counted_or_never[] = {"never", "samples", "steps", "epochs", NULL};
 
+static const char *const sampling_names[] = {
+    [DT_SAMPLING_ONCE] = "once", [DT_SAMPLING_BALANCED] = "balanced", [DT_SAMPLING_WEIGHTED] = "weighted", NULL};
+static const dt_option sampling_options[] = {
+    DT_ROW_ENUM(
+        "rule", IN(data.sampling, rule), "once", sampling_names,
+        "once: an epoch has every sample once. balanced: as many are drawn, with replacement, each class as often as any "
+        "other. weighted: each sample as often as its weight says."),
+    DT_ROW_STRING("field", IN(data.sampling, field), "weight",
+                  "Field of one number a sample, the weight: 0 is never drawn, 2 twice as often as 1.",
+                  .max = DT_FIELD_NAME - 1),
+    {0},
+};
+
 static const dt_option split_options[] = {
     DT_ROW_REAL("fraction", IN(data.split, fraction), NULL, 0, 1, "Part of the training samples that is taken off.",
                 .open_min = true, .open_max = true),
@@ -80,6 +93,7 @@ static const dt_option data_options[] = {
     DT_ROW_REALS("std", IN(data, std), "", 0, INFINITY,
                  "Standard deviation of each channel, which every sample is divided by; given together with mean.",
                  .unit = "pixel / 255", .open_min = true),
+    DT_ROW_MAP("sampling", IN(data, sampling), sampling_options, "Which training samples an epoch has.", .positional = "rule"),
     DT_ROW_BOOL("shuffle", IN(data, shuffle), "true",
                 "Whether every epoch deals the training samples in an order of its own; false: as they stand in the files."),
     DT_ROW_BOOL("device_cache", IN(data, device_cache), "true",
@@ -475,6 +489,20 @@ static void check_reach(const dt_config *config, const dt_ints *shape, dt_config
   }
 }
 
+static void check_sampling(const dt_config *config, dt_config_errors *errors) {
+  const dt_spec *spec = &config->spec;
+  const bool drawn = spec->data.sampling.rule != DT_SAMPLING_ONCE;
+  if (drawn && !spec->data.shuffle)
+    dt_config_complain(errors, blame(config, &spec->data.sampling.rule, &spec->data.shuffle),
+                       "data.shuffle: found false beside data.sampling: %s, which draws samples at random; expected true",
+                       sampling_names[spec->data.sampling.rule]);
+  /* A resolved config names the default too. */
+  if (spec->data.sampling.rule != DT_SAMPLING_WEIGHTED && strcmp(spec->data.sampling.field, "weight") != 0)
+    dt_config_complain(errors, dt_config_origin(config, &spec->data.sampling.field),
+                       "data.sampling.field: found %.60s without data.sampling.rule: weighted, which alone reads it",
+                       spec->data.sampling.field);
+}
+
 static void check_split(const dt_config *config, dt_config_errors *errors) {
   const dt_spec *spec = &config->spec;
   if (spec->data.split.given && spec->data.eval.kind != NULL)
@@ -567,6 +595,7 @@ void dt_spec_check(const dt_config *config, dt_config_errors *errors) {
   check_statistics(config, errors);
   check_classes(config, errors);
   check_split(config, errors);
+  check_sampling(config, errors);
   check_mean_unit(config, errors);
   check_augment(config, errors);
   check_schedules(config, errors);

@@ -19,6 +19,7 @@ typedef enum dt_transport {
   DT_TRANSPORT_STAGED
 } dt_transport;
 typedef enum dt_precision { DT_FP32, DT_TF32, DT_BF16, DT_FP16 } dt_precision;
+typedef enum dt_sampling { DT_SAMPLING_ONCE, DT_SAMPLING_BALANCED, DT_SAMPLING_WEIGHTED } dt_sampling;
 typedef enum dt_last_batch { DT_LAST_SHORT, DT_LAST_DROP } dt_last_batch;
 typedef enum dt_decayed { DT_DECAY_ALL, DT_DECAY_WEIGHTS } dt_decayed;
 typedef enum dt_scaling_rule { DT_SCALE_NONE, DT_SCALE_LINEAR, DT_SCALE_SQRT } dt_scaling_rule;
@@ -59,6 +60,10 @@ typedef struct dt_spec {
     dt_choices augment; /* kinds: dt_augment_kinds, applied in order to training samples */
     dt_strings classes; /* names, one for each output of the network; empty = they have none */
     dt_reals mean, std; /* of the only input, per channel, in units of pixel / 255; empty = measured on the training set */
+    struct {
+      int rule;          /* dt_sampling */
+      const char *field; /* WEIGHTED: of the weights */
+    } sampling;
     bool shuffle;
     bool device_cache; /* a gpu keeps the data set in its memory where it fits */
     int last_batch;    /* dt_last_batch */
