@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { GAP = 4, BACKGROUND = 255, SHOWN_SIDE = 64, COLOURS = 3 };
 
@@ -51,13 +52,20 @@ static dt_status encode(const dt_contact_sheet *sheet, FILE *file, const char *p
   return DT_OK;
 }
 
+/* A device or pipe that was named is not ours to remove, whoever may. */
+static bool is_plain(FILE *file) {
+  struct stat about;
+  return fstat(fileno(file), &about) == 0 && S_ISREG(about.st_mode);
+}
+
 dt_status dt_contact_sheet_write(const dt_contact_sheet *sheet, const char *path) {
   FILE *file = fopen(path, "wb");
   DT_REQUIRE(file != NULL, DT_IO, "%s: could not be made: %s", path, strerror(errno));
+  const bool plain = is_plain(file);
   dt_status status = encode(sheet, file, path);
   if (fclose(file) != 0 && status == DT_OK)
     status = dt_error_set(DT_IO, __FILE__, __LINE__, "%s: could not be written: %s", path, strerror(errno));
-  if (status != DT_OK) remove(path);
+  if (status != DT_OK && plain) remove(path);
   return status;
 }
 
