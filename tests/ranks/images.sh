@@ -63,6 +63,15 @@ sed -e "s/train: {images.*/train: {tar: {files: t.tar, folder: train, $cut}}/" -
   "$work/whole.yaml" >"$work/tar.yaml"
 same "an archive" "$expected" "$(run "an archive" 2 "$work/tar.yaml" --threads 1)"
 
+# On a GPU they travel with each step.
+export DTRAIN_GPU_PLUGIN=$build/libdtrain_gpu_emulated.so DTRAIN_EMULATED_GPU=devices=2
+if [[ -e $DTRAIN_GPU_PLUGIN ]]; then
+  expected=$(run "gpu" self "$work/whole.yaml" --device gpu)
+  same "two gpus" "$expected" "$(run "two gpus" 2 "$work/whole.yaml" --device gpu --set data.train.images.cache=off)"
+else
+  printf 'SKIP: images on the gpu, this build has no emulated one\n'
+fi
+
 # The first broken image is named, whichever rank reads it; where nothing measures, by the step that meets it.
 write_net "$work/fail.yaml" "$work/broken" ""
 for np in self 2 3; do
