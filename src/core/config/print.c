@@ -125,12 +125,25 @@ static bool is_absent(const dt_option *option, const void *value) {
   }
 }
 
+/* Of a line with the value and its origin. */
+static size_t line_columns(const printer *p, const dt_option *option, const void *value, int indent) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *memory = open_memstream(&text, &bytes);
+  if (memory == NULL) return 0;
+  const printer measured = {.config = p->config, .origins = p->origins, .out = memory};
+  dt_value_print(option, value, memory);
+  print_end(&measured, dt_config_origin(p->config, value));
+  fclose(memory);
+  const size_t columns = (size_t)indent + strlen(option->name) + 2 + (size_t)dt_text_columns(text, bytes - 1);
+  free(text);
+  return columns;
+}
+
 /* A list of names that is longer than a terminal's line has a line for each. */
 static void print_value(const printer *p, const dt_option *option, const void *value, int indent) {
   const dt_strings *strings = value;
-  size_t columns = (size_t)indent + strlen(option->name) + 4;
-  for (int i = 0; option->type == DT_OPT_STRINGS && i < strings->count; i++) columns += strlen(strings->value[i]) + 2;
-  if (option->type != DT_OPT_STRINGS || columns <= DT_LINE_COLUMNS) {
+  if (option->type != DT_OPT_STRINGS || strings->count < 2 || line_columns(p, option, value, indent) <= DT_LINE_COLUMNS) {
     fputc(' ', p->out);
     dt_value_print(option, value, p->out);
     return;
