@@ -27,21 +27,34 @@ static void expect_bits(const char *what, const void *got, const void *expected,
 
 /* --- the fold --- */
 
+/* By packs, with elements left over and with none to spare, and where places, strides or borders allow of none: in the order
+ * out[1], out[0]. */
 static void test_fold(void **state) {
-  enum { COUNT = 900, STRIDE = 1024, SPLIT = 300 };
+  enum { COUNT = 900, STRIDE = 1024 };
+  static const struct {
+    int stride, count, split, off;
+  } cases[] = {
+      {STRIDE, COUNT, 304, 0}, {STRIDE, COUNT - 1, 304, 0},   {STRIDE, COUNT - 5, COUNT, 0}, {STRIDE, COUNT, 302, 0},
+      {STRIDE, COUNT, 303, 0}, {STRIDE - 1, COUNT, COUNT, 0}, {STRIDE - 4, COUNT, COUNT, 1},
+  };
   for (int shards = 1; shards <= DT_GPU_SHARDS_MAX; shards *= 2) {
-    for (int type = DT_GPU_F32; type <= DT_GPU_BF16; type++) {
+    for (int i = 0; i < (int)(sizeof cases / sizeof *cases) * 2; i++) {
+      const int stride = cases[i / 2].stride, count = cases[i / 2].count, off = cases[i / 2].off;
+      const int split = cases[i / 2].split < count ? cases[i / 2].split : count, rest = count - split;
       kernel_run k;
-      float got[COUNT], *each = kernel_numbers((uint32_t)shards, shards * STRIDE, 0, 1);
-      kernel_run_begin(&k, (dt_gpu_type)type);
-      const void *from = kernel_values(each, shards * STRIDE);
+      float got[2 * STRIDE], *each = kernel_numbers((uint32_t)shards, shards * STRIDE, 0, 1);
+      kernel_run_begin(&k, i % 2 ? DT_GPU_BF16 : DT_GPU_F32);
+      const char *from = kernel_values(each, shards * STRIDE);
       float *out = kernel_memory(NULL, sizeof got);
-      const dt_gpu_shard_sums sums = {from, shards, STRIDE, COUNT, {out + COUNT - SPLIT, out}, SPLIT};
+      const dt_gpu_shard_sums sums = {
+          from + (size_t)off * dt_gpu_type_bytes(k.gpu.type), shards, stride, count, {out + STRIDE + off, out}, split};
       kernel_ok(dt_gpu_fold_shards(k.gpu.type, &sums, k.gpu.stream[DT_STREAM_COMPUTE]));
       kernel_read(got, out, sizeof got);
-      fold(each, shards, STRIDE, COUNT);
-      expect_bits("the first part", got + COUNT - SPLIT, each, SPLIT * sizeof *got);
-      expect_bits("the second part", got, each + SPLIT, (COUNT - SPLIT) * sizeof *got);
+      fold(each + off, shards, stride, count);
+      expect_bits("the first part", got + STRIDE + off, each + off, (size_t)split * sizeof *got);
+      expect_bits("the second part", got, each + off + split, (size_t)rest * sizeof *got);
+      for (int e = rest; e < STRIDE + off; e++) assert_true(got[e] == 0);
+      for (int e = STRIDE + off + split; e < 2 * STRIDE; e++) assert_true(got[e] == 0);
       free(each);
       kernel_run_end(&k);
     }
