@@ -53,7 +53,8 @@ typedef struct dt_batch {
   int64_t samples;         /* in the micro-batch */
 } dt_batch;
 
-enum { DT_HYPER_MAX = 8, DT_SLOTS_MAX = 4 };
+/* Hyper-parameters and slots of an optimizer; and blocks for slots, with one for an average of the weights. */
+enum { DT_HYPER_MAX = 8, DT_SLOTS_MAX = 4, DT_SLOT_BLOCKS = DT_SLOTS_MAX + 1 };
 
 /* What changes from step to step. */
 typedef struct dt_step {
@@ -63,6 +64,7 @@ typedef struct dt_step {
   bool partial;                     /* a batch of several, whose sums are only kept: core/solver.h */
   double hyper[DT_HYPER_MAX];       /* the optimizer's hyper-parameters (core/optim/optimizer.h) in this step */
   double clip_norm;                 /* 0 = off */
+  double average;                   /* how much of the new parameters goes into their average: core/optim/average.h */
   double flags[DT_STATISTIC_COUNT]; /* [DT_STATISTIC_STOP..DT_STATISTIC_FAIL] of this rank: TALLY puts them into the first
                                        micro-batch's statistics */
   double grad_norm;                 /* written by GRAD_NORM, for the record */
@@ -109,9 +111,10 @@ typedef struct dt_micro_batch {
 /* The blocks a program runs on. Flat blocks hold device->dtype elements. */
 typedef struct dt_blocks {
   void *param, *state;
-  void *slot[DT_SLOTS_MAX]; /* optimizer slots, each as long as param */
-  void *grad;               /* partial sums * grad_elements */
-  void *sum;                /* grad_elements: the sum over batches, where a step may be several; else NULL */
+  void
+      *slot[DT_SLOT_BLOCKS]; /* optimizer slots, each as long as the trained part of param; then the average, if there is one */
+  void *grad;                /* partial sums * grad_elements */
+  void *sum;                 /* grad_elements: the sum over batches, where a step may be several; else NULL */
   void *arena;
   const float *scale, *shift; /* [input_channels of the program]: LOAD's normalisation, host memory */
 } dt_blocks;
@@ -124,6 +127,7 @@ typedef struct dt_run {
   dt_step *step;
   const dt_optimizer *optimizer; /* NULL in EVAL */
   const void *optimizer_attr;
+  bool averages; /* TRAIN: slot[optimizer->slots] is an average of the parameters */
   uint64_t seed;
   int64_t *score; /* EVAL: [program->score_words], what SCORE adds to, on devices that compute at once */
   void *bound;    /* the device's own, made by dt_stream_ops.bind; NULL for devices that need none */
@@ -211,6 +215,8 @@ typedef struct dt_own_memory_ops {
   void (*release_data)(dt_device *device, void *cached);
   /* A hash of flat memory, a multiple of 4 bytes; waits. Equal memory has equal hashes on all devices of this kind. */
   dt_status (*hash)(dt_device *device, const void *memory, size_t bytes, uint64_t *out);
+  /* Two stretches of flat memory, multiples of 4 bytes, change places; in the order of the compute stream. */
+  dt_status (*exchange)(dt_device *device, void *a, void *b, size_t bytes);
 } dt_own_memory_ops;
 
 /* Work that is left to libraries, each of which has several engines for it: a plan says which one an instruction gets. */

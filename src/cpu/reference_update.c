@@ -1,6 +1,7 @@
 /* What happens once a step, on the sums over all shards in partial sum 0. */
 #include <math.h>
 
+#include "core/optim/average.h"
 #include "core/optim/optimizer.h"
 #include "cpu/reference.h"
 
@@ -36,8 +37,10 @@ static void update_segment(dt_run *run, const dt_segment *segment, const double 
                             .tensor = tensors != NULL ? tensors + segment->tensor * columns : NULL};
   double *slot[DT_SLOTS_MAX] = {NULL};
   for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (double *)run->blocks.slot[i] + first;
-  run->optimizer->update_f64(&update, end - first, (double *)run->blocks.param + first,
-                             (const double *)run->blocks.grad + first, slot);
+  double *param = (double *)run->blocks.param + first;
+  run->optimizer->update_f64(&update, end - first, param, (const double *)run->blocks.grad + first, slot);
+  if (run->averages)
+    dt_average_f64(run->step->average, end - first, param, (double *)run->blocks.slot[run->optimizer->slots] + first);
 }
 
 dt_status dt_reference_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "core/optim/average.h"
 #include "core/optim/optimizer.h"
 #include "cpu/simd/kernels.h"
 
@@ -95,8 +96,10 @@ static void update_stretch(const update *u, const dt_segment *segment, int64_t f
                          .tensor = u->tensors != NULL ? u->tensors + segment->tensor * u->columns : NULL};
   float *slot[DT_SLOTS_MAX] = {NULL};
   for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (float *)run->blocks.slot[i] + first;
-  run->optimizer->update_f32(&how, end - first, (float *)run->blocks.param + first, (const float *)run->blocks.grad + first,
-                             slot);
+  float *param = (float *)run->blocks.param + first;
+  run->optimizer->update_f32(&how, end - first, param, (const float *)run->blocks.grad + first, slot);
+  if (run->averages)
+    dt_average_f32(run->step->average, end - first, param, (float *)run->blocks.slot[run->optimizer->slots] + first);
 }
 
 static void update_piece(void *context, int index, int thread) {

@@ -173,6 +173,10 @@ static dt_status gpu_hash(dt_device *device, const void *memory, size_t bytes, u
   return DT_OK;
 }
 
+static dt_status gpu_exchange(dt_device *device, void *a, void *b, size_t bytes) {
+  return dt_gpu_exchange(a, b, bytes, compute_of(device));
+}
+
 /* --- data sets --- */
 
 /* What is left free beside a data set: for libraries, recordings, batches of other data sets. */
@@ -258,6 +262,7 @@ static const dt_own_memory_ops own_memory_ops = {
     .cache_data = gpu_cache,
     .release_data = gpu_release,
     .hash = gpu_hash,
+    .exchange = gpu_exchange,
 };
 
 static const dt_library_ops library_ops = {

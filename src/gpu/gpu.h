@@ -209,6 +209,8 @@ dt_status dt_gpu_give_result(const float *statistics, int64_t count, float *to, 
 /* Adds the hash of `count` words to sum[0], in device memory, which is alive while a hash is taken. */
 enum { DT_GPU_HASH_BYTES = sizeof(unsigned long long) };
 dt_status dt_gpu_hash_words(const void *memory, int64_t count, unsigned long long *sum, cudaStream_t stream);
+/* Two stretches of device memory, whole words, change places. */
+dt_status dt_gpu_exchange(void *a, void *b, size_t bytes, cudaStream_t stream);
 /* Numbers in [-1, 1) that look like chance; the same for the same seed. */
 dt_status dt_gpu_fill(dt_gpu_type type, void *to, int64_t count, uint32_t seed, cudaStream_t stream);
 /* to = from in the value type (BF16 or F16). */

@@ -66,12 +66,24 @@ template <class T, int S>
 struct blocks {
   float *param, *slot[S];
   const float *grad;
-  T *low; /* NULL in fp32 */
+  float *average; /* of the parameters; NULL where there is none */
+  T *low;         /* NULL in fp32 */
 };
+
+/* dt_average_f32 of a pack. */
+__device__ void follow(float *average, double weight, const float *p) {
+  float a[PACK];
+  if (weight == 0) return;
+  dt_read<PACK>(average, a);
+  const dt_single w((float)weight);
+  for (int k = 0; k < PACK; k++) a[k] = weight == 1 ? p[k] : (dt_single(a[k]) + w * (dt_single(p[k]) - dt_single(a[k]))).value;
+  dt_write<PACK>(average, a);
+}
 
 /* The elements of a pack. */
 template <class Rule, class T>
-__device__ void advance(const blocks<T, Rule::slots> &at, int64_t i, const typename Rule::factors &f, float scale) {
+__device__ void advance(const blocks<T, Rule::slots> &at, int64_t i, const typename Rule::factors &f, float scale,
+                        double average) {
   float p[PACK], grad[PACK], slot[Rule::slots][PACK];
   dt_read<PACK>(at.param + i, p);
   dt_read<PACK>(at.grad + i, grad);
@@ -85,18 +97,30 @@ __device__ void advance(const blocks<T, Rule::slots> &at, int64_t i, const typen
   dt_write<PACK>(at.param + i, p);
   for (int s = 0; s < Rule::slots; s++) dt_write<PACK>(at.slot[s] + i, slot[s]);
   if (at.low != NULL) dt_write<PACK>(at.low + i, p);
+  if (at.average != NULL) follow(at.average + i, average, p);
+}
+
+/* A step that is skipped leaves parameters as they are, and their average counts it all the same. */
+template <class T, int S>
+__device__ void pass_over(const blocks<T, S> &at, int64_t i, double average) {
+  float p[PACK];
+  if (at.average == NULL) return;
+  dt_read<PACK>(at.param + i, p);
+  follow(at.average + i, average, p);
 }
 
 /* What is the same for all elements of a block of threads; its first thread finds it. */
 template <class Rule>
 struct shared_factors {
   typename Rule::factors f;
+  double average;
   float scale;
   bool skip;
   __device__ void find(const typename Rule::attr &options, const dt_step *step, const dt_segment &segment,
                        const double *tensor) {
     f = Rule::prepare(options, step, &segment, tensor);
     scale = (float)step->scale;
+    average = step->average;
     skip = step->skip;
   }
 };
@@ -115,10 +139,10 @@ __global__ void update_stretch(blocks<T, Rule::slots> at, dt_segment stretch, co
   __syncthreads();
   const typename Rule::factors f = shared.f;
   const float scale = shared.scale;
-  const int64_t end = stretch.first + stretch.count, stride = dt_thread_count() * PACK;
-  for (int64_t i = stretch.first + dt_thread_index() * PACK; i < end && !shared.skip; i += stride) {
-    advance<Rule, T>(at, i, f, scale);
-  }
+  const int64_t first = stretch.first + dt_thread_index() * PACK, end = stretch.first + stretch.count;
+  const int64_t stride = dt_thread_count() * PACK;
+  for (int64_t i = first; i < end && !shared.skip; i += stride) advance<Rule, T>(at, i, f, scale, shared.average);
+  for (int64_t i = first; i < end && shared.skip; i += stride) pass_over(at, i, shared.average);
 }
 
 /* A block of threads for each piece. */
@@ -131,9 +155,10 @@ __global__ void update_pieces(blocks<T, Rule::slots> at, const dt_segment *piece
   __syncthreads();
   const typename Rule::factors f = shared.f;
   const float scale = shared.scale;
-  for (int64_t i = (int64_t)threadIdx.x * PACK; i < own.count && !shared.skip; i += (int64_t)blockDim.x * PACK) {
-    advance<Rule, T>(at, own.first + i, f, scale);
-  }
+  const int64_t first = own.first + (int64_t)threadIdx.x * PACK, end = own.first + own.count;
+  const int64_t stride = (int64_t)blockDim.x * PACK;
+  for (int64_t i = first; i < end && !shared.skip; i += stride) advance<Rule, T>(at, i, f, scale, shared.average);
+  for (int64_t i = first; i < end && shared.skip; i += stride) pass_over(at, i, shared.average);
 }
 
 template <class Rule, class T>
@@ -145,6 +170,7 @@ dt_status launch(const dt_run *run, const dt_instr *instr, const dt_micro_batch 
   at.param = static_cast<float *>(run->blocks.param);
   for (int s = 0; s < Rule::slots; s++) at.slot[s] = static_cast<float *>(run->blocks.slot[s]);
   at.grad = static_cast<const float *>(run->blocks.grad);
+  if (run->averages) at.average = static_cast<float *>(run->blocks.slot[Rule::slots]);
   at.low = static_cast<T *>(dt_gpu_low_params(run));
   if (slice.count == 0) return DT_OK;
   const double *tensors = static_cast<const double *>(dt_gpu_arg(run, instr, micro, DT_ARG_X));

@@ -7,6 +7,7 @@
 
 #include "core/host_memory.h"
 #include "core/layers/layer.h"
+#include "core/optim/average.h"
 #include "core/optim/optimizer.h"
 #include "core/optim/schedule.h"
 #include "core/solver.h"
@@ -299,7 +300,7 @@ static void print_place(dt_device *device, FILE *out) {
 void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *tree, const dt_program *train,
                         const dt_program *eval, const dt_memory_setting *setting, FILE *out) {
   dt_memory m = dt_memory_of(device, spec, tree, train, eval, setting);
-  int slots = ((const dt_optimizer *)spec->optimizer.kind->impl)->slots, nodes = tree->partials_max;
+  int slots = dt_slot_count(spec), nodes = tree->partials_max;
   char how[160], count[NUMBER_TEXT], naive[NUMBER_TEXT], side[NUMBER_TEXT];
   fprintf(out, "%-18s  %15s\n", "memory of a rank", "bytes");
   snprintf(how, sizeof how, "%s elements of %s", grouped(train->param_elements, count), dt_dtype_name(device->ops->dtype));
@@ -309,7 +310,8 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
            train->bucket_count, train->bucket_count == 1 ? "bucket" : "buckets",
            bytes_text((double)train->bucket_bytes, naive));
   print_memory("gradients", how, (double)m.gradients, out);
-  snprintf(how, sizeof how, "%d %s for each parameter", slots, slots == 1 ? "slot" : "slots");
+  snprintf(how, sizeof how, "%d %s for each parameter%s", slots, slots == 1 ? "slot" : "slots",
+           spec->average.kind != NULL ? ", the average's among them" : "");
   print_memory("optimizer", how, (double)m.slots, out);
   print_memory("running statistics", "", (double)m.states, out);
   snprintf(how, sizeof how, "%d x %" PRId64 " samples; without sharing %s", train->micro_batch_shards, train->shard_capacity,

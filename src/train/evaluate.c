@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "core/optim/average.h"
 #include "report/record.h"
 #include "train/evaluate.h"
 #include "train/job.h"
@@ -34,7 +35,7 @@ static dt_status evaluate_step(dt_job *job, dt_loader *loader) {
   return DT_OK;
 }
 
-dt_status dt_job_evaluate(dt_job *job, dt_cut *out_cut) {
+static dt_status evaluate_all(dt_job *job, dt_cut *out_cut) {
   dt_loader *loader = NULL;
   int64_t batch = job->spec->train.global_batch, steps = (job->eval->count + batch - 1) / batch;
   dt_status own = dt_job_loader(job, false, 0, job->eval->count, &loader);
@@ -49,6 +50,15 @@ dt_status dt_job_evaluate(dt_job *job, dt_cut *out_cut) {
   DT_TRY(status);
   DT_TRY(dt_comm_agree(job->comm, own));
   return job->comm->ops->allreduce_i64(job->comm, job->score, (int)job->program[1]->score_words, DT_SUM);
+}
+
+/* A checkpoint has what is to be evaluated where parameters are. */
+dt_status dt_job_evaluate(dt_job *job, dt_cut *out_cut) {
+  dt_executor *trainer = job->executor[0];
+  if (trainer == NULL || dt_slot_evaluated(job->spec) < 0) return evaluate_all(job, out_cut);
+  DT_TRY(dt_comm_agree(job->comm, dt_executor_exchange(trainer)));
+  DT_TRY(evaluate_all(job, out_cut));
+  return dt_comm_agree(job->comm, dt_executor_exchange(trainer));
 }
 
 void dt_job_evaluation(const dt_job *job, dt_evaluation *out) {

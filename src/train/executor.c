@@ -120,10 +120,12 @@ dt_status dt_executor_create(dt_device *device, const dt_program *program, const
   executor->tree = tree;
   executor->reducer = reducer;
   executor->graph = program->graph;
+  executor->spec = spec;
   executor->run = (dt_run){.device = device, .program = program, .step = &executor->step, .seed = spec->seed};
   if (program->mode == DT_PROGRAM_TRAIN) {
     executor->run.optimizer = spec->optimizer.kind->impl;
     executor->run.optimizer_attr = spec->optimizer.attr;
+    executor->run.averages = spec->average.kind != NULL;
   }
   *out = executor;
   dt_status status = acquire(executor, share);
@@ -144,7 +146,7 @@ void dt_executor_destroy(dt_executor **pointer) {
   if (executor->owns_arena) device->ops->free(device, blocks->arena);
   device->ops->free(device, blocks->sum);
   if (executor->owns_blocks) {
-    for (int s = DT_SLOTS_MAX - 1; s >= 0; s--) device->ops->free(device, blocks->slot[s]);
+    for (int s = DT_SLOT_BLOCKS - 1; s >= 0; s--) device->ops->free(device, blocks->slot[s]);
     device->ops->free(device, blocks->state);
     device->ops->free(device, blocks->param);
     dt_replica_destroy(executor);

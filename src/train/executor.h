@@ -49,6 +49,9 @@ dt_status dt_executor_init_params(dt_executor *executor);
 dt_status dt_executor_download(dt_executor *executor, dt_tensor_ref **model, int *model_count, dt_tensor_ref **optimizer,
                                int *optimizer_count);
 dt_status dt_executor_upload(dt_executor *executor);
+/* Parameters and the slot that evaluations take for them (core/optim/average.h) change places; nothing where there is none. A
+ * second call undoes it. No step may be in flight, or be made in between. */
+dt_status dt_executor_exchange(dt_executor *executor);
 /* A hash over parameters, states and slots: XXH3-64 of them, or of what the device hashes them to. */
 dt_status dt_executor_hash(dt_executor *executor, uint64_t *out);
 

@@ -2,6 +2,7 @@
 #ifndef DT_TRAIN_EXECUTOR_INTERNAL_H
 #define DT_TRAIN_EXECUTOR_INTERNAL_H
 
+#include "core/optim/average.h"
 #include "core/program/order.h"
 #include "core/region.h"
 #include "train/executor.h"
@@ -9,7 +10,7 @@
 /* The replica on the host: mirrors of the flat blocks, or the blocks themselves (dt_device_on_host), and their pieces by
  * name. */
 typedef struct dt_replica {
-  void *param, *state, *slot[DT_SLOTS_MAX];
+  void *param, *state, *slot[DT_SLOT_BLOCKS];
   dt_tensor_ref *model, *optimizer;
   int model_count, optimizer_count;
   void *scratch; /* a parameter, while its dimensions are turned around for a device with channels last */
@@ -22,6 +23,7 @@ struct dt_executor {
   const dt_tree *tree;
   dt_reducer *reducer;
   const dt_graph *graph;
+  const dt_spec *spec;
   bool owns_blocks; /* parameters, states and slots */
   bool owns_arena;
   dt_replica replica;
@@ -32,8 +34,9 @@ struct dt_executor {
   int64_t *score;         /* EVAL: [program->score_words] */
 };
 
+/* Of a training; else 0. */
 static inline int dt_executor_slots(const dt_executor *executor) {
-  return executor->run.optimizer != NULL ? executor->run.optimizer->slots : 0;
+  return executor->run.optimizer != NULL ? dt_slot_count(executor->spec) : 0;
 }
 
 dt_status dt_replica_create(dt_executor *executor);

@@ -331,7 +331,7 @@ static dt_checkpoint_set set_of(const dt_dataset *data) {
   return data != NULL ? (dt_checkpoint_set){.samples = data->count, .hash = data->hash} : (dt_checkpoint_set){0};
 }
 
-static dt_status save_here(dt_trainer *t) {
+static dt_status write_checkpoint(dt_trainer *t) {
   dt_job *job = t->job;
   char machine[DT_FINGERPRINT];
   dt_trainer_fingerprint(job, machine);
@@ -354,6 +354,14 @@ static dt_status save_here(dt_trainer *t) {
   DT_TRY(dt_checkpoint_save(t->checkpoint_dir, &meta, &tensors, (int)job->spec->checkpoint.keep, t->result->checkpoint));
   if (!t->improved) return DT_OK;
   return dt_record_link_best(t->record, strrchr(t->result->checkpoint, '/') + 1);
+}
+
+/* What evaluations take is what model.safetensors has. */
+static dt_status save_here(dt_trainer *t) {
+  dt_executor *trainer = t->job->executor[0];
+  DT_TRY(dt_executor_exchange(trainer));
+  const dt_status status = write_checkpoint(t);
+  return status == DT_OK ? dt_executor_exchange(trainer) : status;
 }
 
 dt_status dt_trainer_save(dt_trainer *t) {

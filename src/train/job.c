@@ -465,6 +465,7 @@ dt_status dt_job_restore(dt_job *job, const char *path, bool with_optimizer, dt_
   DT_TRY_GOTO(failed, share_tensors(job->comm, job->model, job->model_count));
   if (with_optimizer) DT_TRY_GOTO(failed, share_tensors(job->comm, job->optimizer, job->optimizer_count));
   status = dt_executor_upload(job->executor[job->executor[0] != NULL ? 0 : 1]);
+  if (status == DT_OK && with_optimizer) status = dt_executor_exchange(job->executor[0]);
   if (status == DT_OK) status = apply_normalisation(job);
   if (status == DT_OK) status = fill_by_checkpoint(job);
   DT_TRY_GOTO(failed, dt_comm_agree(job->comm, status));

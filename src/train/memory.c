@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "core/host_memory.h"
-#include "core/optim/optimizer.h"
+#include "core/optim/average.h"
 #include "data/data.h"
 
 static dt_bound_plan bound_plan(const dt_spec *spec) {
@@ -74,8 +74,7 @@ dt_memory dt_memory_of(const dt_device *device, const dt_spec *spec, const dt_tr
   dt_memory m = {.params = block_bytes(device, (size_t)any->param_elements * element),
                  .states = block_bytes(device, (size_t)any->state_elements * element)};
   if (train != NULL) {
-    m.slots = block_bytes(device, (size_t)train->trained_elements * element) *
-              (size_t)((const dt_optimizer *)spec->optimizer.kind->impl)->slots;
+    m.slots = block_bytes(device, (size_t)train->trained_elements * element) * (size_t)dt_slot_count(spec);
     m.gradients = (size_t)tree->partials_max * (size_t)train->grad_elements * element;
     m.activations = block_bytes(device, train->arena_bytes);
     options = dt_memory_reducer(device, spec, tree, train);

@@ -41,7 +41,7 @@ static dt_status add_node_refs(dt_executor *executor, int node) {
     replica->model[replica->model_count++] = make_ref(executor, param, param->name, replica->param);
     for (int s = 0; !param->frozen && s < dt_executor_slots(executor); s++) {
       const char *name;
-      DT_TRY(dt_region_format(&replica->names, &name, "%s.%s", param->name, executor->run.optimizer->slot_name[s]));
+      DT_TRY(dt_region_format(&replica->names, &name, "%s.%s", param->name, dt_slot_name(executor->spec, s)));
       replica->optimizer[replica->optimizer_count++] = make_ref(executor, param, name, replica->slot[s]);
     }
   }
@@ -96,7 +96,7 @@ void dt_replica_destroy(dt_executor *executor) {
   if (!dt_device_on_host(executor->run.device)) {
     free(replica->param);
     free(replica->state);
-    for (int s = 0; s < DT_SLOTS_MAX; s++) free(replica->slot[s]);
+    for (int s = 0; s < DT_SLOT_BLOCKS; s++) free(replica->slot[s]);
   }
   free(replica->scratch);
   free(replica->model);
@@ -149,6 +149,9 @@ dt_status dt_executor_init_params(dt_executor *executor) {
   DT_ASSERT(executor->owns_blocks);
   for (int p = 0; p < program->param_count; p++) fill(executor, replica->param, &program->param[p]);
   for (int s = 0; s < program->state_count; s++) fill(executor, replica->state, &program->state[s]);
+  for (int s = 0; s < dt_executor_slots(executor); s++) {
+    if (dt_slot_starts_as_param(executor->spec, s)) memcpy(replica->slot[s], replica->param, slot_bytes(executor));
+  }
   return dt_executor_upload(executor);
 }
 
@@ -240,12 +243,42 @@ dt_status dt_executor_upload(dt_executor *executor) {
   return device->ops->streams != NULL ? device->ops->streams->refresh(&executor->run) : DT_OK;
 }
 
+/* --- what evaluations take --- */
+
+static void exchange_here(char *a, char *b, size_t bytes) {
+  char piece[4096];
+  for (size_t at = 0; at < bytes; at += sizeof piece) {
+    const size_t count = bytes - at < sizeof piece ? bytes - at : sizeof piece;
+    memcpy(piece, a + at, count);
+    memcpy(a + at, b + at, count);
+    memcpy(b + at, piece, count);
+  }
+}
+
+dt_status dt_executor_exchange(dt_executor *executor) {
+  dt_device *device = executor->run.device;
+  const dt_blocks *blocks = &executor->run.blocks;
+  const int slot = executor->run.optimizer != NULL ? dt_slot_evaluated(executor->spec) : -1;
+  DT_ASSERT(executor->owns_blocks);
+  if (slot < 0) return DT_OK;
+  DT_TRY(device->ops->sync(device));
+  if (dt_device_on_host(device)) {
+    exchange_here(blocks->param, blocks->slot[slot], slot_bytes(executor));
+  } else {
+    DT_TRY(device->ops->own_memory->exchange(device, blocks->param, blocks->slot[slot], slot_bytes(executor)));
+    DT_TRY(device->ops->sync(device));
+  }
+  return device->ops->streams != NULL ? device->ops->streams->refresh(&executor->run) : DT_OK;
+}
+
+/* --- hashes --- */
+
 /* Blocks stay where they are; their hashes are hashed. */
 static dt_status hash_on_device(const dt_executor *executor, uint64_t *out) {
   dt_device *device = executor->run.device;
   const dt_own_memory_ops *own_memory = device->ops->own_memory;
   const dt_blocks *blocks = &executor->run.blocks;
-  uint64_t hash[6] = {0};
+  uint64_t hash[2 + DT_SLOT_BLOCKS] = {0};
   DT_TRY(own_memory->hash(device, blocks->param, param_bytes(executor), &hash[0]));
   DT_TRY(own_memory->hash(device, blocks->state, state_bytes(executor), &hash[1]));
   for (int s = 0; s < dt_executor_slots(executor); s++) {

@@ -1,5 +1,7 @@
 #include "train/steps.h"
 
+#include "core/optim/average.h"
+
 static dt_status next_batch(void *context, const dt_batch **out) {
   return dt_loader_next(context, out);
 }
@@ -36,6 +38,9 @@ static void set_step(const dt_steps *s, const dt_in_flight *batch) {
                     .partial = batch->partial,
                     .clip_norm = job->spec->train.clip_norm,
                     .scale = 1.0 / (double)batch->samples};
+  const dt_average_step at = {
+      .clock = &job->clock, .number = batch->step, .before = s->samples_seen, .after = s->samples_seen + batch->samples};
+  step->average = dt_average_weight(job->spec, &at);
   for (int i = 0; i < job->schedules.count; i++) {
     step->hyper[i] = dt_schedule_value(&job->schedules.hyper[i], &job->clock, s->samples_seen);
   }

@@ -40,6 +40,7 @@ static const table tables[] = {
     {"loss", dt_loss_kinds, {NETWORKS}, {"oracles/data/losses.txt:goal"}, loss_of},
     {"metric", dt_metric_kinds, {NETWORKS}, {"oracles/data/losses.txt:measure"}, metrics_of},
     {"optimizer", dt_optimizer_kinds, {"oracles/data/optimizers.txt:"}, {"oracles/data/optimizers.txt:"}},
+    {"average", dt_average_kinds, {"ranks/averages.sh"}, {"oracles/data/averages.txt:"}},
     {"solver", dt_solver_kinds, {"ranks/solvers.sh"}, {"ranks/solvers.sh"}},
     {"decay", dt_decay_kinds, {"core/data/schedules.txt"}, {"core/data/schedules.txt"}},
     {"format", dt_format_kinds, {"data/test_*.c"}, {"data/test_*.c"}},

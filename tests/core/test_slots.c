@@ -5,6 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "core/optim/average.h"
 #include "cpu/cpu.h"
 #include "support/net.h"
 #include "support/unit.h"
@@ -20,16 +21,22 @@ static const struct {
     {"rmsprop", "{momentum: 0.9, centered: true}"},
 };
 
-static void open_net(net *n, const char *name) {
+/* What is trained by. */
+typedef struct way {
+  const char *optimizer, *average; /* average NULL: none */
+} way;
+
+static void open_net(net *n, const way *by) {
   char text[128];
   const char *options = "{}";
   for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-    if (strcmp(settings[i].name, name) == 0) options = settings[i].options;
+    if (strcmp(settings[i].name, by->optimizer) == 0) options = settings[i].options;
   }
-  snprintf(text, sizeof text, "{%s: %s}", name, options);
+  snprintf(text, sizeof text, "{%s: %s}", by->optimizer, options);
   const net_options how = {.input = "6",
                            .layers = "[{linear: 5}, tanh, {linear: 3}]",
                            .optimizer = text,
+                           .average = by->average,
                            .global_batch = SAMPLES,
                            .shards = 2,
                            .lr = 0.05,
@@ -76,20 +83,24 @@ static bool is_of_slot(const dt_tensor_ref *tensor, const char *slot) {
   return dot != NULL && strcmp(dot + 1, slot) == 0;
 }
 
-/* Of parameters alone: a slot that only keeps itself would count for nothing. */
-static uint64_t hash_params(const net *n) {
+/* Of the parameters and of what evaluations take for them: a slot that only keeps itself would count for nothing. */
+static uint64_t hash_params(net *n) {
   const int64_t count = n->train->param_elements;
+  uint64_t hash = 0;
   double *value = net_memory((size_t)count * sizeof *value);
-  net_read(n, NET_PARAM, 0, count, value);
-  const uint64_t hash = XXH3_64bits(value, (size_t)count * sizeof *value);
+  for (int turn = 0; turn < 2; turn++) {
+    net_read(n, NET_PARAM, 0, count, value);
+    hash = XXH3_64bits_withSeed(value, (size_t)count * sizeof *value, hash);
+    NET_OK(dt_executor_exchange(n->trainer));
+  }
   free(value);
   return hash;
 }
 
-/* The parameters of a training that goes on from another's state, without the slot left_out if it is not NULL. */
-static uint64_t go_on(net *from, const char *name, const char *left_out) {
+/* What a training comes to that goes on from another's state, without the slot left_out if it is not NULL. */
+static uint64_t go_on(net *from, const way *by, const char *left_out) {
   net n;
-  open_net(&n, name);
+  open_net(&n, by);
   const saved there = look_at(from), here = look_at(&n);
   assert_int_equal(there.model_count, here.model_count);
   assert_int_equal(there.optimizer_count, here.optimizer_count);
@@ -106,28 +117,54 @@ static uint64_t go_on(net *from, const char *name, const char *left_out) {
   return hash;
 }
 
-static void check_optimizer(const dt_kind *kind) {
+static void check_way(const char *optimizer, const char *average) {
+  const way by = {optimizer, average};
   net stopped, whole;
-  const dt_optimizer *optimizer = kind->impl;
-  open_net(&stopped, kind->name);
-  open_net(&whole, kind->name);
+  open_net(&stopped, &by);
+  open_net(&whole, &by);
   make_steps(&stopped, BEFORE);
   make_steps(&whole, BEFORE + AFTER);
   const uint64_t expected = hash_params(&whole);
-  if (go_on(&stopped, kind->name, NULL) != expected) fail_msg("%s: gone on with, it has other bits", kind->name);
-  for (int s = 0; s < optimizer->slots; s++) {
-    if (go_on(&stopped, kind->name, optimizer->slot_name[s]) == expected)
-      fail_msg("%s: %s can be left out of a checkpoint, and nothing changes", kind->name, optimizer->slot_name[s]);
+  if (go_on(&stopped, &by, NULL) != expected) fail_msg("%s: gone on with, it has other bits", optimizer);
+  for (int s = 0; s < dt_slot_count(stopped.spec); s++) {
+    const char *slot = dt_slot_name(stopped.spec, s);
+    if (go_on(&stopped, &by, slot) == expected)
+      fail_msg("%s: %s can be left out of a checkpoint, and nothing changes", optimizer, slot);
   }
   net_close(&whole);
   net_close(&stopped);
 }
 
 static void test_every_slot(void **state) {
-  for (const dt_kind *const *kind = dt_optimizer_kinds; *kind != NULL; kind++) check_optimizer(*kind);
+  for (const dt_kind *const *kind = dt_optimizer_kinds; *kind != NULL; kind++) check_way((*kind)->name, NULL);
+  check_way("adam", "{ema: 0.5}");
+  check_way("sgd", "{swa: {start: 1 steps, every: 1 steps}}");
+}
+
+/* Without a step in between nothing is left of two exchanges; with an average they show it. */
+static void test_exchange(void **state) {
+  const way plain = {"sgd", NULL}, averaged = {"sgd", "{ema: 0.5}"};
+  net n;
+  uint64_t before, between, after;
+  open_net(&n, &averaged);
+  make_steps(&n, BEFORE);
+  NET_OK(dt_executor_hash(n.trainer, &before));
+  NET_OK(dt_executor_exchange(n.trainer));
+  NET_OK(dt_executor_hash(n.trainer, &between));
+  NET_OK(dt_executor_exchange(n.trainer));
+  NET_OK(dt_executor_hash(n.trainer, &after));
+  assert_true(before == after && before != between);
+  net_close(&n);
+  open_net(&n, &plain);
+  make_steps(&n, BEFORE);
+  NET_OK(dt_executor_hash(n.trainer, &before));
+  NET_OK(dt_executor_exchange(n.trainer));
+  NET_OK(dt_executor_hash(n.trainer, &after));
+  assert_true(before == after);
+  net_close(&n);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_slot)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_slot), cmocka_unit_test(test_exchange)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

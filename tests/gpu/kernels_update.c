@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/config/spec.h"
+#include "core/optim/average.h"
 #include "core/optim/optimizer.h"
 #include "gpu/kernel_run.h"
 #include "support/unit.h"
@@ -27,7 +28,8 @@ typedef struct update_case {
   double hyper[DT_HYPER_MAX];
   const char *optimizer;
   dt_gpu_type type;
-  bool skip;
+  bool skip, averages;
+  double average; /* not 0: averages as well */
   const dt_segment *segment;
   int segment_count;
 } update_case;
@@ -55,6 +57,14 @@ static const update_case cases[] = {
     {"adadelta in segments", "{}", {1, 0.9, 0.01}, "adadelta", DT_GPU_F32, SEVERAL},
     {"rmsprop", "{}", {0.01, 0.99, 0, 0.01}, "rmsprop", DT_GPU_F32, ONE},
     {"rmsprop, centered, in segments", "{centered: true}", {0.01, 0.9, 0.9, 0.01}, "rmsprop", DT_GPU_BF16, SEVERAL},
+    {"nesterov in segments", "{}", {0.1, 0.9, 0.01}, "nesterov", DT_GPU_BF16, SEVERAL},
+    {"schedule-free sgd", "{}", {0.1, 0.9, 0.01}, "schedule_free_sgd", DT_GPU_F32, ONE},
+    {"schedule-free adamw in segments", "{}", {0.01, 0.9, 0.99, 0.1}, "schedule_free_adamw", DT_GPU_F32, SEVERAL},
+    {"with an average", "{}", {0.1, 0.9, 0}, "sgd", DT_GPU_F32, .average = 0.125, ONE},
+    {"an average that begins, in segments", "{}", {0.01, 0.9, 0.999, 0}, "adam", DT_GPU_BF16, .average = 1, SEVERAL},
+    {"an average that waits", "{}", {0.1, 0.9, 0}, "sgd", DT_GPU_F32, .averages = true, ONE},
+    {"an average of a skipped step", "{}", {0.1, 0.9, 0}, "sgd", DT_GPU_BF16, .skip = true, .average = 0.125, SEVERAL},
+    {"an average of a skipped step, whole", "{}", {0.1, 0.9, 0}, "sgd", DT_GPU_BF16, .skip = true, .average = 0.125, ONE},
     {"lion in segments", "{}", {0.01, 0.9, 0.99, 0.1}, "lion", DT_GPU_BF16, SEVERAL},
 };
 
@@ -76,7 +86,7 @@ static const double tensor_rows[5][2] = {{60, 2e5}, {15, 4e4}, {2e4, 7e7}, {1e3,
 static void update_here(const update_case *row, const dt_run *run, const dt_step *step, float *p, const float *g,
                         float *const *slot, bool *updated) {
   memset(updated, 0, ALL * sizeof *updated);
-  for (int s = 0; s < row->segment_count && !row->skip; s++) {
+  for (int s = 0; s < row->segment_count; s++) {
     const dt_segment *segment = &row->segment[s];
     const dt_update update = {
         .attr = run->optimizer_attr, .step = step, .segment = segment, .tensor = tensor_rows[segment->tensor]};
@@ -84,8 +94,9 @@ static void update_here(const update_case *row, const dt_run *run, const dt_step
     float *at[DT_SLOTS_MAX];
     if (end > FIRST + COUNT) end = FIRST + COUNT;
     for (int k = 0; k < DT_SLOTS_MAX; k++) at[k] = slot[k] + first;
-    run->optimizer->update_f32(&update, end - first, p + first, g + first, at);
-    for (int64_t i = first; i < end; i++) updated[i] = true;
+    if (!row->skip) run->optimizer->update_f32(&update, end - first, p + first, g + first, at);
+    if (run->averages) dt_average_f32(step->average, end - first, p + first, slot[run->optimizer->slots] + first);
+    for (int64_t i = first; i < end; i++) updated[i] = !row->skip;
   }
 }
 
@@ -110,11 +121,11 @@ static void test_update(void **state) {
   static float got[ALL];
   const update_case *row = *state;
   dt_config *config = parse(row);
-  dt_step step = {.number = 5, .scale = 1.0 / 96, .skip = row->skip};
+  dt_step step = {.number = 5, .scale = 1.0 / 96, .average = row->average, .skip = row->skip};
   dt_bucket bucket[] = {{.first = 0, .count = FIRST, .param_count = FIRST},
                         {.first = FIRST, .count = COUNT, .param_count = COUNT},
                         {.first = FIRST + COUNT, .count = AFTER, .param_count = AFTER}};
-  float *p = kernel_numbers(50, ALL, 0, 1), *g = kernel_numbers(51, ALL, 0, 60), *slot[DT_SLOTS_MAX];
+  float *p = kernel_numbers(50, ALL, 0, 1), *g = kernel_numbers(51, ALL, 0, 60), *slot[DT_SLOT_BLOCKS];
   dt_buffer buffer = {.shape = {.ndim = 1, .dim = {2}}};
   kernel_run k;
   memcpy(step.hyper, row->hyper, sizeof step.hyper);
@@ -123,8 +134,9 @@ static void test_update(void **state) {
   k.program.bucket = bucket, k.program.bucket_count = 3, k.instr.bucket = 1;
   k.program.segment = (dt_segment *)row->segment, k.program.segment_count = row->segment_count;
   k.run.optimizer = dt_config_spec(config)->optimizer.kind->impl, k.run.optimizer_attr = dt_config_spec(config)->optimizer.attr;
+  k.run.averages = row->averages || row->average != 0;
   k.run.blocks.param = kernel_memory(p, sizeof got), k.run.blocks.grad = kernel_memory(g, sizeof got);
-  for (int s = 0; s < DT_SLOTS_MAX; s++) {
+  for (int s = 0; s < DT_SLOT_BLOCKS; s++) {
     slot[s] = kernel_numbers(52 + (uint32_t)s, ALL, 0, 1);
     for (int i = 0; i < ALL; i++) slot[s][i] = fabsf(slot[s][i]); /* any may be a mean of squares */
     k.run.blocks.slot[s] = kernel_memory(slot[s], sizeof got);
@@ -139,7 +151,7 @@ static void test_update(void **state) {
   kernel_read(got, k.run.blocks.param, sizeof got);
   for (int i = 0; i < ALL; i++) assert_true(isfinite(got[i]));
   if (memcmp(got, p, sizeof got) != 0) fail_msg("%s: parameters have other bits than the cpu's", row->name);
-  for (int s = 0; s < DT_SLOTS_MAX; s++) {
+  for (int s = 0; s < DT_SLOT_BLOCKS; s++) {
     kernel_read(got, k.run.blocks.slot[s], sizeof got);
     if (memcmp(got, slot[s], sizeof got) != 0) fail_msg("%s: slot %d has other bits than the cpu's", row->name, s);
     free(slot[s]);

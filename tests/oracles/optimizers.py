@@ -6,7 +6,9 @@
 A case is a line "optimizer options", the options as in a config, then ten groups of three lines: the hyper-parameters of the step
 in the order in which the optimizer declares them, the gradients, and the parameters after the step. A hyper-parameter may change
 from step to step.
+Optimizers whose gradients are taken elsewhere than at the weights have a fourth line, with the weights.
 """
+import schedulefree
 import torch
 
 STEPS = 10
@@ -15,6 +17,51 @@ STEPS = 10
 def sgd(parameter, hyper, options):
     lr, momentum, decay = hyper
     return torch.optim.SGD([parameter], lr=lr, momentum=momentum, nesterov=options.get("nesterov", False), weight_decay=decay)
+
+
+class Nesterov:
+    """Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013, equations 3 and 4. The
+    parameter is the point ahead, where the gradient is taken."""
+
+    def __init__(self, parameter, hyper, options):
+        self.parameter, self.weights = parameter, parameter.data.clone()
+        self.velocity = torch.zeros_like(parameter)
+        self.param_groups = [{}]
+
+    def step(self):
+        lr, momentum, decay = self.param_groups[0]["hyper"]
+        self.velocity = momentum * self.velocity + lr * (self.parameter.grad + decay * self.parameter.data)
+        self.weights = self.weights - self.velocity
+        self.parameter.data = self.weights - momentum * self.velocity
+
+
+def nesterov(parameter, hyper, options):
+    return Nesterov(parameter, hyper, options)
+
+
+class ScheduleFree:
+    """The package schedulefree of the method's authors; weights are what its optimizers have in evaluations."""
+
+    def __init__(self, parameter, optimizer):
+        self.parameter, self.optimizer, self.param_groups = parameter, optimizer, optimizer.param_groups
+        self.optimizer.train()
+
+    def step(self):
+        self.optimizer.step()
+        self.optimizer.eval()
+        self.weights = self.parameter.data.clone()
+        self.optimizer.train()
+
+
+def schedule_free_sgd(parameter, hyper, options):
+    lr, momentum, decay = hyper
+    return ScheduleFree(parameter, schedulefree.SGDScheduleFree([parameter], lr=lr, momentum=momentum, weight_decay=decay))
+
+
+def schedule_free_adamw(parameter, hyper, options):
+    lr, beta1, beta2, decay = hyper
+    return ScheduleFree(parameter, schedulefree.AdamWScheduleFree([parameter], lr=lr, betas=(beta1, beta2), weight_decay=decay,
+                                                                  eps=options.get("eps", 1e-8)))
 
 
 def adam(parameter, hyper, options):
@@ -146,6 +193,12 @@ CASES = [
     (rmsprop, set_rmsprop, {"centered": True, "eps": 1e-3}, [falling(0.1, 0.01), falling(0.5, 0.95), falling(0.5, 0.9), 0.01]),
     (lion, set_own, {}, [0.01, 0.9, 0.99, 0]),
     (lion, set_own, {}, [falling(0.1, 0.01), falling(0.5, 0.9), falling(0.9, 0.99), falling(0.3, 0)]),
+    (nesterov, set_own, {}, [0.1, 0.9, 0]),
+    (nesterov, set_own, {}, [falling(0.3, 0.03), falling(0.5, 0.95), 0.1]),
+    (schedule_free_sgd, set_sgd, {}, [0.1, 0.9, 0]),
+    (schedule_free_sgd, set_sgd, {}, [falling(0.1, 0.5), 0.8, falling(0.1, 0)]),
+    (schedule_free_adamw, set_adam, {}, [0.01, 0.9, 0.999, 0]),
+    (schedule_free_adamw, set_adam, {"eps": 1e-3}, [falling(0.01, 0.1), 0.95, 0.9, 0.1]),
 ]
 
 
@@ -172,3 +225,5 @@ for make, set_group, options, hyper in CASES:
         print(numbers(parameter.grad.tolist()))
         optimizer.step()
         print(numbers(parameter.tolist()))
+        if hasattr(optimizer, "weights"):
+            print(numbers(optimizer.weights.tolist()))

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/optim/schedule.h"
+#include "core/optim/average.h"
 #include "core/program/goals.h"
 #include "support/fill.h"
 #include "support/unit.h"
@@ -34,10 +34,12 @@ dt_config *net_config(const net_options *o) {
                        "train: {global_batch: %lld, shards: %d, clip_norm: %s, length: 1 steps%s}\n"
                        "precision: %s\n"
                        "optimizer: %s\n"
+                       "%s%s\n"
                        "schedule: {lr: 0.1}\n",
                        input, o->layers, o->loss != NULL ? o->loss : "cross_entropy", o->metrics != NULL ? o->metrics : "[]",
                        (long long)o->global_batch, o->shards, clip, o->train != NULL ? o->train : "",
-                       o->precision != NULL ? o->precision : "fp32", o->optimizer != NULL ? o->optimizer : "{sgd: {}}");
+                       o->precision != NULL ? o->precision : "fp32", o->optimizer != NULL ? o->optimizer : "{sgd: {}}",
+                       o->average != NULL ? "average: " : "", o->average != NULL ? o->average : "");
   assert_true(bytes > 0);
   NET_OK(dt_config_parse("test.yaml", text, (size_t)bytes, NULL, 0, &config));
   free(text);
@@ -323,6 +325,9 @@ void net_step(net *n, const char *tag, int64_t samples, int64_t samples_seen, ne
                     .number = ++n->steps,
                     .clip_norm = n->options.clip_norm,
                     .scale = 1.0 / (double)samples};
+  const dt_clock clock = dt_clock_make(n->options.global_batch, n->options.global_batch, (dt_duration){1e6, DT_STEPS});
+  const dt_average_step at = {.clock = &clock, .number = step->number, .before = samples_seen, .after = samples_seen + samples};
+  step->average = dt_average_weight(n->spec, &at);
   for (int i = 0; i < dt_hyper_count(n->spec->optimizer.kind); i++) {
     step->hyper[i] = i == DT_HYPER_LR ? n->options.lr : dt_hyper_largest(n->spec, i);
   }

@@ -10,6 +10,7 @@ typedef struct net_options {
   const char *inputs;    /* in place of it: "{left: [3, 9, 7], right: [4]}" */
   const char *layers;    /* YAML on one line: "[{conv: {filters: 4, kernel: 3}}, flatten, {linear: 3}]" */
   const char *optimizer; /* NULL = plain SGD */
+  const char *average;   /* "{ema: 0.9}"; NULL = none */
   const char *train;     /* further keys of train: ", decayed: weights"; NULL = none */
   int64_t global_batch;
   int shards, micro_batch_shards; /* micro_batch_shards 0 = as many as go */

@@ -12,6 +12,7 @@ extern const dt_kind *const dt_metric_kinds[];  /* kind->impl is a dt_metric */
 extern const dt_kind *const dt_decay_kinds[]; /* constant step multistep exponential inverse polynomial linear cosine one_cycle
                                                  warmup_stable_decay */
 extern const dt_kind *const dt_optimizer_kinds[]; /* NULL-terminated; kind->impl is a dt_optimizer */
+extern const dt_kind *const dt_average_kinds[];   /* kind->impl is a dt_average */
 extern const dt_kind *const dt_solver_kinds[];    /* kind->impl is a dt_solver */
 
 #endif

@@ -24,6 +24,7 @@ static const dt_kind *const *const metric_kinds = dt_metric_kinds;
 static const dt_kind *const *const format_kinds = dt_format_kinds;
 static const dt_kind *const *const augment_kinds = dt_augment_kinds;
 static const dt_kind *const *const optimizer_kinds = dt_optimizer_kinds;
+static const dt_kind *const *const average_kinds = dt_average_kinds;
 static const dt_kind *const *const decay_kinds = dt_decay_kinds;
 static const dt_kind *const *const solver_kinds = dt_solver_kinds;
 
@@ -338,6 +339,9 @@ const dt_option dt_spec_options[] = {
     DT_ROW_ONE("solver", AT(solver), "minibatch", &solver_kinds,
                "Over what a gradient is taken before the optimizer changes parameters."),
     DT_ROW_ONE("optimizer", AT(optimizer), "sgd", &optimizer_kinds, "How gradients change parameters."),
+    DT_ROW_ONE("average", AT(average), "", &average_kinds,
+               "An average of the weights over the training, which is what evaluations, checkpoints' model.safetensors and "
+               "predictions then have; without it, the weights as they are."),
     DT_ROW_MAP("schedule", AT(schedule), schedule_options,
                "Hyper-parameters over time: a step takes the value at its beginning, which metrics.jsonl shows."),
     DT_ROW_MAP("checkpoint", AT(checkpoint), checkpoint_options, "What is kept to go on from.", .keeps_results = true),
@@ -559,6 +563,15 @@ static void check_schedule(const dt_config *config, const dt_other *item, dt_con
   check_warmup(config, item->name, schedule, errors);
 }
 
+/* Both say what evaluations take for the weights. */
+static void check_average(const dt_config *config, dt_config_errors *errors) {
+  const dt_choice *optimizer = &config->spec.optimizer, *average = &config->spec.average;
+  if (average->kind == NULL || optimizer->kind == NULL || ((const dt_optimizer *)optimizer->kind->impl)->evaluated == 0) return;
+  dt_config_complain(errors, average->origin,
+                     "average: found %s with the optimizer %s, which has weights of its own for evaluations, expected none",
+                     average->kind->name, optimizer->kind->name);
+}
+
 static void check_schedules(const dt_config *config, dt_config_errors *errors) {
   const dt_others *other = &config->spec.schedule.other;
   check_warmup(config, "lr", &config->spec.schedule.lr, errors);
@@ -599,4 +612,5 @@ void dt_spec_check(const dt_config *config, dt_config_errors *errors) {
   check_mean_unit(config, errors);
   check_augment(config, errors);
   check_schedules(config, errors);
+  check_average(config, errors);
 }

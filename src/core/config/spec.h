@@ -90,6 +90,7 @@ typedef struct dt_spec {
   } train;
   dt_choice solver;    /* kinds: dt_solver_kinds */
   dt_choice optimizer; /* kinds: dt_optimizer_kinds */
+  dt_choice average;   /* kinds: dt_average_kinds; none = evaluations take the weights as they are */
   struct {
     dt_schedule_spec lr;
     dt_others other; /* of dt_schedule_spec, by the name of another hyper-parameter of the optimizer */

@@ -27,6 +27,9 @@ struct dt_optimizer {
   const char *name;                    /* as in the config: the gpu's plug-in finds its kernel by it */
   int slots;                           /* DT_OPTIMIZER_SLOTS(name) */
   const char *slot_name[DT_SLOTS_MAX]; /* "momentum" */
+  unsigned starts_as_param;            /* a bit for each slot that begins as the parameters do; the others begin as zeros */
+  int evaluated; /* 1 + the slot that evaluations take for the weights, where gradients are taken elsewhere; 0: the parameters
+                  */
   /* Updates count elements. grad holds the *sum* over samples; step->scale makes it the mean, clipped. slots are pointers to
    * this slice of each slot. Every product and every sum is rounded by itself (the build says -ffp-contract=off): the same bits
    * on every machine and whatever vector width the compiler chooses. */
