@@ -8,6 +8,8 @@
 #ifndef DT_CORE_DEVICE_H
 #define DT_CORE_DEVICE_H
 
+#include <math.h>
+
 #include "core/field.h"
 #include "core/program/sums.h"
 #include "core/rank_state.h"
@@ -63,7 +65,8 @@ typedef struct dt_step {
   int64_t number;                   /* of this step, from 1 on, whatever process makes it */
   bool partial;                     /* a batch of several, whose sums are only kept: core/solver.h */
   double hyper[DT_HYPER_MAX];       /* the optimizer's hyper-parameters (core/optim/optimizer.h) in this step */
-  double clip_norm;                 /* 0 = off */
+  double clip_norm, clip_value;     /* 0 = off */
+  double clip_units;                /* what a unit's gradient may be of the unit's norm (CLIP_UNITS) */
   double average;                   /* how much of the new parameters goes into their average: core/optim/average.h */
   double flags[DT_STATISTIC_COUNT]; /* [DT_STATISTIC_STOP..DT_STATISTIC_FAIL] of this rank: TALLY puts them into the first
                                        micro-batch's statistics */
@@ -79,6 +82,19 @@ DT_EXACT_SUM_FUNCTION double dt_step_clip(const dt_step *step) {
   if (step->clip_norm == 0) return 1;
   double factor = step->clip_norm / (step->grad_norm + 1e-6);
   return factor < 1 ? factor : 1;
+}
+
+/* The largest element of a mean gradient. */
+DT_EXACT_SUM_FUNCTION double dt_step_limit(const dt_step *step) {
+  return step->clip_value > 0 ? step->clip_value : INFINITY;
+}
+
+/* What is left of the gradient of a unit, from its sum of squares as the kernels have it and that of the unit (Brock et al.,
+ * "High-performance large-scale image recognition without normalization", 2021, equation 3). */
+DT_EXACT_SUM_FUNCTION double dt_step_clip_unit(const dt_step *step, double param_squares, double grad_squares) {
+  const double unit = sqrt(param_squares), norm = sqrt(grad_squares) * step->scale;
+  const double most = step->clip_units * (unit > 1e-3 ? unit : 1e-3);
+  return norm > most ? most / norm : 1;
 }
 
 /* What the memory of a bound program depends on besides the program. */

@@ -28,6 +28,35 @@ dt_status dt_reference_tensor_norm(dt_run *run, const dt_instr *instr, const dt_
   return DT_OK;
 }
 
+dt_status dt_reference_clip_units(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const dt_program *program = run->program;
+  for (int s = 0; s < program->segment_count; s++) {
+    const dt_segment *tensor = &program->segment[s];
+    for (int64_t u = 0; u < tensor->units; u++) {
+      const int64_t first = tensor->first + u * tensor->unit_count;
+      const double *p = (const double *)run->blocks.param + first;
+      double *g = (double *)run->blocks.grad + first, of_p = 0, of_g = 0;
+      for (int64_t i = 0; i < tensor->unit_count; i++) of_p += p[i] * p[i], of_g += g[i] * g[i];
+      const double factor = dt_step_clip_unit(run->step, of_p, of_g);
+      for (int64_t i = 0; factor < 1 && i < tensor->unit_count; i++) g[i] = factor * g[i];
+    }
+  }
+  return DT_OK;
+}
+
+dt_status dt_reference_direction(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const dt_program *program = run->program;
+  for (int s = 0; s < program->segment_count; s++) {
+    const dt_segment *segment = &program->segment[s];
+    const dt_update update = {.attr = run->optimizer_attr, .step = run->step, .segment = segment};
+    double *slot[DT_SLOTS_MAX] = {NULL};
+    for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (double *)run->blocks.slot[i] + segment->first;
+    run->optimizer->direct_f64(&update, segment->count, (const double *)run->blocks.param + segment->first,
+                               (double *)run->blocks.grad + segment->first, slot);
+  }
+  return DT_OK;
+}
+
 /* tensors: rows of what the optimizer's own instructions wrote; NULL where it has none. */
 static void update_segment(dt_run *run, const dt_segment *segment, const double *tensors, int64_t columns, int64_t first,
                            int64_t end) {

@@ -80,6 +80,29 @@ dt_status dt_cpu_tensor_norm(dt_run *run, const dt_instr *instr, const dt_micro_
   return DT_OK;
 }
 
+/* --- units --- */
+
+static void clip_tensor(void *context, int index, int thread) {
+  const dt_run *run = context;
+  const dt_cpu_kernels *kernels = ((const dt_cpu *)run->device)->kernels;
+  const dt_segment *tensor = &run->program->segment[index];
+  for (int64_t u = 0; u < tensor->units; u++) {
+    const int64_t first = tensor->first + u * tensor->unit_count;
+    float *g = (float *)run->blocks.grad + first;
+    const double of_p = squares_of(kernels, (const float *)run->blocks.param + first, tensor->unit_count);
+    const double factor = dt_step_clip_unit(run->step, of_p, squares_of(kernels, g, tensor->unit_count));
+    const float by = (float)factor;
+    for (int64_t i = 0; factor < 1 && i < tensor->unit_count; i++) g[i] = by * g[i];
+  }
+}
+
+dt_status dt_cpu_clip_units(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  dt_threads_run(threads_of(run), run->program->segment_count, clip_tensor, run);
+  return DT_OK;
+}
+
+/* --- updates --- */
+
 typedef struct update {
   const dt_run *run;
   const dt_bucket *bucket;
@@ -102,17 +125,32 @@ static void update_stretch(const update *u, const dt_segment *segment, int64_t f
     dt_average_f32(run->step->average, end - first, param, (float *)run->blocks.slot[run->optimizer->slots] + first);
 }
 
-static void update_piece(void *context, int index, int thread) {
-  const update *u = context;
+/* Elements of one segment. */
+static void direct_stretch(const update *u, const dt_segment *segment, int64_t first, int64_t end) {
+  const dt_run *run = u->run;
+  const dt_update how = {.attr = run->optimizer_attr, .step = run->step, .segment = segment};
+  float *slot[DT_SLOTS_MAX] = {NULL};
+  for (int i = 0; i < run->optimizer->slots; i++) slot[i] = (float *)run->blocks.slot[i] + first;
+  run->optimizer->direct_f32(&how, end - first, (const float *)run->blocks.param + first, (float *)run->blocks.grad + first,
+                             slot);
+}
+
+/* Segment by segment. */
+static void each_stretch(const update *u, int64_t first, int64_t end,
+                         void (*run)(const update *u, const dt_segment *segment, int64_t first, int64_t end)) {
   const dt_program *program = u->run->program;
-  int64_t first = u->bucket->first + (int64_t)index * UPDATE_PIECE;
-  int64_t end = smaller(first + UPDATE_PIECE, u->bucket->first + u->bucket->param_count);
   const dt_segment *segment = &program->segment[dt_segment_find(program, first)];
   for (; first < end; segment++) {
     int64_t stop = smaller(end, segment->first + segment->count);
-    update_stretch(u, segment, first, stop);
+    run(u, segment, first, stop);
     first = stop;
   }
+}
+
+static void update_piece(void *context, int index, int thread) {
+  const update *u = context;
+  const int64_t first = u->bucket->first + (int64_t)index * UPDATE_PIECE;
+  each_stretch(u, first, smaller(first + UPDATE_PIECE, u->bucket->first + u->bucket->param_count), update_stretch);
 }
 
 dt_status dt_cpu_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
@@ -120,6 +158,18 @@ dt_status dt_cpu_update(dt_run *run, const dt_instr *instr, const dt_micro_batch
   u.tensors = (const double *)dt_cpu_arg(run, instr, micro, DT_ARG_X);
   if (u.tensors != NULL) u.columns = dt_shape_count(&run->program->buffer[instr->arg[DT_ARG_X]].shape);
   dt_threads_run(threads_of(run), (int)((u.bucket->param_count + UPDATE_PIECE - 1) / UPDATE_PIECE), update_piece, &u);
+  return DT_OK;
+}
+
+static void direct_piece(void *context, int index, int thread) {
+  const update *u = context;
+  const int64_t first = (int64_t)index * UPDATE_PIECE;
+  each_stretch(u, first, smaller(first + UPDATE_PIECE, u->run->program->trained_elements), direct_stretch);
+}
+
+dt_status dt_cpu_direction(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  update u = {.run = run};
+  dt_threads_run(threads_of(run), (int)((run->program->trained_elements + UPDATE_PIECE - 1) / UPDATE_PIECE), direct_piece, &u);
   return DT_OK;
 }
 

@@ -192,6 +192,31 @@ __global__ void tensor_squares(const dt_segment *tensor, const float *param, con
   if (threadIdx.x == 0) out[2 * blockIdx.x + blockIdx.y] = sum;
 }
 
+enum { UNIT_BLOCKS = 64 };
+
+/* Blocks for each tensor (x), which take its units in turn (y). Units may begin anywhere. */
+__global__ void clip_units(const dt_segment *tensor, const float *param, float *grad, const dt_step *step) {
+  __shared__ double factor;
+  const dt_segment own = tensor[blockIdx.x];
+  for (int64_t u = blockIdx.y; u < own.units; u += UNIT_BLOCKS) {
+    const float *p = param + own.first + u * own.unit_count;
+    float *g = grad + own.first + u * own.unit_count;
+    double of_p = 0, of_g = 0;
+    for (int64_t i = threadIdx.x; i < own.unit_count; i += DT_BLOCK) {
+      of_p += (double)p[i] * (double)p[i];
+      of_g += (double)g[i] * (double)g[i];
+    }
+    of_p = fold_block(of_p);
+    __syncthreads();
+    of_g = fold_block(of_g);
+    if (threadIdx.x == 0) factor = dt_step_clip_unit(step, of_p, of_g);
+    __syncthreads();
+    const float by = (float)factor;
+    for (int64_t i = threadIdx.x; factor < 1 && i < own.unit_count; i += DT_BLOCK) g[i] = by * g[i];
+    __syncthreads();
+  }
+}
+
 /* One block. */
 __global__ void finish_norm(const double *partial, int pieces, float *loss_scale, dt_step *step) {
   double sum = 0;
@@ -276,5 +301,12 @@ dt_status dt_gpu_tensor_norm(dt_run *run, const dt_instr *instr, const dt_micro_
   DT_LAUNCH(tensor_squares, dim3((unsigned)run->program->segment_count, 2), dim3(DT_BLOCK), dt_gpu_stream(run, instr),
             dt_gpu_tensors_of(run), static_cast<const float *>(run->blocks.param), static_cast<const float *>(run->blocks.grad),
             static_cast<double *>(dt_gpu_arg(run, instr, micro, DT_ARG_Y)));
+  return DT_OK;
+}
+
+dt_status dt_gpu_clip_units(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_LAUNCH(clip_units, dim3((unsigned)run->program->segment_count, UNIT_BLOCKS), dim3(DT_BLOCK), dt_gpu_stream(run, instr),
+            dt_gpu_tensors_of(run), static_cast<const float *>(run->blocks.param), static_cast<float *>(run->blocks.grad),
+            static_cast<const dt_step *>(dt_gpu_input_of(run, micro).step));
   return DT_OK;
 }

@@ -45,10 +45,14 @@ namespace {
 
 enum { PACK = 4 }; /* slices and segments begin and end at multiples of DT_ALIGN_ELEMENTS */
 
+/* The direction of an optimizer of two passes; nobody asks one of a single pass. */
+#define DT_DIRECTION_1(name) return g
+#define DT_DIRECTION_2(name) return RULE(name##_direction)(&f, p, g, s)
+
 /* An optimizer's formula as a type. */
-#define DT_OPTIMIZER_ROW(name, count)                                                                                         \
+#define DT_OPTIMIZER_ROW(name, count, number)                                                                                 \
   struct name {                                                                                                               \
-    enum { slots = count };                                                                                                   \
+    enum { slots = count, passes = number };                                                                                  \
     typedef dt_##name##_attr attr;                                                                                            \
     typedef RULE(name##_factors) factors;                                                                                     \
     static __device__ factors prepare(const attr &options, const dt_step *step, const dt_segment *at, const double *tensor) { \
@@ -57,6 +61,9 @@ enum { PACK = 4 }; /* slices and segments begin and end at multiples of DT_ALIGN
     static __device__ dt_single element(const factors &f, dt_single p, dt_single g, dt_single *s) {                           \
       return RULE(name##_element)(&f, p, g, s);                                                                               \
     }                                                                                                                         \
+    static __device__ dt_single direction(const factors &f, dt_single p, dt_single g, dt_single *s) {                         \
+      DT_DIRECTION_##number(name);                                                                                            \
+    }                                                                                                                         \
   };
 #include "core/optim/optimizers.def"
 #undef DT_OPTIMIZER_ROW
@@ -64,8 +71,7 @@ enum { PACK = 4 }; /* slices and segments begin and end at multiples of DT_ALIGN
 /* The blocks. */
 template <class T, int S>
 struct blocks {
-  float *param, *slot[S];
-  const float *grad;
+  float *param, *slot[S], *grad;
   float *average; /* of the parameters; NULL where there is none */
   T *low;         /* NULL in fp32 */
 };
@@ -80,9 +86,15 @@ __device__ void follow(float *average, double weight, const float *p) {
   dt_write<PACK>(average, a);
 }
 
-/* The elements of a pack. */
-template <class Rule, class T>
-__device__ void advance(const blocks<T, Rule::slots> &at, int64_t i, const typename Rule::factors &f, float scale,
+/* RULE_MEAN of core/optim/loops.h. */
+__device__ dt_single mean_of(float sum, float scale, float limit) {
+  const float mean = (dt_single(scale) * dt_single(sum)).value;
+  return mean < -limit ? -limit : limit < mean ? limit : mean;
+}
+
+/* The elements of a pack: an update, or, of an optimizer's first pass, directions in the gradients' place. */
+template <class Rule, class T, bool First>
+__device__ void advance(const blocks<T, Rule::slots> &at, int64_t i, const typename Rule::factors &f, float scale, float limit,
                         double average) {
   float p[PACK], grad[PACK], slot[Rule::slots][PACK];
   dt_read<PACK>(at.param + i, p);
@@ -91,11 +103,20 @@ __device__ void advance(const blocks<T, Rule::slots> &at, int64_t i, const typen
   for (int k = 0; k < PACK; k++) {
     dt_single own[Rule::slots];
     for (int s = 0; s < Rule::slots; s++) own[s] = slot[s][k];
-    p[k] = Rule::element(f, p[k], dt_single(scale) * dt_single(grad[k]), own).value;
+    const dt_single mean = mean_of(grad[k], scale, limit);
+    if (First) {
+      grad[k] = Rule::direction(f, p[k], mean, own).value;
+    } else {
+      p[k] = Rule::element(f, p[k], mean, own).value;
+    }
     for (int s = 0; s < Rule::slots; s++) slot[s][k] = own[s].value;
   }
-  dt_write<PACK>(at.param + i, p);
   for (int s = 0; s < Rule::slots; s++) dt_write<PACK>(at.slot[s] + i, slot[s]);
+  if (First) {
+    dt_write<PACK>(at.grad + i, grad);
+    return;
+  }
+  dt_write<PACK>(at.param + i, p);
   if (at.low != NULL) dt_write<PACK>(at.low + i, p);
   if (at.average != NULL) follow(at.average + i, average, p);
 }
@@ -114,12 +135,14 @@ template <class Rule>
 struct shared_factors {
   typename Rule::factors f;
   double average;
-  float scale;
+  float scale, limit;
   bool skip;
-  __device__ void find(const typename Rule::attr &options, const dt_step *step, const dt_segment &segment,
-                       const double *tensor) {
+  /* A direction is no gradient any more: it is neither scaled nor clipped. */
+  __device__ void find(const typename Rule::attr &options, const dt_step *step, const dt_segment &segment, const double *tensor,
+                       bool gradients) {
     f = Rule::prepare(options, step, &segment, tensor);
-    scale = (float)step->scale;
+    scale = gradients ? (float)step->scale : 1;
+    limit = gradients ? (float)dt_step_limit(step) : INFINITY;
     average = step->average;
     skip = step->skip;
   }
@@ -131,45 +154,47 @@ __device__ const double *row_of(const double *tensors, int64_t columns, const dt
 }
 
 /* A stretch in which all is updated alike. */
-template <class Rule, class T>
+template <class Rule, class T, bool First>
 __global__ void update_stretch(blocks<T, Rule::slots> at, dt_segment stretch, const double *tensors, int64_t columns,
                                const dt_step *step, typename Rule::attr options) {
   __shared__ shared_factors<Rule> shared;
-  if (threadIdx.x == 0) shared.find(options, step, stretch, row_of(tensors, columns, stretch));
+  if (threadIdx.x == 0) {
+    shared.find(options, step, stretch, row_of(tensors, columns, stretch), First || Rule::passes == 1);
+  }
   __syncthreads();
   const typename Rule::factors f = shared.f;
-  const float scale = shared.scale;
+  const float scale = shared.scale, limit = shared.limit;
   const int64_t first = stretch.first + dt_thread_index() * PACK, end = stretch.first + stretch.count;
   const int64_t stride = dt_thread_count() * PACK;
-  for (int64_t i = first; i < end && !shared.skip; i += stride) advance<Rule, T>(at, i, f, scale, shared.average);
-  for (int64_t i = first; i < end && shared.skip; i += stride) pass_over(at, i, shared.average);
+  for (int64_t i = first; i < end && !shared.skip; i += stride) advance<Rule, T, First>(at, i, f, scale, limit, shared.average);
+  for (int64_t i = first; i < end && shared.skip && !First; i += stride) pass_over(at, i, shared.average);
 }
 
 /* A block of threads for each piece. */
-template <class Rule, class T>
+template <class Rule, class T, bool First>
 __global__ void update_pieces(blocks<T, Rule::slots> at, const dt_segment *piece, const double *tensors, int64_t columns,
                               const dt_step *step, typename Rule::attr options) {
   __shared__ shared_factors<Rule> shared;
   const dt_segment own = piece[blockIdx.x];
-  if (threadIdx.x == 0) shared.find(options, step, own, row_of(tensors, columns, own));
+  if (threadIdx.x == 0) shared.find(options, step, own, row_of(tensors, columns, own), First || Rule::passes == 1);
   __syncthreads();
   const typename Rule::factors f = shared.f;
-  const float scale = shared.scale;
+  const float scale = shared.scale, limit = shared.limit;
   const int64_t first = own.first + (int64_t)threadIdx.x * PACK, end = own.first + own.count;
   const int64_t stride = (int64_t)blockDim.x * PACK;
-  for (int64_t i = first; i < end && !shared.skip; i += stride) advance<Rule, T>(at, i, f, scale, shared.average);
-  for (int64_t i = first; i < end && shared.skip; i += stride) pass_over(at, i, shared.average);
+  for (int64_t i = first; i < end && !shared.skip; i += stride) advance<Rule, T, First>(at, i, f, scale, limit, shared.average);
+  for (int64_t i = first; i < end && shared.skip && !First; i += stride) pass_over(at, i, shared.average);
 }
 
-template <class Rule, class T>
+template <class Rule, class T, bool First>
 dt_status launch(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  const dt_gpu_stretch slice = dt_gpu_stretch_of(run, instr);
+  const dt_gpu_stretch slice = First ? dt_gpu_stretch{0, run->program->trained_elements} : dt_gpu_stretch_of(run, instr);
   const dt_step *step = dt_gpu_input_of(run, micro).step;
   const typename Rule::attr options = *static_cast<const typename Rule::attr *>(run->optimizer_attr);
   blocks<T, Rule::slots> at = {};
   at.param = static_cast<float *>(run->blocks.param);
   for (int s = 0; s < Rule::slots; s++) at.slot[s] = static_cast<float *>(run->blocks.slot[s]);
-  at.grad = static_cast<const float *>(run->blocks.grad);
+  at.grad = static_cast<float *>(run->blocks.grad);
   if (run->averages) at.average = static_cast<float *>(run->blocks.slot[Rule::slots]);
   at.low = static_cast<T *>(dt_gpu_low_params(run));
   if (slice.count == 0) return DT_OK;
@@ -178,7 +203,7 @@ dt_status launch(const dt_run *run, const dt_instr *instr, const dt_micro_batch 
   if (!dt_program_is_uniform(run->program)) {
     const dt_gpu_pieces pieces = dt_gpu_pieces_of(run, &slice);
     if (pieces.count == 0) return DT_OK;
-    DT_LAUNCH((update_pieces<Rule, T>), dim3((unsigned)pieces.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at,
+    DT_LAUNCH((update_pieces<Rule, T, First>), dim3((unsigned)pieces.count), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at,
               pieces.piece, tensors, columns, step, options);
     return DT_OK;
   }
@@ -186,39 +211,50 @@ dt_status launch(const dt_run *run, const dt_instr *instr, const dt_micro_batch 
   stretch.first = slice.first, stretch.count = slice.count;
   /* Few blocks have less to do with the factors, many fill a GPU. */
   int64_t each = slice.count > 1 << 20 ? 4 * PACK : PACK;
-  DT_LAUNCH((update_stretch<Rule, T>), dt_grid(slice.count, each), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at, stretch,
-            tensors, columns, step, options);
+  DT_LAUNCH((update_stretch<Rule, T, First>), dt_grid(slice.count, each), dim3(DT_BLOCK), dt_gpu_stream(run, instr), at,
+            stretch, tensors, columns, step, options);
   return DT_OK;
 }
 
 template <class Rule>
 dt_status update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((launch<Rule, T>(run, instr, micro))));
+  DT_WITH_TYPE(dt_gpu_of(run)->type, DT_TRY((launch<Rule, T, false>(run, instr, micro))));
   return DT_OK;
+}
+
+/* Parameters stay, and so does their copy. */
+template <class Rule>
+dt_status direct(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  if constexpr (Rule::passes == 2) return launch<Rule, float, true>(run, instr, micro);
+  DT_RAISE(DT_ENVIRONMENT, "%s has no directions", run->optimizer->name);
 }
 
 const struct {
   const char *name; /* dt_optimizer.name */
-  dt_kernel *update;
+  dt_kernel *update, *direct;
 } rules[] = {
-#define DT_OPTIMIZER_ROW(name, count) {#name, update<name>},
+#define DT_OPTIMIZER_ROW(name, count, passes) {#name, update<name>, direct<name>},
 #include "core/optim/optimizers.def"
 #undef DT_OPTIMIZER_ROW
 };
 
-dt_kernel *find(const dt_optimizer *optimizer) {
+int find(const dt_optimizer *optimizer) {
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-    if (strcmp(rules[i].name, optimizer->name) == 0) return rules[i].update;
+    if (strcmp(rules[i].name, optimizer->name) == 0) return (int)i;
   }
-  return NULL;
+  return -1;
 }
 
 }  // namespace
 
 bool dt_gpu_updates(const dt_device *device, const dt_optimizer *optimizer) {
-  return find(optimizer) != NULL;
+  return find(optimizer) >= 0;
 }
 
 dt_status dt_gpu_update(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
-  return find(run->optimizer)(run, instr, micro);
+  return rules[find(run->optimizer)].update(run, instr, micro);
+}
+
+dt_status dt_gpu_direction(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return rules[find(run->optimizer)].direct(run, instr, micro);
 }

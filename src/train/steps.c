@@ -37,6 +37,8 @@ static void set_step(const dt_steps *s, const dt_in_flight *batch) {
                     .number = batch->step,
                     .partial = batch->partial,
                     .clip_norm = job->spec->train.clip_norm,
+                    .clip_value = job->spec->train.clip_value,
+                    .clip_units = job->spec->train.clip_units,
                     .scale = 1.0 / (double)batch->samples};
   const dt_average_step at = {
       .clock = &job->clock, .number = batch->step, .before = s->samples_seen, .after = s->samples_seen + batch->samples};

@@ -58,11 +58,16 @@ static void update(const dt_config *config, const dt_step *step, const double *g
   double sum[COUNT], *slot[DT_SLOTS_MAX], tensor[2] = {0};
   float sum_f[COUNT], *slot_f[DT_SLOTS_MAX];
   const dt_update how = {.attr = dt_config_spec(config)->optimizer.attr, .step = step, .segment = &plain, .tensor = tensor};
+  const dt_optimizer *optimizer = optimizer_of(config);
   for (int s = 0; s < DT_SLOTS_MAX; s++) slot[s] = w->s[s], slot_f[s] = w->sf[s];
   for (int i = 0; i < COUNT; i++) sum_f[i] = (float)(sum[i] = 4 * gradient[i]);
+  if (optimizer->direct_f64 != NULL) {
+    optimizer->direct_f64(&how, COUNT, w->p, sum, slot);
+    optimizer->direct_f32(&how, COUNT, w->pf, sum_f, slot_f);
+  }
   for (int i = 0; i < COUNT; i++) tensor[0] += w->p[i] * w->p[i], tensor[1] += sum[i] * sum[i]; /* TENSOR_NORM's */
-  optimizer_of(config)->update_f64(&how, COUNT, w->p, sum, slot);
-  optimizer_of(config)->update_f32(&how, COUNT, w->pf, sum_f, slot_f);
+  optimizer->update_f64(&how, COUNT, w->p, sum, slot);
+  optimizer->update_f32(&how, COUNT, w->pf, sum_f, slot_f);
 }
 
 /* Of fp32 no more is allowed than ten roundings of the parameter itself come to, 10 * 2^-25 and a little. */
@@ -134,8 +139,13 @@ static void check_length(const dt_kind *kind, const dt_config *config, int64_t n
     for (int i = 0; i < HERE; i++) s[k][i] = sf[k][i] = number == 1 ? 0 : 1.7f - (float)i / 100;
   }
   const dt_update how = {.attr = dt_config_spec(config)->optimizer.attr, .step = &step, .segment = &alone, .tensor = tensor};
-  optimizer_of(config)->update_f64(&how, HERE, p, g, slot);
-  optimizer_of(config)->update_f32(&how, HERE, pf, gf, slot_f);
+  const dt_optimizer *optimizer = optimizer_of(config);
+  if (optimizer->direct_f64 != NULL) {
+    optimizer->direct_f64(&how, HERE, p, g, slot);
+    optimizer->direct_f32(&how, HERE, pf, gf, slot_f);
+  }
+  optimizer->update_f64(&how, HERE, p, g, slot);
+  optimizer->update_f32(&how, HERE, pf, gf, slot_f);
   for (int i = 0; i < HERE; i++) {
     if (!(fabs(pf[i] - p[i]) <= 6 * 0x1p-24 * fabs(p[i])))
       fail_msg("%s, step %d: a step of %.9g in fp32, expected %.9g", kind->name, (int)number, pf[i], p[i]);
@@ -180,7 +190,9 @@ static void run(const dt_config *config, const dt_step *step, const dt_segment *
   const dt_update how = {.attr = dt_config_spec(config)->optimizer.attr, .step = step, .segment = segment, .tensor = tensor};
   float *slot[DT_SLOTS_MAX];
   for (int s = 0; s < DT_SLOTS_MAX; s++) slot[s] = m->s[s] + first;
-  optimizer_of(config)->update_f32(&how, count, m->p + first, m->g + first, slot);
+  const dt_optimizer *optimizer = optimizer_of(config);
+  if (optimizer->direct_f32 != NULL) optimizer->direct_f32(&how, count, m->p + first, m->g + first, slot);
+  optimizer->update_f32(&how, count, m->p + first, m->g + first, slot);
 }
 
 static void with_each(void (*check)(const dt_kind *kind, const dt_config *config)) {
@@ -271,6 +283,33 @@ static void test_hypers(void **state) {
 
 /* --- declarations --- */
 
+/* Elements beyond the limit count as the limit, after the scale; a NaN stays, so that it is found. */
+static void check_value(const dt_kind *kind, const dt_config *config) {
+  static many clipped, expected;
+  dt_step step = some_step(config), plain_step = step;
+  if (optimizer_of(config)->emit != NULL && optimizer_of(config)->direct_f32 == NULL) return; /* refused by the config */
+  step.clip_value = 0.1;
+  fill(&clipped), fill(&expected);
+  run(config, &step, &plain, &clipped, 0, MANY);
+  const float scale = (float)step.scale;
+  for (int i = 0; i < MANY; i++) {
+    if (fabsf(scale * expected.g[i]) > 0.1f) expected.g[i] = copysignf(0.1f, expected.g[i]) / scale;
+  }
+  run(config, &plain_step, &plain, &expected, 0, MANY);
+  for (int i = 0; i < MANY; i++) {
+    if (!(fabsf(clipped.p[i] - expected.p[i]) <= 1e-6f * fmaxf(1, fabsf(expected.p[i]))))
+      fail_msg("%s, clipped by value: found %.9g, expected %.9g", kind->name, (double)clipped.p[i], (double)expected.p[i]);
+  }
+  fill(&clipped);
+  clipped.g[5] = NAN;
+  run(config, &step, &plain, &clipped, 0, MANY);
+  assert_true(isnan(clipped.p[5]) && !isnan(clipped.p[6]));
+}
+
+static void test_value(void **state) {
+  with_each(check_value);
+}
+
 static void test_declared(void **state) {
   const dt_kind *kind = dt_kind_find(dt_optimizer_kinds, "sgd", 3);
   char names[64];
@@ -291,6 +330,7 @@ int main(void) {
       cmocka_unit_test(test_torch),       cmocka_unit_test(test_bits_do_not_depend_on_place),
       cmocka_unit_test(test_multipliers), cmocka_unit_test(test_hypers),
       cmocka_unit_test(test_declared),    cmocka_unit_test(test_lengths),
+      cmocka_unit_test(test_value),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

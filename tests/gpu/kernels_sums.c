@@ -173,6 +173,48 @@ static void test_tensor_norm(void **state) {
   kernel_run_end(&k);
 }
 
+/* A tensor of many units, one of units that begin anywhere, and one that is a unit; of some units the norm is nearly 0. */
+static void test_clip_units(void **state) {
+  enum { FIRST = 70 * 300, SECOND = 5 * 1003, THIRD = 48, ALL = 21008 + 5024 + 48 };
+  const dt_segment tensors[] = {{.first = 0, .count = 21008, .units = 300, .unit_count = 70},
+                                {.first = 21008, .count = 5024, .units = 5, .unit_count = 1003},
+                                {.first = 21008 + 5024, .count = 48, .units = 1, .unit_count = THIRD}};
+  const int64_t elements[] = {FIRST, SECOND, THIRD};
+  float *p = kernel_numbers(45, ALL, 0, 3), *g = kernel_numbers(46, ALL, 0, 60), *got = kernel_numbers(0, ALL, 0, 0);
+  const dt_step step = {.scale = 1.0 / 24, .clip_units = 0.9};
+  int clipped = 0, spared = 0;
+  kernel_run k;
+  kernel_run_begin(&k, DT_GPU_F32);
+  for (int u = 0; u < 300; u++) {
+    for (int i = 0; i < 70; i++) {
+      if (u % 3 == 0) p[70 * u + i] *= 1e-6f;
+      if (u % 3 == 1) g[70 * u + i] *= 0.9f;
+    }
+  }
+  k.program.segment_count = 3;
+  k.tensors = kernel_memory(tensors, sizeof tensors);
+  k.run.blocks.param = kernel_memory(p, ALL * sizeof *p), k.run.blocks.grad = kernel_memory(g, ALL * sizeof *g);
+  kernel_write(k.step, &step, sizeof step);
+  kernel_ok(dt_gpu_clip_units(&k.run, &k.instr, &k.micro));
+  kernel_read(got, k.run.blocks.grad, ALL * sizeof *got);
+  for (int t = 0; t < 3; t++) {
+    for (int64_t i = 0, unit = tensors[t].unit_count; i < elements[t]; i += unit) {
+      const float *of_p = p + tensors[t].first + i, *of_g = g + tensors[t].first + i, *have = got + tensors[t].first + i;
+      double w = 0, norm = 0;
+      for (int64_t e = 0; e < unit; e++) w += (double)of_p[e] * of_p[e], norm += (double)of_g[e] / 24 * of_g[e] / 24;
+      const double factor = fmin(1, 0.9 * fmax(1e-3, sqrt(w)) / sqrt(norm));
+      factor < 1 ? clipped++ : spared++;
+      for (int64_t e = 0; e < unit; e++) {
+        if (!(fabs(have[e] - factor * of_g[e]) <= 2e-7 * fabs(factor * of_g[e])))
+          fail_msg("tensor %d, element %d: found %.9g, expected %.9g", t, (int)(i + e), have[e], factor * of_g[e]);
+      }
+    }
+  }
+  assert_true(clipped > 50 && spared > 50);
+  free(p), free(g), free(got);
+  kernel_run_end(&k);
+}
+
 /* A gradient of norm 4 * 24 / 24 = 4: what clipping leaves of it is in the scale. */
 static void test_clip(void **state) {
   static const double clip[] = {0, 0.5, 3, 4.001, 1e9};
@@ -227,8 +269,9 @@ static void test_scale(void **state) {
 int main(void) {
   enum { COLUMNS = sizeof column_cases / sizeof *column_cases, SCALES = sizeof scale_cases / sizeof *scale_cases };
   struct CMUnitTest columns[COLUMNS], scales[SCALES];
-  const struct CMUnitTest others[] = {cmocka_unit_test(test_add), cmocka_unit_test(test_fold), cmocka_unit_test(test_norm),
-                                      cmocka_unit_test(test_clip), cmocka_unit_test(test_tensor_norm)};
+  const struct CMUnitTest others[] = {cmocka_unit_test(test_add),         cmocka_unit_test(test_fold),
+                                      cmocka_unit_test(test_norm),        cmocka_unit_test(test_clip),
+                                      cmocka_unit_test(test_tensor_norm), cmocka_unit_test(test_clip_units)};
   for (int i = 0; i < COLUMNS; i++) {
     columns[i] =
         (struct CMUnitTest){.name = column_cases[i].name, .test_func = test_columns, .initial_state = (void *)&column_cases[i]};

@@ -29,6 +29,7 @@ typedef struct update_case {
   const char *optimizer;
   dt_gpu_type type;
   bool skip, averages;
+  double clip;    /* by value */
   double average; /* not 0: averages as well */
   const dt_segment *segment;
   int segment_count;
@@ -65,6 +66,11 @@ static const update_case cases[] = {
     {"an average that waits", "{}", {0.1, 0.9, 0}, "sgd", DT_GPU_F32, .averages = true, ONE},
     {"an average of a skipped step", "{}", {0.1, 0.9, 0}, "sgd", DT_GPU_BF16, .skip = true, .average = 0.125, SEVERAL},
     {"an average of a skipped step, whole", "{}", {0.1, 0.9, 0}, "sgd", DT_GPU_BF16, .skip = true, .average = 0.125, ONE},
+    {"lamb", "{}", {0.01, 0.9, 0.99, 0.1}, "lamb", DT_GPU_F32, ONE},
+    {"lamb in segments", "{}", {0.01, 0.9, 0.99, 0.1}, "lamb", DT_GPU_BF16, SEVERAL},
+    {"lamb, a skipped step", "{}", {0.01, 0.9, 0.99, 0.1}, "lamb", DT_GPU_BF16, .skip = true, SEVERAL},
+    {"sgd, clipped by value", "{}", {0.1, 0.9, 5e-4}, "sgd", DT_GPU_F32, .clip = 0.25, ONE},
+    {"lamb, clipped by value, in segments", "{}", {0.01, 0.9, 0.99, 0}, "lamb", DT_GPU_F32, .clip = 0.25, SEVERAL},
     {"lion in segments", "{}", {0.01, 0.9, 0.99, 0.1}, "lion", DT_GPU_BF16, SEVERAL},
 };
 
@@ -81,6 +87,18 @@ static dt_config *parse(const update_case *row) {
 
 /* What TENSOR_NORM would have written of five tensors; the norm of one is 0. */
 static const double tensor_rows[5][2] = {{60, 2e5}, {15, 4e4}, {2e4, 7e7}, {1e3, 3e6}, {0, 1e7}};
+
+/* The cpu's directions, of the whole blocks. */
+static void direct_here(const update_case *row, const dt_run *run, const dt_step *step, const float *p, float *g,
+                        float *const *slot) {
+  for (int s = 0; s < row->segment_count && !row->skip && run->optimizer->direct_f32 != NULL; s++) {
+    const dt_segment *segment = &row->segment[s];
+    const dt_update update = {.attr = run->optimizer_attr, .step = step, .segment = segment};
+    float *at[DT_SLOTS_MAX];
+    for (int k = 0; k < DT_SLOTS_MAX; k++) at[k] = slot[k] + segment->first;
+    run->optimizer->direct_f32(&update, segment->count, p + segment->first, g + segment->first, at);
+  }
+}
 
 /* The cpu's update of the slice; updated says which elements it came to. */
 static void update_here(const update_case *row, const dt_run *run, const dt_step *step, float *p, const float *g,
@@ -121,7 +139,7 @@ static void test_update(void **state) {
   static float got[ALL];
   const update_case *row = *state;
   dt_config *config = parse(row);
-  dt_step step = {.number = 5, .scale = 1.0 / 96, .average = row->average, .skip = row->skip};
+  dt_step step = {.number = 5, .scale = 1.0 / 96, .clip_value = row->clip, .average = row->average, .skip = row->skip};
   dt_bucket bucket[] = {{.first = 0, .count = FIRST, .param_count = FIRST},
                         {.first = FIRST, .count = COUNT, .param_count = COUNT},
                         {.first = FIRST + COUNT, .count = AFTER, .param_count = AFTER}};
@@ -130,7 +148,7 @@ static void test_update(void **state) {
   kernel_run k;
   memcpy(step.hyper, row->hyper, sizeof step.hyper);
   kernel_run_begin(&k, row->type);
-  k.program.mode = DT_PROGRAM_TRAIN, k.program.param_elements = ALL;
+  k.program.mode = DT_PROGRAM_TRAIN, k.program.param_elements = k.program.trained_elements = ALL;
   k.program.bucket = bucket, k.program.bucket_count = 3, k.instr.bucket = 1;
   k.program.segment = (dt_segment *)row->segment, k.program.segment_count = row->segment_count;
   k.run.optimizer = dt_config_spec(config)->optimizer.kind->impl, k.run.optimizer_attr = dt_config_spec(config)->optimizer.attr;
@@ -146,11 +164,15 @@ static void test_update(void **state) {
   if (row->type != DT_GPU_F32) k.low = kernel_memory(NULL, ALL * dt_gpu_type_bytes(row->type));
   kernel_write(k.step, &step, sizeof step);
   assert_true(dt_gpu_updates(&k.gpu.base, k.run.optimizer));
+  if (k.run.optimizer->direct_f32 != NULL) kernel_ok(dt_gpu_direction(&k.run, &k.instr, &k.micro));
   kernel_ok(dt_gpu_update(&k.run, &k.instr, &k.micro));
+  direct_here(row, &k.run, &step, p, g, slot);
   update_here(row, &k.run, &step, p, g, slot, updated);
   kernel_read(got, k.run.blocks.param, sizeof got);
   for (int i = 0; i < ALL; i++) assert_true(isfinite(got[i]));
   if (memcmp(got, p, sizeof got) != 0) fail_msg("%s: parameters have other bits than the cpu's", row->name);
+  kernel_read(got, k.run.blocks.grad, sizeof got);
+  if (memcmp(got, g, sizeof got) != 0) fail_msg("%s: gradients have other bits than the cpu's", row->name);
   for (int s = 0; s < DT_SLOT_BLOCKS; s++) {
     kernel_read(got, k.run.blocks.slot[s], sizeof got);
     if (memcmp(got, slot[s], sizeof got) != 0) fail_msg("%s: slot %d has other bits than the cpu's", row->name, s);

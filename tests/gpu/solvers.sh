@@ -41,5 +41,7 @@ check() {
 check adam --set optimizer=adam --set schedule.lr=0.01 --set train.decayed=weights --set optimizer.weight_decay=0.01
 check adamw --set optimizer=adamw --set schedule.lr=0.01
 check lars --set 'optimizer={lars: {trust: 0.02, weight_decay: 0.01}}' --set schedule.lr=1 --set precision=fp32
+check lamb --set 'optimizer={lamb: {weight_decay: 0.01}}' --set train.clip_units=0.05 --set precision=fp32 --set schedule.lr=0.01
+check 'nesterov with an evaluation' --set optimizer=nesterov --set schedule.lr=0.02 --set precision=fp32 --set eval.every='2 steps'
 check 'gradient descent' --set solver=gradient_descent --set optimizer=sgd --set train.length='5 steps' --set schedule.lr.warmup='0 steps'
 finish

@@ -8,8 +8,13 @@ in the order in which the optimizer declares them, the gradients, and the parame
 from step to step.
 Optimizers whose gradients are taken elsewhere than at the weights have a fourth line, with the weights.
 """
+import jax
+import numpy
+import optax
 import schedulefree
 import torch
+
+jax.config.update("jax_enable_x64", True)
 
 STEPS = 10
 
@@ -98,23 +103,32 @@ def rmsprop(parameter, hyper, options):
                                momentum=momentum, centered=options.get("centered", False))
 
 
-class Lion:
-    """Chen et al., "Symbolic discovery of optimization algorithms", 2023, algorithm 2; PyTorch has none."""
+class Optax:
+    """An optimizer of optax, in double precision, whose hyper-parameters change from step to step."""
 
-    def __init__(self, parameter, hyper, options):
-        self.parameter, self.mean = parameter, torch.zeros_like(parameter)
+    names = ("learning_rate", "b1", "b2", "weight_decay")
+
+    def __init__(self, parameter, make, hyper, options):
+        self.parameter, self.value = parameter, jax.numpy.asarray(parameter.detach().numpy())
+        self.optimizer = optax.inject_hyperparams(make)(**dict(zip(self.names, hyper)), **options)
+        self.state = self.optimizer.init(self.value)
         self.param_groups = [{}]
 
     def step(self):
-        lr, beta1, beta2, decay = self.param_groups[0]["hyper"]
-        w, g = self.parameter.data, self.parameter.grad
-        way = torch.sign(beta1 * self.mean + (1 - beta1) * g)
-        self.parameter.data = w - lr * (way + decay * w)
-        self.mean = beta2 * self.mean + (1 - beta2) * g
+        for name, value in zip(self.names, self.param_groups[0]["hyper"]):
+            self.state.hyperparams[name] = jax.numpy.asarray(value)
+        gradient = jax.numpy.asarray(self.parameter.grad.numpy())
+        updates, self.state = self.optimizer.update(gradient, self.state, self.value)
+        self.value = optax.apply_updates(self.value, updates)
+        self.parameter.data = torch.tensor(numpy.asarray(self.value))
 
 
 def lion(parameter, hyper, options):
-    return Lion(parameter, hyper, options)
+    return Optax(parameter, optax.lion, hyper, options)
+
+
+def lamb(parameter, hyper, options):
+    return Optax(parameter, optax.lamb, hyper, options)
 
 
 class Lars:
@@ -199,6 +213,8 @@ CASES = [
     (schedule_free_sgd, set_sgd, {}, [falling(0.1, 0.5), 0.8, falling(0.1, 0)]),
     (schedule_free_adamw, set_adam, {}, [0.01, 0.9, 0.999, 0]),
     (schedule_free_adamw, set_adam, {"eps": 1e-3}, [falling(0.01, 0.1), 0.95, 0.9, 0.1]),
+    (lamb, set_own, {}, [0.01, 0.9, 0.999, 0]),
+    (lamb, set_own, {"eps": 1e-3}, [falling(0.1, 0.01), falling(0.95, 0.85), falling(0.9, 0.999), falling(0, 0.1)]),
 ]
 
 

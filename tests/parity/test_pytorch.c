@@ -1,5 +1,6 @@
-/* The devices against PyTorch's numbers: tests/oracles/data, written by tests/oracles/make_layers.py and make_losses.py, which
- * also say what the files hold. The reference device must agree to double precision, the others to single.
+/* The devices against PyTorch's numbers: tests/oracles/data, written by tests/oracles/make_layers.py, make_losses.py and
+ * make_trajectories.py, which also say what the files hold. The reference device must agree to double precision, the others to
+ * single.
  *
  *   test_parity_pytorch         reference and cpu
  *   test_parity_pytorch gpu     the plug-in's device, or the one that DTRAIN_GPU_PLUGIN names: losses and metrics */
@@ -14,7 +15,7 @@
 #include "support/net.h"
 #include "support/unit.h"
 
-enum { STEPS_MAX = 8 };
+enum { STEPS_MAX = 200 };
 
 /* Splits the line that *text points at off the rest. */
 static char *next_line(char **text) {
@@ -56,6 +57,7 @@ typedef struct oracle {
   char input[64], *layers, *optimizer;
   char *goal, *metrics; /* the loss, NULL = cross_entropy; what is measured, NULL = what goes with it, and is not compared */
   int samples, classes, steps, shards;
+  int cycle; /* how many batches there are; 0 = another one for each step */
   double lr, clip, loss[STEPS_MAX], norm[STEPS_MAX];
 } oracle;
 
@@ -79,7 +81,15 @@ static void read_head(char **text, oracle *o) {
   if ((o->metrics = after_keyword(line, "metrics")) != NULL) line = next_line(text);
   o->optimizer = after_keyword(line, "optimizer");
   assert_non_null(o->optimizer);
-  assert_int_equal(sscanf(expect_line(text, "batch"), "%d %d %d %d", &o->samples, &o->classes, &o->steps, &o->shards), 4);
+  line = next_line(text);
+  const char *cycle = after_keyword(line, "cycle");
+  if (cycle != NULL) {
+    o->cycle = atoi(cycle);
+    line = next_line(text);
+  }
+  const char *batch = after_keyword(line, "batch");
+  assert_non_null(batch);
+  assert_int_equal(sscanf(batch, "%d %d %d %d", &o->samples, &o->classes, &o->steps, &o->shards), 4);
   assert_in_range(o->steps, 1, STEPS_MAX);
   read_numbers(expect_line(text, "lr"), 1, &o->lr);
   read_numbers(expect_line(text, "clip"), 1, &o->clip);
@@ -190,7 +200,7 @@ static void train(check *c) {
   for (int step = 0; step < c->oracle.steps; step++) {
     char tag[16];
     net_sums sums;
-    snprintf(tag, sizeof tag, "step%d", step);
+    snprintf(tag, sizeof tag, "step%d", c->oracle.cycle > 0 ? step % c->oracle.cycle : step);
     net_step(&c->net, tag, c->oracle.samples, (int64_t)step * c->oracle.samples, &sums);
     require_error(c, "loss", fabs(net_loss(&c->net, &sums) - c->oracle.loss[step]) / c->oracle.loss[step]);
     require_error(c, "gradient norm", fabs(sums.grad_norm - c->oracle.norm[step]) / c->oracle.norm[step]);
@@ -264,16 +274,33 @@ static void test_gpu(void **state) {
   check_file(*state, dt_gpu_create, 1e-5);
 }
 
+/* Two hundred steps, in which roundings grow. */
+static void test_reference_trajectories(void **state) {
+  check_file(*state, dt_reference_create, 1e-9);
+}
+
+static void test_cpu_trajectories(void **state) {
+  check_file(*state, dt_cpu_create, 1e-4);
+}
+
 int main(int argc, char **argv) {
   static char layers[] = "layers.txt", joins[] = "joins.txt", graphs[] = "graphs.txt", lenet[] = "lenet.txt",
-              resnet[] = "resnet.txt", losses[] = "losses.txt";
+              resnet[] = "resnet.txt", losses[] = "losses.txt", trajectories[] = "trajectories.txt";
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_prestate(test_reference, layers), cmocka_unit_test_prestate(test_cpu, layers),
-      cmocka_unit_test_prestate(test_reference, joins),  cmocka_unit_test_prestate(test_cpu, joins),
-      cmocka_unit_test_prestate(test_reference, graphs), cmocka_unit_test_prestate(test_cpu, graphs),
-      cmocka_unit_test_prestate(test_reference, lenet),  cmocka_unit_test_prestate(test_cpu, lenet),
-      cmocka_unit_test_prestate(test_reference, resnet), cmocka_unit_test_prestate(test_cpu, resnet),
-      cmocka_unit_test_prestate(test_reference, losses), cmocka_unit_test_prestate(test_cpu, losses),
+      cmocka_unit_test_prestate(test_reference, layers),
+      cmocka_unit_test_prestate(test_cpu, layers),
+      cmocka_unit_test_prestate(test_reference, joins),
+      cmocka_unit_test_prestate(test_cpu, joins),
+      cmocka_unit_test_prestate(test_reference, graphs),
+      cmocka_unit_test_prestate(test_cpu, graphs),
+      cmocka_unit_test_prestate(test_reference, lenet),
+      cmocka_unit_test_prestate(test_cpu, lenet),
+      cmocka_unit_test_prestate(test_reference, resnet),
+      cmocka_unit_test_prestate(test_cpu, resnet),
+      cmocka_unit_test_prestate(test_reference, losses),
+      cmocka_unit_test_prestate(test_cpu, losses),
+      cmocka_unit_test_prestate(test_reference_trajectories, trajectories),
+      cmocka_unit_test_prestate(test_cpu_trajectories, trajectories),
   };
   const struct CMUnitTest of_gpu[] = {cmocka_unit_test_prestate(test_gpu, losses)};
   if (argc > 1 && strcmp(argv[1], "gpu") == 0) return cmocka_run_group_tests(of_gpu, NULL, NULL);

@@ -29,6 +29,7 @@ check() {
 check adam "${small[@]}" --set "$adam" --set "$rise" --set train.decayed=weights
 check adamw "${small[@]}" --set optimizer=adamw
 check lars "${small[@]}" --set 'optimizer={lars: {trust: 0.02}}' --set train.decayed=weights --set schedule.lr=1
+check 'lamb, clipped by units' "${small[@]}" --set optimizer=lamb --set train.clip_units=0.05
 check 'gradient descent' "${small[@]}" --set solver=gradient_descent --set optimizer=sgd
 check 'gradient descent by adam' "${small[@]}" --set solver=gradient_descent --set "$adam"
 

@@ -324,6 +324,8 @@ void net_step(net *n, const char *tag, int64_t samples, int64_t samples_seen, ne
                     .batch_samples = samples,
                     .number = ++n->steps,
                     .clip_norm = n->options.clip_norm,
+                    .clip_value = n->spec->train.clip_value,
+                    .clip_units = n->spec->train.clip_units,
                     .scale = 1.0 / (double)samples};
   const dt_clock clock = dt_clock_make(n->options.global_batch, n->options.global_batch, (dt_duration){1e6, DT_STEPS});
   const dt_average_step at = {.clock = &clock, .number = step->number, .before = samples_seen, .after = samples_seen + samples};

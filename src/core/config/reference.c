@@ -109,7 +109,7 @@ static void print_chapter(void *context, const char *path, const dt_option *opti
   if (option == NULL || option->kinds == NULL || !is_first(p, *option->kinds)) return;
   fprintf(p->out, "\n## %s of `%s`\n", option->type == DT_OPT_NAMED ? "Items" : "Kinds", path);
   if (option->beside != NULL) {
-    fputs("\nBeside its kind each takes, as in `{conv: {filters: 8, kernel: 3}, name: stem, freeze: true}`:\n", p->out);
+    fputs("\nBeside its kind each takes, between the same braces:\n", p->out);
     print_header(p);
     print_rows(p, "", option->beside);
   }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/augment.h"
+#include "core/config/group.h"
 #include "core/config/internal.h"
 #include "core/config/layer_item.h"
 #include "core/config/rows.h"
@@ -24,6 +25,7 @@ static const dt_kind *const *const metric_kinds = dt_metric_kinds;
 static const dt_kind *const *const format_kinds = dt_format_kinds;
 static const dt_kind *const *const augment_kinds = dt_augment_kinds;
 static const dt_kind *const *const optimizer_kinds = dt_optimizer_kinds;
+static const dt_kind *const *const group_kinds = dt_group_kinds;
 static const dt_kind *const *const average_kinds = dt_average_kinds;
 static const dt_kind *const *const decay_kinds = dt_decay_kinds;
 static const dt_kind *const *const solver_kinds = dt_solver_kinds;
@@ -186,6 +188,19 @@ static const dt_option train_options[] = {
      .doc = "Short for length: epochs: 10 is length: 10 epochs."},
     DT_ROW_REAL("clip_norm", IN(train, clip_norm), "off", 0, INFINITY,
                 "The gradient is scaled down to this global norm where it is longer.", .open_min = true, .choices = off_word),
+    DT_ROW_REAL("clip_value", IN(train, clip_value), "off", 0, INFINITY,
+                "Each element of the gradient is brought to at most this, and at least to its negative, behind clip_norm.",
+                .open_min = true, .choices = off_word),
+    DT_ROW_REAL(
+        "clip_units", IN(train, clip_units), "off", 0, INFINITY,
+        "Adaptive clipping (AGC): the gradient of each row of a parameter, or of a whole parameter of one dimension, is "
+        "scaled down to this times the row's own norm, or times 1e-3 where that is larger; 0.01 is usual. Behind "
+        "clip_norm (Brock et al., 2021).",
+        .open_min = true, .choices = off_word),
+    DT_ROW_LIST("groups", IN(train, groups), "[]", &group_kinds,
+                "Parameters by their names, and what holds for them beside what their layers say: `[{match: \"*.bias\", decay: "
+                "false}]`. A parameter may be in several: factors multiply, and one that says no is enough.",
+                .max = DT_GROUPS_MAX, .beside = dt_group_options, .beside_bytes = sizeof(dt_group)),
     DT_ROW_MAP("early_stopping", IN(train, early_stopping), early_stopping_options,
                "Ends training when evaluations of data.eval gain no more.", .default_text = "", .positional = "patience",
                .has_given = true, .keeps_results = true),
@@ -572,6 +587,19 @@ static void check_average(const dt_config *config, dt_config_errors *errors) {
                      average->kind->name, optimizer->kind->name);
 }
 
+/* Norms of whole gradients and elements that are cut off do not go together. */
+static void check_clip(const dt_config *config, dt_config_errors *errors) {
+  const dt_kind *kind = config->spec.optimizer.kind;
+  const dt_optimizer *optimizer = kind != NULL ? kind->impl : NULL;
+  if (config->spec.train.clip_value == 0 || optimizer == NULL || optimizer->emit == NULL || optimizer->direct_f32 != NULL)
+    return;
+  dt_config_complain(
+      errors, blame(config, &config->spec.train.clip_value, &config->spec.optimizer),
+      "train.clip_value: found %g with the optimizer %s, which goes by the norms of whole gradients, expected off, "
+      "or train.clip_norm",
+      config->spec.train.clip_value, kind->name);
+}
+
 static void check_schedules(const dt_config *config, dt_config_errors *errors) {
   const dt_others *other = &config->spec.schedule.other;
   check_warmup(config, "lr", &config->spec.schedule.lr, errors);
@@ -613,4 +641,5 @@ void dt_spec_check(const dt_config *config, dt_config_errors *errors) {
   check_augment(config, errors);
   check_schedules(config, errors);
   check_average(config, errors);
+  check_clip(config, errors);
 }

@@ -77,9 +77,10 @@ typedef struct dt_spec {
   } model;
   struct {
     int64_t global_batch, shards;
-    int64_t micro_batch_shards; /* shards run at once; 0 = as many as a rank holds. Never changes a bit. */
-    dt_duration length;         /* option "length", or "epochs: 10" as short for "length: 10 epochs" */
-    double clip_norm;           /* 0 = off */
+    int64_t micro_batch_shards;               /* shards run at once; 0 = as many as a rank holds. Never changes a bit. */
+    dt_duration length;                       /* option "length", or "epochs: 10" as short for "length: 10 epochs" */
+    double clip_norm, clip_value, clip_units; /* 0 = off */
+    dt_choices groups;                        /* kinds: dt_group_kinds; of parameters by their names (core/config/group.h) */
     struct {
       bool given;
       const char *metric; /* "" or NULL = the chief measure (core/program/graph.h) */

@@ -35,6 +35,10 @@ struct dt_optimizer {
    * on every machine and whatever vector width the compiler chooses. */
   void (*update_f32)(const dt_update *update, int64_t count, float *param, const float *grad, float *const *slot);
   void (*update_f64)(const dt_update *update, int64_t count, double *param, const double *grad, double *const *slot);
+  /* Of an optimizer of two passes: slots change, and the direction takes the gradient's place, over count elements. The update
+   * is then given that, unscaled. NULL: one pass. */
+  void (*direct_f32)(const dt_update *update, int64_t count, const float *param, float *grad, float *const *slot);
+  void (*direct_f64)(const dt_update *update, int64_t count, const double *param, double *grad, double *const *slot);
   /* Appends instructions of the step section that the update needs before it (norms of each tensor), by dt_builder_emit_step.
    * They run once a step, when the gradients of all parameters are there and behind GRAD_NORM; every UPDATE comes after them.
    * Returns the buffer (DT_BUF_TENSOR) that they have written, of which update gets its tensor's row; segments then end where

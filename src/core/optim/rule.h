@@ -10,6 +10,10 @@
  *                                                          const double *tensor);
  *   RULE_FUNCTION real RULE(name_element)(const RULE(name_factors) *f, real p, real g, real *s);
  *
+ * An optimizer of two passes has a name_direction besides, of the same form, which changes the slots and returns the direction.
+ * That takes the gradient's place (DT_OP_DIRECTION) and is then what element is given, as it stands, once the optimizer's own
+ * instructions have looked at it.
+ *
  * prepare works in double; tensor is what the optimizer's own instructions have found out about the tensor
  * (dt_optimizer.emit), NULL where it has none. It takes lr times at->lr_scale, and no weight decay where at->decay is false.
  * element is given the parameter, the mean gradient (clipped) and the element's slots, changes the slots and returns the new
@@ -32,7 +36,7 @@
 
 /* Slots of an optimizer by its name, from its row. */
 enum {
-#define DT_OPTIMIZER_ROW(name, slots) dt_optimizer_slots_##name = slots,
+#define DT_OPTIMIZER_ROW(name, slots, passes) dt_optimizer_slots_##name = slots,
 #include "core/optim/optimizers.def"
 #undef DT_OPTIMIZER_ROW
 };

@@ -87,7 +87,7 @@ static dt_status append_update(dt_instr_list *list, int bucket, int tensor_buffe
  * the sum, and the last one goes on. What the optimizer emits of its own looks at all gradients. */
 static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_list *list) {
   int buckets = b->program->bucket_count, tensor_buffer = -1;
-  bool early = !form.norm_first && !form.accumulates && form.emit == NULL && b->additions.count == 0;
+  bool early = !form.norm_first && !form.clips_units && !form.accumulates && form.emit == NULL && b->additions.count == 0;
   for (int k = 0; k < buckets; k++) {
     DT_TRY(append_bucket_op(list, DT_OP_REDUCE_END, k, DT_STREAM_COMM));
     if (form.accumulates) DT_TRY(append_bucket_op(list, DT_OP_ACCUMULATE, k, DT_STREAM_COMPUTE));
@@ -96,6 +96,7 @@ static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_li
   b->program->update_begin = form.accumulates ? list->count : b->program->micro_batch_end;
   DT_TRY(append_all(list, &b->additions));
   DT_TRY(append_bucket_op(list, DT_OP_GRAD_NORM, -1, DT_STREAM_COMPUTE));
+  if (form.clips_units) DT_TRY(append_bucket_op(list, DT_OP_CLIP_UNITS, -1, DT_STREAM_COMPUTE));
   if (form.emit != NULL) DT_TRY(form.emit(b, &tensor_buffer));
   DT_TRY(b->status);
   DT_TRY(append_all(list, &b->optimizer));

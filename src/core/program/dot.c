@@ -135,10 +135,16 @@ static stretch buffer_stretch(const dt_buffer *buffer) {
   return (stretch){buffer->offset, buffer->offset + dt_shape_count(&buffer->shape)};
 }
 
+/* Ops that change all gradients before the first update. */
+static bool remakes_all(dt_op op) {
+  return op == DT_OP_CLIP_UNITS || op == DT_OP_DIRECTION;
+}
+
 /* What the instruction makes of the sums; empty where it makes none. */
 static stretch sums_made(const dt_program *program, int i) {
   const dt_instr *instr = &program->instr[i];
   if (instr->op == DT_OP_GRAD_ADD) return buffer_stretch(&program->buffer[instr->arg[DT_ARG_DW]]);
+  if (remakes_all(instr->op)) return (stretch){0, program->trained_elements};
   if (dt_instr_bucket(instr) < 0 || instr->op == DT_OP_UPDATE) return (stretch){0, 0};
   return bucket_stretch(program, dt_instr_bucket(instr));
 }
@@ -148,7 +154,8 @@ static int sums_needed(const dt_program *program, int i, stretch *out) {
   const dt_instr *instr = &program->instr[i];
   int count = 0;
   if (instr->op == DT_OP_COMBINE) return 0;
-  if (instr->op == DT_OP_GRAD_NORM || instr->op == DT_OP_TENSOR_NORM) out[count++] = (stretch){0, program->trained_elements};
+  if (instr->op == DT_OP_GRAD_NORM || instr->op == DT_OP_TENSOR_NORM || remakes_all(instr->op))
+    out[count++] = (stretch){0, program->trained_elements};
   if (dt_instr_bucket(instr) >= 0) out[count++] = bucket_stretch(program, dt_instr_bucket(instr));
   for (int a = 0; a < DT_ARG_COUNT; a++) {
     const dt_buffer *buffer = instr->arg[a] >= 0 ? &program->buffer[instr->arg[a]] : NULL;
@@ -178,7 +185,7 @@ static bool takes_sums(const dt_program *program, int w, int i, const stretch *n
   return false;
 }
 
-/* From what has made the sums that the instruction needs, and, to an update behind it, from GRAD_NORM, which makes the scale.
+/* From what has made the sums that the instruction needs, and from GRAD_NORM, which makes the scale, to what takes it.
  */
 static void print_sums(const drawing *d, int i) {
   const dt_program *program = d->program;
@@ -186,7 +193,8 @@ static void print_sums(const drawing *d, int i) {
   const int count = sums_needed(program, i, needed);
   if (program->instr[i].op == DT_OP_COMBINE) print_parts(d, i);
   for (int w = 0; w < i; w++) {
-    const bool scale = program->instr[w].op == DT_OP_GRAD_NORM && program->instr[i].op == DT_OP_UPDATE;
+    const bool scale =
+        program->instr[w].op == DT_OP_GRAD_NORM && (program->instr[i].op == DT_OP_UPDATE || remakes_all(program->instr[i].op));
     if (scale || takes_sums(program, w, i, needed, count)) print_edge(d, w, i);
   }
 }

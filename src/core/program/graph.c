@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config/group.h"
 #include "core/config/layer_item.h"
 #include "core/format.h"
 #include "core/layers/layer.h"
@@ -50,6 +51,7 @@ struct dt_graph_builder {
   param_rule rule;
   const sharing *sharing; /* innermost first */
   int depth;              /* of lists within lists */
+  uint64_t grouped;       /* a bit for each of train.groups that a parameter is in */
   bool located;           /* the error raised points at its place in the config already */
 };
 
@@ -147,6 +149,19 @@ static dt_status params_reserve(dt_graph_builder *b, int count) {
   return DT_OK;
 }
 
+/* What train.groups says of a parameter of that name. */
+static void apply_groups(dt_graph_builder *b, dt_graph_param *param) {
+  const dt_choices *groups = &dt_config_spec(b->config)->train.groups;
+  for (int g = 0; g < groups->count; g++) {
+    const dt_group *group = dt_group_of(&groups->item[g]);
+    if (!dt_group_has(&groups->item[g], param->name)) continue;
+    b->grouped |= UINT64_C(1) << g;
+    param->lr_scale *= group->lr_scale;
+    param->decay = param->decay && group->decay;
+    param->frozen = param->frozen || group->freeze;
+  }
+}
+
 static dt_status param_append(dt_graph_builder *b, dt_node *node, int i) {
   DT_TRY(params_reserve(b, 1));
   dt_graph_param *param = &b->param[b->param_count];
@@ -155,6 +170,7 @@ static dt_status param_append(dt_graph_builder *b, dt_node *node, int i) {
   param->decay = b->rule.decay;
   param->frozen = b->rule.frozen;
   DT_TRY(dt_graph_builder_format(b, &param->name, "%s.%s", node->name, param->decl.role));
+  apply_groups(b, param);
   node->param_index[i] = b->param_count++;
   return DT_OK;
 }
@@ -515,6 +531,21 @@ static dt_status unread_check(const dt_graph_builder *b) {
   return DT_OK;
 }
 
+/* A pattern that matches nothing is a mistake in writing. */
+static dt_status groups_check(const dt_graph_builder *b, const dt_spec *spec) {
+  _Static_assert(DT_GROUPS_MAX <= 64, "a bit for each");
+  for (int g = 0; g < spec->train.groups.count; g++) {
+    const dt_choice *item = &spec->train.groups.item[g];
+    if ((b->grouped >> g & 1) == 0)
+      return dt_config_error_at(
+          b->config, item->origin,
+          "train.groups.%d.match: found \"%s\", which is the name of no parameter, expected a pattern such "
+          "as \"%s\"",
+          g, dt_group_pattern(item), b->param_count > 0 ? b->param[0].name : "*.bias");
+  }
+  return DT_OK;
+}
+
 static dt_status parameters_check(const dt_graph_builder *b, const dt_spec *spec) {
   for (int i = 0; i < b->param_count; i++) {
     if (!b->param[i].frozen) return DT_OK;
@@ -539,6 +570,7 @@ static dt_status build(dt_graph_builder *b) {
   int node = spec->model.inputs.count == 1 ? 0 : -1; /* with several inputs, `from` names which */
   DT_TRY(add_inputs(b, spec));
   DT_TRY(dt_graph_add_list(b, &spec->model.layers, "", 0, &node));
+  DT_TRY(groups_check(b, spec));
   DT_TRY(parameters_check(b, spec));
   DT_TRY(classes_check(b, spec, node));
   DT_TRY(unread_check(b));

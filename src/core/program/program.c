@@ -155,6 +155,7 @@ static dt_status lower(dt_builder *b, const dt_spec *spec) {
   DT_TRY(dt_fuse(b));
   const dt_solver *solver = spec->solver.kind->impl;
   const dt_step_form form = {.norm_first = spec->train.clip_norm > 0 || spec->precision == DT_FP16,
+                             .clips_units = spec->train.clip_units > 0,
                              .accumulates = solver->whole,
                              .emit = ((const dt_optimizer *)spec->optimizer.kind->impl)->emit};
   b->program->bucket_bytes = spec->comm.bucket_bytes > 0 ? spec->comm.bucket_bytes : b->device->ops->bucket_bytes;

@@ -218,6 +218,8 @@ typedef struct dt_segment {
   double lr_scale;      /* times the learning rate */
   bool decay;           /* whether weight decay applies */
   int tensor;           /* the first that it has, as in dt_program.param */
+  int64_t units;        /* of that tensor, for CLIP_UNITS, */
+  int64_t unit_count;   /* and their elements */
 } dt_segment;
 
 typedef struct dt_program {
