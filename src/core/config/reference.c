@@ -46,7 +46,9 @@ static const char preamble[] =
     "  list.\n"
     "- *Another kind* replaces the one that is there with all its options, which a warning tells: `schedule.lr.decay=linear`. "
     "The\n"
-    "  same kind changes nothing: `optimizer=sgd`.\n"
+    "  same kind changes nothing: `optimizer=sgd`. A path that could mean an option of what is there or another kind means the "
+    "option:\n"
+    "  `data.eval.images=FILE` is idx's, `data.eval={images: FOLDER}` the format.\n"
     "- *`null`* takes out what may be absent, and a layer: `data.eval=null`, `model.layers.dropout1=null`. Of what has a "
     "default,\n"
     "  the default comes back. Within a map too: `data.eval={idx: {images: FILE, labels: null}}`.\n";

@@ -295,7 +295,8 @@ static const dt_option *inner_list(const dt_kind *kind) {
   return option->type == DT_OPT_LIST || option->type == DT_OPT_LISTS ? option : NULL;
 }
 
-/* By the name of a kind; or through the kind that is there, to one of its options or of its layers. */
+/* By the name of a kind; or through the kind that is there, to one of its options or of its layers. Where a name is both, the
+ * option of the kind that is there is meant: data.eval.images of idx is its file, {images: ...} the format. */
 static dt_status step_choice(setter *s, place at, const char *name, dt_origin origin, bool create, place *out) {
   dt_yaml *attr;
   const dt_kind *kind = dt_kind_find(at.kinds, name, strlen(name)), *present = present_kind(&at, &attr);
@@ -304,6 +305,7 @@ static dt_status step_choice(setter *s, place at, const char *name, dt_origin or
     present = dt_kind_find(at.kinds, at.default_text, strlen(at.default_text));
     DT_TRY(replace_kind(s, &at, present, origin, &attr));
   }
+  if (present != NULL && kind != present && dt_option_find(present->options, name, strlen(name)) != NULL) kind = NULL;
   if (kind != NULL && kind != present) {
     if (!create) return DT_OK;
     DT_TRY(replace_kind(s, &at, kind, origin, &attr));
