@@ -7,8 +7,8 @@
 
 typedef struct dt_dataset dt_dataset; /* data/data.h */
 
-/* Stands for a shape that only the files tell. */
-enum { DT_NDIM_UNKNOWN = -1 };
+/* Stands for a shape that only the files tell; and, in dt_field.limit of what a format declares, for a type that is a guess. */
+enum { DT_NDIM_UNKNOWN = -1, DT_DTYPE_GUESSED = -1 };
 
 /* Stands for the total of a field whose samples are read when they are needed, and do not lie in memory. */
 enum { DT_TOTAL_STORED = -1 };

@@ -43,7 +43,7 @@ static double real_value(uint64_t bits, int bytes) {
   return bytes == 4 ? single : value;
 }
 
-/* An element as a double, in which whole numbers are exact up to 2^53; *out_exact tells. */
+/* An element as a double, in which whole numbers are exact up to 2^53. */
 static double element(const dt_array_head *head, const uint8_t *at) {
   uint64_t bits = 0;
   for (int i = 0; i < head->bytes; i++) bits |= (uint64_t)at[head->big_endian ? head->bytes - 1 - i : i] << 8 * i;
@@ -251,7 +251,10 @@ void dt_arrays_declare(const void *attr, dt_fields *out) {
   for (int f = 0; f < out->count; f++) {
     const dt_array_field *how = arrays->fields.item[f].attr;
     snprintf(out->field[f].name, sizeof out->field[f].name, "%s", arrays->fields.name[f]);
-    out->field[f].dtype = how->type == TYPE_U8 || how->image != IMAGE_AS_IS ? DT_U8 : how->type == TYPE_I32 ? DT_I32 : DT_F32;
+    static const dt_dtype said[] = {[TYPE_AUTO] = DT_F32, [TYPE_U8] = DT_U8, [TYPE_I32] = DT_I32, [TYPE_F32] = DT_F32};
+    out->field[f].dtype = said[how->type];
+    if (how->type == TYPE_AUTO) out->field[f].limit = DT_DTYPE_GUESSED;
+    if (how->type == TYPE_AUTO && how->image != IMAGE_AS_IS) out->field[f].dtype = DT_U8;
     if (strcmp(out->field[f].name, "label") == 0 && how->type == TYPE_AUTO) out->field[f].dtype = DT_I32;
     out->field[f].shape.ndim = DT_NDIM_UNKNOWN;
   }

@@ -1,4 +1,4 @@
-/* Arrays of numbers in files: what the formats npy, npz and safetensors have in common. An array's first dimension counts the
+/* Arrays of numbers in files: what the formats npy and npz have in common. An array's first dimension counts the
  * samples; what a sample holds becomes a field. */
 #ifndef DT_DATA_ARRAYS_H
 #define DT_DATA_ARRAYS_H
@@ -42,7 +42,7 @@ typedef struct dt_array_file {
   dt_status (*list)(const char *path, char **out_names, int *out_count);
 } dt_array_file;
 
-/* The options and functions of a format of arrays: see DT_ARRAY_FORMAT. */
+/* The options of both formats. */
 typedef struct dt_array_attr {
   const char *file; /* that holds all arrays; NULL in a format of one array a file */
   dt_named fields;  /* dt_array_field; none = all of the file, by their names */

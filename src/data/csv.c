@@ -139,7 +139,11 @@ static dt_status name_columns(reader *r, const dt_cell *cell, int64_t count, boo
 static dt_status refuse(const reader *r, const dt_table *table, const column *c, const dt_cell *cell, const char *expected) {
   char text[CELL_TEXT + 4], hint[DT_CSV_HINT];
   dt_csv_quote(cell, text, CELL_TEXT);
-  dt_csv_hint(r->path, r->attr, c->name, c - r->columns, c->use == LABEL, hint);
+  double number;
+  const bool is_number = dt_decimal_read(cell->text, cell->bytes, dt_csv_points[r->attr->decimal], &number);
+  hint[0] = '\0';
+  if (c->use == LABEL || (c->use != WEIGHT && !is_number))
+    dt_csv_hint(r->path, r->attr, c->name, c - r->columns, c->use == LABEL, hint);
   DT_RAISE(DT_DATA, "%s:%" PRId64 ": found %s in column %s, expected %s%s", r->path, dt_table_line(table), text, c->name,
            expected, hint);
 }
@@ -152,7 +156,7 @@ static dt_status refuse_missing(const reader *r, const dt_table *table, const co
 }
 
 static dt_status read_number(const reader *r, const dt_table *table, const column *c, const dt_cell *cell, double *out) {
-  if (!dt_decimal_read(cell->text, cell->bytes, r->attr->decimal == CSV_COMMA ? ',' : '.', out))
+  if (!dt_decimal_read(cell->text, cell->bytes, dt_csv_points[r->attr->decimal], out))
     return refuse(r, table, c, cell, "a number");
   if (fabs(*out) > FLT_MAX) return refuse(r, table, c, cell, "a number that a float can hold");
   return DT_OK;
@@ -179,7 +183,7 @@ static dt_status read_label(const reader *r, const dt_table *table, const column
     *out = (int32_t)index;
     return DT_OK;
   }
-  const bool reads = dt_decimal_read(cell->text, cell->bytes, r->attr->decimal == CSV_COMMA ? ',' : '.', &number);
+  const bool reads = dt_decimal_read(cell->text, cell->bytes, dt_csv_points[r->attr->decimal], &number);
   if (!reads || number < 0 || number > INT32_MAX || number != floor(number))
     return refuse(r, table, c, cell, "a whole number, from 0 on");
   *out = (int32_t)number;
@@ -283,7 +287,9 @@ static bool is_header(const reader *r, const dt_cell *cell, int64_t count) {
   if (r->attr->header != CSV_AUTO) return r->attr->header == CSV_YES;
   for (int64_t c = 0; c < count; c++) {
     if (dt_csv_is_missing(r->attr, &cell[c]) && c == 0 && count > 1) continue;
-    if (dt_csv_is_missing(r->attr, &cell[c]) || dt_decimal_read(cell[c].text, cell[c].bytes, '.', &number)) return false;
+    if (dt_csv_is_missing(r->attr, &cell[c]) ||
+        dt_decimal_read(cell[c].text, cell[c].bytes, dt_csv_points[r->attr->decimal], &number))
+      return false;
   }
   return true;
 }
@@ -332,7 +338,7 @@ static dt_status read_files(reader *r, bool rows) {
     dt_table *table = NULL;
     DT_TRY(dt_source_find(r->request->dir, files->value[i], &path));
     r->path = path;
-    dt_status status = dt_table_open(path, dt_csv_separators[r->attr->separator], &table);
+    dt_status status = dt_table_open(path, dt_csv_separators[r->attr->separator], dt_csv_points[r->attr->decimal], &table);
     if (status == DT_OK) status = read_table(r, table, rows);
     if (status == DT_OK && rows && r->count == 0 && i + 1 == files->count)
       status = dt_error_set(DT_DATA, __FILE__, __LINE__, "%s: found no rows%s, expected one or more", path,

@@ -9,6 +9,7 @@
 
 static const char *const separators[] = {"auto", "comma", "semicolon", "tab", "bar", NULL};
 const char dt_csv_separators[] = {'\0', ',', ';', '\t', '|'};
+const char dt_csv_points[] = {'.', ','};
 static const char *const header_words[] = {"auto", "yes", "no", NULL};
 static const char *const decimal_words[] = {"point", "comma", NULL};
 static const char *const missing_words[] = {"fail", "skip", "mean", NULL};
@@ -60,11 +61,24 @@ const dt_option dt_csv_options[] = {
     {0},
 };
 
+static dt_status check_once(const char *option, const dt_strings *names) {
+  for (int i = 1; i < names->count; i++) {
+    for (int j = 0; j < i; j++)
+      DT_REQUIRE(strcmp(names->value[i], names->value[j]) != 0, DT_USAGE, "%s: found %.60s twice, expected every column once",
+                 option, names->value[i]);
+  }
+  return DT_OK;
+}
+
 dt_status dt_csv_check(const void *attr) {
   const csv_attr *csv = attr;
   DT_REQUIRE(csv->files.count > 0, DT_USAGE, "found an empty list of files, expected one or more");
   DT_REQUIRE(csv->target_scale != 0, DT_USAGE, "target_scale: found 0, expected another number");
+  DT_TRY(check_once("target", &csv->target));
+  DT_TRY(check_once("columns", &csv->columns));
   for (int t = 0; t < csv->target.count; t++) {
+    DT_REQUIRE(csv->weight[0] == '\0' || strcmp(csv->target.value[t], csv->weight) != 0, DT_USAGE,
+               "found column %.60s as weight and target, expected one use", csv->weight);
     DT_REQUIRE(strcmp(csv->target.value[t], csv->label) != 0, DT_USAGE,
                "found column %.60s as label and target, expected one use", csv->label);
   }

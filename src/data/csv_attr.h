@@ -10,6 +10,7 @@
 enum { CSV_AUTO, CSV_YES, CSV_NO };    /* header */
 enum { CSV_POINT, CSV_COMMA };         /* decimal */
 enum { CSV_FAIL, CSV_SKIP, CSV_MEAN }; /* missing */
+extern const char dt_csv_points[];     /* of each value of `decimal` */
 extern const char dt_csv_separators[]; /* of each value of `separator`; '\0' = to be found */
 extern const dt_option dt_csv_options[];
 

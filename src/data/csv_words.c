@@ -69,7 +69,7 @@ static void collect(const char *path, const csv_attr *attr, const char *name, in
   dt_table *table;
   const dt_cell *cell;
   int64_t count;
-  if (dt_table_open(path, dt_csv_separators[attr->separator], &table) != DT_OK) return;
+  if (dt_table_open(path, dt_csv_separators[attr->separator], dt_csv_points[attr->decimal], &table) != DT_OK) return;
   for (int row = 0; row < HINT_ROWS && !found->too_many; row++) {
     if (dt_table_next(table, &cell, &count) != DT_OK || index >= count) break;
     const bool header = row == 0 && dt_csv_is(&cell[index], name);
@@ -88,7 +88,18 @@ static int compare_words(const void *a, const void *b) {
 }
 
 static bool needs_quotes(const char *word) {
-  return strpbrk(word, ",:#[]{}&*!|>'\"%@` ") != NULL || strcmp(word, "null") == 0 || strcmp(word, "true") == 0;
+  return strpbrk(word, ",:#[]{}&*!|>'\"%@`\\ ") != NULL || strcmp(word, "null") == 0 || strcmp(word, "true") == 0;
+}
+
+/* As YAML takes it. */
+static size_t print_word(const char *word, char *text, size_t bytes) {
+  if (!needs_quotes(word)) return (size_t)snprintf(text, bytes, "%s", word);
+  size_t used = (size_t)snprintf(text, bytes, "\"");
+  for (const char *c = word; *c != '\0' && used + 3 < bytes; c++) {
+    if (*c == '"' || *c == '\\') text[used++] = '\\';
+    text[used++] = *c;
+  }
+  return used + (size_t)snprintf(text + used, bytes - used, "\"");
 }
 
 void dt_csv_hint(const char *path, const csv_attr *attr, const char *name, int64_t index, bool label, char *text) {
@@ -101,8 +112,8 @@ void dt_csv_hint(const char *path, const csv_attr *attr, const char *name, int64
     size_t used = label ? (size_t)snprintf(text, DT_CSV_HINT, "; data.classes names labels that are others: classes: [")
                         : (size_t)snprintf(text, DT_CSV_HINT, "; words are listed: categories: {%.60s: [", name);
     for (int w = 0; w < found.count && used < DT_CSV_HINT; w++) {
-      const char *quote = needs_quotes(found.word[w]) ? "\"" : "";
-      used += (size_t)snprintf(text + used, DT_CSV_HINT - used, "%s%s%s%s", w > 0 ? ", " : "", quote, found.word[w], quote);
+      used += (size_t)snprintf(text + used, DT_CSV_HINT - used, "%s", w > 0 ? ", " : "");
+      if (used + 4 < DT_CSV_HINT) used += print_word(found.word[w], text + used, DT_CSV_HINT - used);
     }
     if (used < DT_CSV_HINT - 3) snprintf(text + used, DT_CSV_HINT - used, label ? "]" : "]}");
   }

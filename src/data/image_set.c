@@ -202,6 +202,31 @@ static dt_status number_classes(const dt_image_set *set, const dt_data_request *
   return DT_OK;
 }
 
+dt_status dt_image_set_drop_unused(dt_image_set *set) {
+  int32_t *number, kept = 0;
+  DT_TRY(dt_alloc((size_t)set->class_count, sizeof *number, &number));
+  for (int64_t i = 0; i < set->count; i++) {
+    if (set->item[i].class_number >= 0) number[set->item[i].class_number] = 1;
+  }
+  for (int c = 0; c < set->class_count; c++) {
+    if (number[c] == 0) {
+      free((void *)set->classes[c]);
+      continue;
+    }
+    set->classes[kept] = set->classes[c];
+    number[c] = kept++;
+  }
+  for (int64_t i = 0; i < set->count; i++) {
+    if (set->item[i].class_number >= 0) set->item[i].class_number = number[set->item[i].class_number];
+  }
+  set->class_count = kept;
+  free(set->slot);
+  set->slot = NULL;
+  set->slots = 0;
+  free(number);
+  return DT_OK;
+}
+
 /* --- the store --- */
 
 static dt_status image_read(const dt_store *base, int64_t sample, void *to) {

@@ -62,6 +62,8 @@ typedef struct dt_image_set {
 
 /* The number of a class by its name, which is copied. DT_MEMORY; DT_DATA beyond 2^20 classes. */
 dt_status dt_image_set_class(dt_image_set *set, const char *name, int32_t *out);
+/* Forgets the classes that no item has; the others keep their order. No class can be found by its name any more. DT_MEMORY. */
+dt_status dt_image_set_drop_unused(dt_image_set *set);
 /* item.name is set here. DT_MEMORY. */
 dt_status dt_image_set_add(dt_image_set *set, const char *name, dt_image_item item);
 void dt_image_set_free(dt_image_set *set);

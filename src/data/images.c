@@ -26,7 +26,7 @@ enum { DEPTH_MAX = 16, NAME_MAX_BYTES = 4096 };
 
 /* --- files below a folder --- */
 
-/* Where the kernel has no openat2, no link at all is followed. */
+/* Where the kernel has no openat2, a link is not followed at the end of the path. */
 static int open_below(int root, const char *name) {
   struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
   const int file = (int)syscall(SYS_openat2, root, name, &how, sizeof how);
@@ -36,8 +36,10 @@ static int open_below(int root, const char *name) {
 
 static dt_status open_image(int root, const char *folder, const char *name, int *out_file, struct stat *about) {
   const int file = open_below(root, name);
-  DT_REQUIRE(file >= 0, DT_DATA, "%s/%s: could not be opened: %s", folder, name,
-             errno == EXDEV || errno == ELOOP ? "a link that leads out of the folder" : strerror(errno));
+  const bool leads_out = errno == EXDEV || errno == ELOOP;
+  const bool of_the_file = leads_out || errno == ENOENT || errno == ENOTDIR || errno == ENXIO; /* else of the machine */
+  DT_REQUIRE(file >= 0, of_the_file ? DT_DATA : DT_IO, "%s/%s: could not be opened: %s", folder, name,
+             leads_out ? "a link that leads out of the folder" : strerror(errno));
   if (fstat(file, about) != 0 || !S_ISREG(about->st_mode)) {
     close(file);
     DT_RAISE(DT_DATA, "%s/%s: found no regular file, expected an image", folder, name);

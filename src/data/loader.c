@@ -138,12 +138,15 @@ static void augment_field(const dt_loader *loader, int f, const dt_augmentation 
   for (int i = 0; i < augmentations; i++) dt_augmentation_apply(move[i], shape, image, scratch);
 }
 
-/* Copies a sample and augments it, or says how. index -1: an empty position. */
-static dt_status load_sample(const dt_loader *loader, int64_t epoch, int64_t index, uint8_t *scratch, entry *to, position at) {
+/* Copies a sample and augments it, or says how. index -1: an empty position. place: the sample's in the epoch; one that is
+ * drawn several times is moved in another way each time. */
+static dt_status load_sample(const dt_loader *loader, int64_t epoch, int64_t place, int64_t index, uint8_t *scratch, entry *to,
+                             position at) {
+  const int64_t moved = loader->sampler.draws != NULL ? place : index;
   const int augmentations = index >= 0 ? loader->augment->count : 0;
   dt_augmentation *move = to->augmentation + at.at * loader->augment->count;
   for (int i = 0; i < augmentations; i++)
-    move[i] = dt_augmentation_draw(loader->augment, loader->sampler.seed, epoch, index, i);
+    move[i] = dt_augmentation_draw(loader->augment, loader->sampler.seed, epoch, moved, i);
   if (to->index != NULL) to->index[at.at] = index;
   for (int f = 0; f < loader->program->field_count; f++) {
     if (to->part[f][DT_PART_VALUES] == NULL) continue;
@@ -164,7 +167,8 @@ static dt_status fill_entry(const dt_loader *loader, cursor at, uint8_t *scratch
     const int64_t count = dt_shard_samples(plan.count, loader->tree->shards, micro->first_shard + s, &first);
     for (int64_t i = 0; i < loader->shard_capacity; i++) {
       const int64_t index = i < count ? dt_sampler_index(&loader->sampler, plan.epoch, plan.first + first + i) : -1;
-      DT_TRY(load_sample(loader, plan.epoch, index, scratch, to, (position){.shard = s, .sample = i, .at = base + i}));
+      DT_TRY(load_sample(loader, plan.epoch, plan.first + first + i, index, scratch, to,
+                         (position){.shard = s, .sample = i, .at = base + i}));
     }
     to->valid[s] = (int32_t)count;
     to->position[s] = first;

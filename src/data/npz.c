@@ -111,7 +111,11 @@ static dt_status list_members(zip_t *zip, const char *path, char **out_names, in
 static dt_status refuse_name(zip_t *zip, const char *path, const char *name) {
   char *names = NULL, text[320] = "";
   int count = 0;
-  DT_TRY(list_members(zip, path, &names, &count));
+  const dt_status status = list_members(zip, path, &names, &count);
+  if (status != DT_OK) {
+    free(names);
+    return status;
+  }
   const char *each = names;
   for (int i = 0; i < count; i++, each += strlen(each) + 1) {
     const size_t used = strlen(text);

@@ -13,7 +13,7 @@ enum { FIRST_BYTES = 1 << 20, RECORD_MAX = 1 << 26, FIRST_CELLS = 64 };
 struct dt_table {
   const char *path;
   dt_source *source;
-  char separator;
+  char separator, point;
   char *buffer;
   size_t capacity, begin, end; /* bytes [begin, end) of the buffer are still to be taken */
   bool at_end;                 /* nothing follows what is in the buffer */
@@ -205,7 +205,7 @@ static char find_separator(const dt_table *table) {
   for (size_t i = table->begin; i < table->end && (quoted || !ends_line(table->buffer[i])); i++) {
     const char *found = memchr(candidates, table->buffer[i], sizeof candidates - 1);
     if (table->buffer[i] == '"') quoted = !quoted;
-    if (found != NULL && !quoted) count[found - candidates]++;
+    if (found != NULL && !quoted && *found != table->point) count[found - candidates]++;
   }
   int best = sizeof candidates - 2;
   for (int c = 0; candidates[c] != '\0'; c++) {
@@ -230,10 +230,10 @@ static dt_status start(dt_table *table) {
   return DT_OK;
 }
 
-dt_status dt_table_open(const char *path, char separator, dt_table **out) {
+dt_status dt_table_open(const char *path, char separator, char point, dt_table **out) {
   dt_table *table;
   DT_TRY(dt_alloc(1, sizeof *table, &table));
-  *table = (dt_table){.path = path, .separator = separator, .next_line = 1};
+  *table = (dt_table){.path = path, .separator = separator, .point = point, .next_line = 1};
   const dt_status status = start(table);
   if (status != DT_OK) dt_table_close(&table);
   *out = table;

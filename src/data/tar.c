@@ -171,7 +171,7 @@ static dt_status visit(void *context, const dt_tar_member *member) {
   const char *inside = below(s->attr->folder, member->name), *last = end_of(member->name);
   const size_t length = strlen(last);
   bool image;
-  if (inside == NULL || last[0] == '.') return DT_OK;
+  if (inside == NULL || inside[0] == '.' || strstr(inside, "/.") != NULL) return DT_OK;
   if (length > 4 && strcmp(last + length - 4, ".cls") == 0) return add_label(s, member);
   DT_TRY(is_image(s, member, &image));
   return image ? add_image(s, member, inside) : DT_OK;
@@ -208,7 +208,7 @@ static dt_status pair_labels(scan *s) {
   for (int64_t i = 0; i < s->label_count; i++) {
     DT_REQUIRE(s->label[i].used, DT_DATA, "%.300s.cls: found no image beside it, expected one for each label", s->label[i].key);
   }
-  return DT_OK;
+  return dt_image_set_drop_unused(&s->set); /* those of folders */
 }
 
 /* All images have a class, or none has. */

@@ -165,16 +165,17 @@ int dt_trainer_watched(const dt_trainer *t, dt_watched watch) {
   return dt_goals_find(&t->job->graph->goals, name[watch]);
 }
 
-/* Takes an evaluation's value in. A watch over another measure, of before a resume, begins anew. */
+/* Takes an evaluation's value in. A watch over another measure, of before a resume, begins anew; so does one that has met no
+ * value yet. An evaluation without one (NaN: no AUC without samples of both kinds) is no gain. */
 static bool watch_take(const dt_trainer *t, dt_watch *watch, const dt_measure *measure, double value, double gain) {
-  const bool first = strcmp(watch->measure, measure->name) != 0;
-  if (!first && !dt_measure_is_better(measure, value, watch->best, gain)) {
+  const bool first = strcmp(watch->measure, measure->name) != 0 || isnan(watch->best);
+  if (isnan(value) ? !first : !first && !dt_measure_is_better(measure, value, watch->best, gain)) {
     watch->waited++;
     return false;
   }
   *watch = (dt_watch){.best = value, .samples_seen = t->steps.samples_seen, .step = t->steps.step};
   snprintf(watch->measure, sizeof watch->measure, "%s", measure->name);
-  return true;
+  return !isnan(value);
 }
 
 void dt_trainer_look(dt_trainer *t) {
@@ -183,7 +184,7 @@ void dt_trainer_look(dt_trainer *t) {
   const dt_watch *target = &t->watch[DT_WATCH_TARGET], *stop = &t->watch[DT_WATCH_STOP];
   const dt_measure *of_target = &measure[dt_trainer_watched(t, DT_WATCH_TARGET)];
   const dt_measure *of_stop = &measure[dt_trainer_watched(t, DT_WATCH_STOP)];
-  t->target_reached = spec->target.value != 0 && strcmp(target->measure, of_target->name) == 0 &&
+  t->target_reached = spec->target.value != 0 && strcmp(target->measure, of_target->name) == 0 && !isnan(target->best) &&
                       !dt_measure_is_better(of_target, spec->target.value, target->best, 0);
   t->stopped_early = spec->train.early_stopping.given && strcmp(stop->measure, of_stop->name) == 0 &&
                      stop->waited >= spec->train.early_stopping.patience;

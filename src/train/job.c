@@ -132,6 +132,9 @@ static dt_status make_clock(dt_job *job) {
     DT_TRY(dt_sampler_weigh(job->train, spec->data.sampling.rule, spec->data.sampling.field, &job->draws));
     job->sampler.draws = job->draws;
   }
+  DT_REQUIRE(spec->data.last_batch != DT_LAST_DROP || job->train->count >= batch, DT_USAGE,
+             "train.global_batch: found %lld, but data.train has %lld samples and data.last_batch is drop", (long long)batch,
+             (long long)job->train->count);
   const dt_solver *solver = spec->solver.kind->impl;
   int64_t epoch = dt_sampler_epoch_samples(&job->sampler);
   job->clock = dt_clock_make(epoch, solver->whole ? epoch : batch, spec->train.length);

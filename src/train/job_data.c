@@ -20,8 +20,10 @@ static dt_status add_bytes(const dt_job *job, dt_set set, size_t *bytes) {
 static dt_status check_data_fits(const dt_job *job, bool train, bool eval) {
   size_t bytes = 0, room, own, all;
   const int ranks = job->comm->local_size;
-  if (train) DT_TRY(add_bytes(job, DT_SET_TRAIN, &bytes));
-  if (eval) DT_TRY(add_bytes(job, DT_SET_EVAL, &bytes));
+  const bool split = job->spec->data.split.given; /* then the whole is read, and the part copied out of it */
+  if (train || split) DT_TRY(add_bytes(job, DT_SET_TRAIN, &bytes));
+  if (eval || split) DT_TRY(add_bytes(job, DT_SET_EVAL, &bytes));
+  if (split) DT_TRY(add_bytes(job, DT_SET_EVAL, &bytes));
   dt_host_memory(&dt_host_paths_real, &room, &all);
   dt_host_address_space(&own, &all);
   room = room / (size_t)ranks < own ? room / (size_t)ranks : own;
@@ -68,9 +70,9 @@ static dt_status compare_classes(const dt_dataset *train, const dt_dataset *eval
 
 /* Of a set that is scored alone, with the training set's classes, as far as that can be found. */
 static dt_status compare_with_training(const dt_job *job) {
-  const dt_choice *train = &job->spec->data.train, *eval = &job->spec->data.eval;
+  const dt_choice *train = &job->spec->data.train;
   dt_dataset *set;
-  if (job->train != NULL || job->eval->classes == NULL || train->kind != eval->kind) return DT_OK;
+  if (job->train != NULL || job->eval->classes == NULL || train->kind == NULL) return DT_OK;
   if (dt_sets_load(job->spec, &set, NULL) != DT_OK) {
     dt_error_clear();
     return DT_OK;
@@ -92,12 +94,7 @@ dt_status dt_job_load_data(dt_job *job, bool on_train) {
   } else {
     DT_TRY(dt_sets_load(spec, trains ? &job->train : NULL, &job->eval));
   }
-  if (job->train != NULL) {
-    DT_TRY(take_data(job, job->train));
-    DT_REQUIRE(spec->data.last_batch != DT_LAST_DROP || job->train->count >= spec->train.global_batch, DT_USAGE,
-               "train.global_batch: found %lld, but data.train has %lld samples and data.last_batch is drop",
-               (long long)spec->train.global_batch, (long long)job->train->count);
-  }
+  if (job->train != NULL) DT_TRY(take_data(job, job->train));
   if (job->eval != NULL) DT_TRY(take_data(job, job->eval));
   if (job->eval != NULL && !on_train) DT_TRY(compare_with_training(job));
   return compare_classes(job->train, job->eval);

@@ -83,6 +83,7 @@ static const good goods[] = {
     {"tabs", "", "", "a\tb\n1\t2\n", 1, 2, {1, 2}},
     {"bars", "", "", "1|2\n", 1, 2, {1, 2}},
     {"decimal comma", "decimal: comma", "", "a;b\n1,5;-2,25\n", 1, 2, {1.5F, -2.25F}},
+    {"decimal comma without names", "decimal: comma", "", "1,5;2,5;3,5\n4;5;6\n", 2, 3, {1.5F, 2.5F, 3.5F, 4, 5, 6}},
     {"said separator", "{separator: comma, ignore: 2}", "", "1,a;b;c\n2,d;e;f\n", 2, 1, {1, 2}},
     {"returns and line ends", "", "", "1,2\r\n3,4\r\n", 2, 2, {1, 2, 3, 4}},
     {"returns alone", "", "", "1,2\r3,4\r", 2, 2, {1, 2, 3, 4}},
@@ -279,6 +280,7 @@ static const bad bads[] = {
      "",
      "x,y\n,0\n",
      {"a.csv:2: found no value in column x (\"\"), expected a number", "missing: skip", "missing: mean"}},
+    {"", "", "a\n\"say \"\"a\"\"\"\n", {"a.csv:2: found", "categories: {a: [\"say \\\"a\\\"\"]}"}},
     {"weight: x", "", "x,y\n-1,0\n", {"a.csv:2: found \"-1\" in column x, expected a weight, 0 or more"}},
     {"weight: x", "", "x,y\n?,0\n", {"a.csv:2: found no value in column x"}},
     {"label: y", "", "x,y\n1,nan\n", {"a.csv:2: found no value in column y (\"nan\")", "missing: skip"}},
@@ -361,6 +363,9 @@ static void refuse_config(const char *options, const char *data, const char *fra
 static void test_config(void **state) {
   refuse_config("label: y, target: y", "", "found column y as label and target, expected one use");
   refuse_config("label: y, categories: {y: [a]}", "", "categories: found y, which is the label; data.classes names its words");
+  refuse_config("target: [y, y]", "", "target: found y twice, expected every column once");
+  refuse_config("columns: [y, z, y]", "", "columns: found y twice, expected every column once");
+  refuse_config("target: w, weight: w", "", "found column w as weight and target, expected one use");
   refuse_config("target_scale: 0", "", "target_scale: found 0, expected another number");
   refuse_config("separator: ','", "", "expected auto, comma, semicolon, tab or bar");
   refuse_config("", "  split: 1\n", "data.split.fraction: found \"1\", expected a decimal number");

@@ -182,7 +182,28 @@ static void test_pairs(void **state) {
   set = load_whole("pairs.tar", "", (dt_strings){names, 2});
   check_samples(set, pixels, named, 3);
   dt_dataset_destroy(&set);
-  used = whole;
+  /* Folders are no classes beside labels, and labels are numbers and no ranks of texts. */
+  used = 0;
+  put_picture("train/a/000.png", 7);
+  put("train/a/000.cls", '0', "10", 2);
+  put_picture("train/b/001.png", 8);
+  put("train/b/001.cls", '0', "2", 1);
+  end("folders.tar");
+  set = load_whole("folders.tar", "", (dt_strings){0});
+  assert_null(set->classes);
+  for (int i = 0; i < 2; i++) {
+    const int32_t label = data_labels(set)[i];
+    assert_true(label == 10 || label == 2);
+  }
+  assert_true(data_labels(set)[0] != data_labels(set)[1]);
+  dt_dataset_destroy(&set);
+  put("000.cls", '0', "2\n", 2);
+  put_picture("000.png", 7);
+  put_picture("001.seg.png", 8);
+  put("001.cls", '0', "10", 2);
+  put("002.cls", '0', "2", 1);
+  put_picture("002.png", 9);
+  put("002.json", '0', "{}", 2);
   put_picture("003.png", 9);
   end("odd.tar");
   check_refused("odd.tar", "odd.tar/003.png: found no member of the same name and .cls beside it");

@@ -471,7 +471,7 @@ static void check_mean_unit_of(const dt_config *config, const char *where, int i
                                dt_config_errors *errors) {
   dt_fields all;
   const dt_field *field = dt_format_declared(&config->spec.data.train, dt_spec_input_field(&config->spec, i), &all);
-  if (field == NULL || field->dtype != DT_U8) return;
+  if (field == NULL || field->dtype != DT_U8 || field->limit == DT_DTYPE_GUESSED) return;
   for (int c = 0; c < mean->count; c++) {
     if (mean->value[c] <= 1) continue;
     dt_config_complain(errors, dt_config_origin(config, mean),
@@ -539,7 +539,8 @@ static void check_augment(const dt_config *config, dt_config_errors *errors) {
     dt_fields all;
     const dt_field *field = dt_format_declared(&spec->data.train, dt_spec_input_field(spec, i), &all);
     const dt_ints *shape = &dt_spec_input(spec, i)->shape;
-    if (shape->count != 3 || (field != NULL && field->dtype != DT_U8)) continue;
+    const bool certain = field != NULL && field->limit != DT_DTYPE_GUESSED;
+    if (shape->count != 3 || (certain && field->dtype != DT_U8)) continue;
     check_reach(config, shape, errors);
     images++;
   }

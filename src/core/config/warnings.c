@@ -51,7 +51,7 @@ static void warn_statistics(const dt_spec *spec, const dt_warnings *to) {
     dt_fields all;
     const dt_field *field = dt_format_declared(&spec->data.train, dt_spec_input_field(spec, i), &all);
     char where[DT_NAMED_BYTES + 16];
-    if (field == NULL || field->dtype != DT_U8) continue;
+    if (field == NULL || field->dtype != DT_U8 || field->limit == DT_DTYPE_GUESSED) continue;
     snprintf(where, sizeof where, "model.inputs.%s", spec->model.inputs.name[i]);
     warn_statistics_of(where, &input->mean, &input->std, to);
     if (spec->model.inputs.count == 1) warn_statistics_of("data", &spec->data.mean, &spec->data.std, to);

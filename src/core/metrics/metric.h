@@ -30,6 +30,7 @@ typedef struct dt_metric {
   /* What is made of the sums that infer declares, where that is no mean of the first. With a histogram among them, which is the
    * first then, the metric has a value in evaluations alone. NULL: the mean; a histogram is a matrix, and no number. */
   double (*derive)(const dt_measure *measure, const dt_measured_sums *of);
+  bool eval_only;           /* the sums of training, of floats, are too coarse for it */
   const dt_kind *of_labels; /* takes this one's place where each output is a yes or no of its own; NULL: none does */
 } dt_metric;
 

@@ -17,10 +17,11 @@ static dt_field target(const dt_shape *x) {
   return (dt_field){.dtype = DT_F32, .shape = *x};
 }
 
-/* Of targets that are all the same, 1 where they are met and else 0, as scikit-learn has it. */
+/* Of targets that are all the same, as far as the sums can tell (a term is cut at 2^-64), 1 where they are met and else 0, as
+ * scikit-learn has it. */
 static double determination(const dt_measure *measure, const dt_measured_sums *of) {
   const double spread = of->sum[2] + of->sum[3] - of->sum[1] / of->samples * of->sum[1];
-  if (!(spread > 0)) return of->sum[0] == 0;
+  if (!(spread > of->samples * 0x1p-62 + of->sum[2] * 0x1p-50)) return of->sum[0] == 0;
   return 1 - of->sum[0] / spread;
 }
 
@@ -30,11 +31,13 @@ static const dt_metric r2 = {
     .field = target,
     .label = "r2",
     .higher = true,
+    .eval_only = true,
     .derive = determination,
 };
 
-const dt_kind dt_metric_r2 = DT_METRIC_KIND("r2",
-                                            "Coefficient of determination of a single output: 1 - sum (x - target)^2 / sum "
-                                            "(target - mean)^2, 1 where all is explained, 0 where "
-                                            "the mean would do as well; higher is better.",
-                                            r2);
+const dt_kind dt_metric_r2 =
+    DT_METRIC_KIND("r2",
+                   "Coefficient of determination of a single output, in evaluations: 1 - sum (x - target)^2 / sum "
+                   "(target - mean)^2, 1 where all is explained, 0 where "
+                   "the mean would do as well; higher is better.",
+                   r2);

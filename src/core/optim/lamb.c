@@ -46,8 +46,8 @@ const dt_kind dt_optimizer_lamb = {
         "Layer-wise adaptive moments, for large batches: Adam's direction u = m / (1 - beta1^t) / (sqrt(v) / sqrt(1 - beta2^t) "
         "+ "
         "eps) + weight_decay * p, with m and v as in adam; p = p - lr * |w| / |u| * u by the norms of the whole tensor w and "
-        "of "
-        "its direction, whose ratio is 1 where one is 0 (You et al., 2020). The same as optax.lamb.",
+        "of its "
+        "direction, whose ratio is 1 where one is 0 (You et al., 2020). The same as optax.lamb.",
     .options = options,
     .attr_bytes = sizeof(dt_lamb_attr),
     .impl = &lamb,

@@ -174,7 +174,8 @@ static bool fold_mask_into_norm(fuser *f, const rewrite *row, int i) {
   int r = first_reader_after(f, i, root_of(f, masked));
   if (r < 0 || !(row->into >> f->instr[r].op & 1) || f->instr[r].arg[DT_ARG_DY] != masked) return false;
   dt_instr *norm = &f->instr[r];
-  if (norm->arg[DT_ARG_MASK] >= 0 || !f->b->device->ops->fuses(f->b->device, row->needs, act, norm)) return false;
+  const bool masked_already = norm->arg[DT_ARG_MASK] >= 0 || norm->arg[DT_ARG_BITS] >= 0;
+  if (masked_already || !f->b->device->ops->fuses(f->b->device, row->needs, act, norm)) return false;
   begin_edit(f, i);
   begin_edit(f, r);
   norm->act = act->act;

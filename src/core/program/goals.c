@@ -147,14 +147,14 @@ static dt_status add_loss_measures(goal_builder *g) {
 static dt_measure measure_of(const dt_metric *metric, const char *name, const dt_sum_decl *decl, int sum) {
   return (dt_measure){.name = name,
                       .label = metric->label,
-                      .counts = decl->kind == DT_SUM_COUNT ? decl->name : NULL,
+                      .counts = decl->kind == DT_SUM_COUNT && metric->derive == NULL ? decl->name : NULL,
                       .percent = metric->percent,
                       .higher = metric->higher,
                       .sum = sum,
                       .per_sample = decl->per_sample,
                       .bins = decl->kind == DT_SUM_HISTOGRAM && metric->derive == NULL ? decl->bins : 0,
                       .derive = metric->derive,
-                      .eval_only = decl->kind == DT_SUM_HISTOGRAM};
+                      .eval_only = decl->kind == DT_SUM_HISTOGRAM || metric->eval_only};
 }
 
 /* A loss over the same two that has the metric among its sums; -1 = none. What a metric with options of its own gives depends
@@ -198,6 +198,17 @@ static dt_prediction prediction_of(const goal_builder *g, int input) {
   return ((const dt_loss *)loss_node(g, of)->layer)->output;
 }
 
+/* What the metric's own node would refuse, where it uses another's. */
+static dt_status check_options(const goal_builder *g, const dt_choice *choice, int input) {
+  const dt_shape *const in[] = {&node_at(g, input)->shape};
+  dt_node tried = {.name = choice->kind->name, .attr = choice->attr, .input_count = 1};
+  if (((const dt_metric *)choice->kind->impl)->layer.infer(&tried, in) == DT_OK) return DT_OK;
+  char why[HINT_TEXT];
+  snprintf(why, sizeof why, "%s", dt_error_text());
+  dt_error_clear();
+  return dt_config_error_at(g->config, choice->origin, "%s: %s", choice->kind->name, why);
+}
+
 static dt_status add_metric(goal_builder *g, const dt_choice *asked) {
   dt_choice used = *asked;
   const dt_choice *choice = &used;
@@ -212,6 +223,7 @@ static dt_status add_metric(goal_builder *g, const dt_choice *asked) {
   const int loss = find_loss_with(g, choice->kind, input, attr->target);
   node = find_node_with(g, metric, input, target);
   sum = 0;
+  if (node >= 0) DT_TRY(check_options(g, choice, input));
   if (loss >= 0) {
     node = g->goals->loss[loss].node;
     sum = ((const dt_loss *)node_at(g, node)->layer)->metric_sum;
