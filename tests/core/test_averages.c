@@ -73,6 +73,25 @@ static void test_torch(void **state) {
   assert_int_equal(cases, 8);
 }
 
+/* Points in steps are steps, though the last of an epoch has fewer samples: an epoch of 105 in batches of 10 has 11 of them. */
+static void test_steps_of_an_epoch(void **state) {
+  const dt_clock clock = dt_clock_make(105, 10, (dt_duration){4, DT_EPOCHS});
+  static const int every[] = {1, 10};
+  for (int c = 0; c < 2; c++) {
+    char options[64];
+    snprintf(options, sizeof options, "{start: 15 steps, every: %d steps}", every[c]);
+    dt_config *config = parse("swa", options);
+    for (int64_t k = 1; k <= 44; k++) {
+      const dt_average_step at = {
+          .clock = &clock, .number = k, .before = dt_clock_samples(&clock, k - 1), .after = dt_clock_samples(&clock, k)};
+      const int64_t past = k > 15 ? k - 15 : 0, points = past / every[c];
+      const double expected = points == 0 ? 1 : past % every[c] == 0 ? 1 / (double)points : 0;
+      assert_true(dt_average_weight(dt_config_spec(config), &at) == expected);
+    }
+    dt_config_destroy(&config);
+  }
+}
+
 /* The optimizer's slots, then the average; what evaluations take changes its name in a checkpoint. */
 static void test_slots(void **state) {
   dt_config *config = parse("ema", "0.9");
@@ -87,6 +106,7 @@ static void test_slots(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_torch), cmocka_unit_test(test_slots)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_torch), cmocka_unit_test(test_steps_of_an_epoch),
+                                     cmocka_unit_test(test_slots)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

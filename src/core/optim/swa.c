@@ -13,17 +13,22 @@ typedef struct swa_attr {
 
 static const char *const counted_units[] = {"samples", "steps", "epochs", NULL};
 
-/* Points that are passed. */
-static int64_t points(int64_t start, int64_t every, int64_t samples) {
-  return samples > start ? (samples - start) / every : 0;
+/* Points that are passed by `now`, all in steps or all in samples. */
+static int64_t points(int64_t start, int64_t every, int64_t now) {
+  return now > start ? (now - start) / every : 0;
 }
 
-/* Several points within a step count as often. */
+/* Steps are counted where `every` is in steps, since the last one of an epoch may have fewer samples. Several points within a
+ * step count as often. */
 static double weight(const void *attr, const dt_average_step *at) {
   const swa_attr *swa = attr;
-  const int64_t start = dt_duration_samples(swa->start, at->clock), given = dt_duration_samples(swa->every, at->clock);
+  const bool steps = swa->every.unit == DT_STEPS;
+  const int64_t samples = dt_duration_samples(swa->start, at->clock),
+                start = steps ? dt_clock_steps(at->clock, samples) : samples;
+  const int64_t given = steps ? (int64_t)ceil(swa->every.amount) : dt_duration_samples(swa->every, at->clock);
   const int64_t every = given > 0 ? given : 1;
-  const int64_t before = points(start, every, at->before), after = points(start, every, at->after);
+  const int64_t before = points(start, every, steps ? at->number - 1 : at->before);
+  const int64_t after = points(start, every, steps ? at->number : at->after);
   return after == 0 ? 1 : (double)(after - before) / (double)after;
 }
 
