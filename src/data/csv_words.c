@@ -45,7 +45,9 @@ bool dt_csv_is_missing(const csv_attr *attr, const dt_cell *cell) {
   static const char *usual[] = {DT_CSV_MARKS};
   static const dt_strings usual_marks = {usual, sizeof usual / sizeof usual[0]};
   if (cell->bytes == 0) return true;
-  return dt_csv_find(attr->missing_marks.count > 0 ? &attr->missing_marks : &usual_marks, cell) >= 0;
+  if (attr->missing_marks.count > 0) return dt_csv_find(&attr->missing_marks, cell) >= 0;
+  const char first = cell->text[0]; /* most cells are told apart by it */
+  return (first == '?' || first == 'N' || first == 'n') && dt_csv_find(&usual_marks, cell) >= 0;
 }
 
 /* --- what a column holds --- */

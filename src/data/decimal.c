@@ -71,8 +71,29 @@ static double read_long(const char *text, size_t bytes, char point) {
   return value;
 }
 
+/* Most numbers: [+-]digits[.digits] of so few digits that one division is exact. False: it is another, or none. */
+static bool read_plain(const char *p, const char *end, char point, double *out) {
+  const bool negative = p < end && *p == '-';
+  uint64_t digits = 0;
+  if (p < end && (*p == '-' || *p == '+')) p++;
+  const char *whole = p;
+  for (; p < end && is_digit(*p); p++) digits = 10 * digits + (uint64_t)(*p - '0');
+  int64_t count = p - whole, fraction = 0;
+  if (p < end && *p == point) {
+    const char *first = ++p;
+    for (; p < end && is_digit(*p); p++) digits = 10 * digits + (uint64_t)(*p - '0');
+    fraction = p - first;
+    count += fraction;
+  }
+  if (p != end || count == 0 || count > EXACT_DIGITS - 1 || digits > (uint64_t)1 << 53) return false;
+  const double value = (double)digits / powers[fraction];
+  *out = negative ? -value : value;
+  return true;
+}
+
 bool dt_decimal_read(const char *text, size_t bytes, char point, double *out) {
   parts p;
+  if (read_plain(text, text + bytes, point, out)) return true;
   if (!split(text, bytes, point, &p)) return false;
   bool exact = p.count <= EXACT_DIGITS && p.digits <= (uint64_t)1 << 53;
   if (!exact || p.exponent < -EXACT_POWER || p.exponent > EXACT_POWER) {

@@ -14,6 +14,7 @@ struct dt_table {
   const char *path;
   dt_source *source;
   char separator, point;
+  bool stops[256]; /* bytes that end a cell without quotes */
   char *buffer;
   size_t capacity, begin, end; /* bytes [begin, end) of the buffer are still to be taken */
   bool at_end;                 /* nothing follows what is in the buffer */
@@ -42,7 +43,7 @@ static dt_status fill(dt_table *table) {
     DT_REQUIRE(table->capacity < RECORD_MAX, DT_DATA,
                "%s:%" PRId64 ": found a record of more than %d bytes, expected its end; a quote may be left open", table->path,
                table->next_line, RECORD_MAX);
-    char *larger = realloc(table->buffer, 2 * table->capacity);
+    char *larger = realloc(table->buffer, 2 * table->capacity + 1);
     DT_REQUIRE(larger != NULL, DT_MEMORY, "could not allocate %zu bytes", 2 * table->capacity);
     table->buffer = larger;
     table->capacity *= 2;
@@ -51,6 +52,7 @@ static dt_status fill(dt_table *table) {
   DT_TRY(dt_source_read(table->source, table->buffer + kept, table->capacity - kept, &got));
   DT_TRY(refuse_zeros(table, table->buffer + kept, got));
   table->end += got;
+  table->buffer[table->end] = '\n';
   table->at_end = table->end < table->capacity;
   return DT_OK;
 }
@@ -82,8 +84,8 @@ typedef enum taken { TAKEN, NEEDS_MORE, BROKEN } taken;
 
 /* The bytes of a cell without quotes, from p; *next is the separator or line end behind it. */
 static taken take_plain(const dt_table *table, const char *p, const char *end, dt_cell *out, const char **next) {
-  const char separator = table->separator, *from = p;
-  while (p < end && *p != separator && !ends_line(*p)) p++;
+  const char *from = p;
+  while (!table->stops[(uint8_t)*p]) p++; /* a line end stands behind the buffer's bytes */
   if (p == end && !table->at_end) return NEEDS_MORE;
   *next = p;
   while (p > from && is_blank(table, p[-1])) p--;
@@ -215,7 +217,7 @@ static char find_separator(const dt_table *table) {
 }
 
 static dt_status start(dt_table *table) {
-  DT_TRY(dt_alloc(FIRST_BYTES, 1, &table->buffer));
+  DT_TRY(dt_alloc(FIRST_BYTES + 1, 1, &table->buffer));
   table->capacity = FIRST_BYTES;
   DT_TRY(dt_alloc(FIRST_CELLS, sizeof *table->cell, &table->cell));
   table->cell_capacity = FIRST_CELLS;
@@ -227,6 +229,8 @@ static dt_status start(dt_table *table) {
   DT_TRY(pass_mark(table));
   DT_TRY(refuse_zeros(table, table->buffer, got));
   if (table->separator == '\0') table->separator = find_separator(table);
+  table->buffer[table->end] = '\n';
+  table->stops[(uint8_t)table->separator] = table->stops['\n'] = table->stops['\r'] = true;
   return DT_OK;
 }
 
