@@ -38,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
   dt_choice choice = dt_test_choice(dt_format_kinds, "csv");
   *(dt_strings *)dt_test_choice_value(&choice, "files") = (dt_strings){files, 1};
   *(const char **)dt_test_choice_value(&choice, "label") = how & 1 ? "2" : "";
+  *(const char **)dt_test_choice_value(&choice, "weight") = how & 128 ? "3" : "";
   *(dt_strings *)dt_test_choice_value(&choice, "target") = (dt_strings){column, how & 2 ? 1 : 0};
   *(double *)dt_test_choice_value(&choice, "target_scale") = 1;
   *(int *)dt_test_choice_value(&choice, "missing") = (how >> 2) % 3;
