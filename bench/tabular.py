@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The tabular configs against scikit-learn's networks of the same shape, over ten splits and seeds: bench/results/tabular.txt.
 
-    DTRAIN_DATA=... python3 bench/tabular.py [dtrain]        (pandas and scikit-learn)
+    DTRAIN_DATA=... python3 bench/tabular.py [dtrain [SET...]]        (pandas and scikit-learn)
 
 Both sides get as many layers, epochs and samples a batch, Adam with the same first rate, inputs normalised on the training part, and a
 part for evaluation of the same size, split off anew for each seed. scikit-learn keeps its rate, dtrain lets it fall as the config says.
@@ -46,7 +46,8 @@ def optdigits():
 
 def abalone():
     t = table("abalone.csv", header=None)
-    return pandas.get_dummies(t.iloc[:, :8], columns=[0]), t.iloc[:, 8]
+    x = pandas.get_dummies(t.iloc[:, :8], columns=[0])
+    return x.rename(columns=str), t.iloc[:, 8]
 
 
 def california():
@@ -104,7 +105,7 @@ def main():
     print(f"# scikit-learn {__import__('sklearn').__version__}")
     print(f"{'set':12} {'measure':9} {'dtrain':>16} {'scikit-learn':>16} {'difference':>11}")
     with tempfile.TemporaryDirectory() as folder:
-        for case in CASES:
+        for case in [c for c in CASES if c[0] in sys.argv[2:] or len(sys.argv) < 3]:
             a = numpy.array([ours(case, s, folder) for s in SEEDS])
             b = numpy.array([theirs(case, s) for s in SEEDS])
             print(f"{case[0]:12} {'accuracy' if case[8] else 'R2':9} {a.mean():8.4f} +-{a.std():.4f} {b.mean():8.4f} +-{b.std():.4f} "
