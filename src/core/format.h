@@ -21,7 +21,7 @@ typedef struct dt_data_info {
   int64_t total[DT_FIELDS_MAX];
 } dt_data_info;
 
-/* What of a config's `data` every format heeds. */
+/* What of a config's `data` every format uses. */
 typedef struct dt_data_request {
   const char *dir;    /* data.dir; formats see it with variables expanded, "" when absent */
   dt_strings classes; /* data.classes: the name of each label, for files that write names */
