@@ -10,14 +10,10 @@ static dt_status infer(dt_node *node, const dt_shape *const *in) {
   return DT_OK;
 }
 
-static dt_field label(const dt_shape *x) {
-  return (dt_field){.dtype = DT_I32, .limit = dt_shape_count(x)};
-}
-
 static const dt_metric accuracy = {
     .layer = {.infer = infer, .forward = dt_metric_forward},
     .op = DT_OP_CORRECT,
-    .field = label,
+    .field = dt_metric_label,
     .label = "acc",
     .percent = true,
     .higher = true,

@@ -36,8 +36,7 @@ static dt_status infer(dt_node *node, const dt_shape *const *in) {
 
 /* One output is a yes or no, several are classes. */
 static dt_field target(const dt_shape *x) {
-  if (dt_shape_count(x) == 1) return (dt_field){.dtype = DT_F32, .shape = *x};
-  return (dt_field){.dtype = DT_I32, .limit = dt_shape_count(x)};
+  return dt_shape_count(x) == 1 ? dt_metric_numbers(x) : dt_metric_label(x);
 }
 
 /* -1 stands for the last: 1 of two classes, the only output. */

@@ -34,6 +34,13 @@ typedef struct dt_metric {
   const dt_kind *of_labels; /* takes this one's place where each output is a yes or no of its own; NULL: none does */
 } dt_metric;
 
+/* layer.infer of the metrics that are made of the confusion matrix: a histogram over label * classes + class. DT_USAGE beyond
+ * DT_METRIC_CLASSES_MAX classes. */
+enum { DT_METRIC_CLASSES_MAX = 1024 };
+dt_status dt_metric_infer_confusion(dt_node *node, const dt_shape *const *in);
+/* dt_metric.field of what judges classes, one number each, by a label; and of what compares number by number. */
+dt_field dt_metric_label(const dt_shape *x);
+dt_field dt_metric_numbers(const dt_shape *x);
 /* layer.forward of every metric. */
 dt_status dt_metric_forward(dt_builder *b, const dt_node *node);
 

@@ -13,10 +13,6 @@ static dt_status infer(dt_node *node, const dt_shape *const *in) {
   return DT_OK;
 }
 
-static dt_field label(const dt_shape *x) {
-  return (dt_field){.dtype = DT_I32, .limit = dt_shape_count(x)};
-}
-
 static double exp_of_mean(const dt_measure *measure, const dt_measured_sums *of) {
   return exp(of->sum[0] / of->samples);
 }
@@ -24,7 +20,7 @@ static double exp_of_mean(const dt_measure *measure, const dt_measured_sums *of)
 static const dt_metric perplexity = {
     .layer = {.infer = infer, .forward = dt_metric_forward},
     .op = DT_OP_CROSS_ENTROPY,
-    .field = label,
+    .field = dt_metric_label,
     .label = "ppl",
     .derive = exp_of_mean,
 };

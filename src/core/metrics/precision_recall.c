@@ -9,7 +9,6 @@ typedef struct retrieval_attr {
 } retrieval_attr;
 
 enum { AVERAGE_MACRO, AVERAGE_WEIGHTED };
-enum { CLASSES_MAX = 1024 };
 static const char *const averages[] = {"macro", "weighted", NULL};
 
 /* What was found of what was meant. */
@@ -35,20 +34,10 @@ static double f1(found f) {
 
 static dt_status infer_classes(dt_node *node, const dt_shape *const *in) {
   const retrieval_attr *attr = node->attr;
-  char text[DT_SHAPE_TEXT];
-  DT_REQUIRE(in[0]->ndim == 1 && in[0]->dim[0] <= CLASSES_MAX, DT_USAGE,
-             "found outputs of the shape %s, expected one number a class, of %d classes at most", dt_shape_text(in[0], text),
-             (int)CLASSES_MAX);
+  DT_TRY(dt_metric_infer_confusion(node, in));
   DT_REQUIRE(attr->class < in[0]->dim[0], DT_USAGE, "class: found %lld, expected 0 to %lld, or -1 for all",
              (long long)attr->class, (long long)in[0]->dim[0] - 1);
-  node->shape = *in[0];
-  node->sum[node->sum_count++] =
-      (dt_sum_decl){.name = "confusion", .kind = DT_SUM_HISTOGRAM, .bins = in[0]->dim[0] * in[0]->dim[0], .per_sample = 1};
   return DT_OK;
-}
-
-static dt_field label(const dt_shape *x) {
-  return (dt_field){.dtype = DT_I32, .limit = dt_shape_count(x)};
 }
 
 static found found_of(const dt_measure *measure, const int64_t *count, int64_t class) {
@@ -100,10 +89,6 @@ static dt_status infer_labels(dt_node *node, const dt_shape *const *in) {
   return DT_OK;
 }
 
-static dt_field target(const dt_shape *x) {
-  return (dt_field){.dtype = DT_F32, .shape = *x};
-}
-
 static found found_in_labels(const dt_measured_sums *of) {
   return (found){.right = of->sum[0], .taken = of->sum[0] + of->sum[1], .meant = of->sum[0] + of->sum[2]};
 }
@@ -120,7 +105,7 @@ static double f1_of_labels(const dt_measure *measure, const dt_measured_sums *of
 
 static const dt_option options[] = {
     DT_METRIC_ROWS,
-    DT_ROW_INT("class", offsetof(retrieval_attr, class), "-1", -1, CLASSES_MAX - 1,
+    DT_ROW_INT("class", offsetof(retrieval_attr, class), "-1", -1, DT_METRIC_CLASSES_MAX - 1,
                "The class that it is of; -1: of all, averaged."),
     DT_ROW_ENUM("average", offsetof(retrieval_attr, average), "macro", averages,
                 "How classes are averaged: alike, those that occur; or by their numbers of samples."),
@@ -131,7 +116,7 @@ static const dt_option options[] = {
 #define RETRIEVAL(metric, text)                                                                                      \
   static const dt_metric metric##_labels = {.layer = {.infer = infer_labels, .forward = dt_metric_forward},          \
                                             .op = DT_OP_LABEL_COUNTS,                                                \
-                                            .field = target,                                                         \
+                                            .field = dt_metric_numbers,                                              \
                                             .label = #metric,                                                        \
                                             .percent = true,                                                         \
                                             .higher = true,                                                          \
@@ -139,7 +124,7 @@ static const dt_option options[] = {
   static const dt_kind metric##_labels_kind = DT_KIND_LIKE(#metric, text, options, retrieval_attr, metric##_labels); \
   static const dt_metric metric##_classes = {.layer = {.infer = infer_classes, .forward = dt_metric_forward},        \
                                              .op = DT_OP_CONFUSION,                                                  \
-                                             .field = label,                                                         \
+                                             .field = dt_metric_label,                                               \
                                              .label = #metric,                                                       \
                                              .percent = true,                                                        \
                                              .higher = true,                                                         \

@@ -13,10 +13,6 @@ static dt_status infer(dt_node *node, const dt_shape *const *in) {
   return DT_OK;
 }
 
-static dt_field target(const dt_shape *x) {
-  return (dt_field){.dtype = DT_F32, .shape = *x};
-}
-
 /* Of targets that are all the same, as far as the sums can tell (a term is cut at 2^-64), 1 where they are met and else 0, as
  * scikit-learn has it. */
 static double determination(const dt_measure *measure, const dt_measured_sums *of) {
@@ -28,7 +24,7 @@ static double determination(const dt_measure *measure, const dt_measured_sums *o
 static const dt_metric r2 = {
     .layer = {.infer = infer, .forward = dt_metric_forward},
     .op = DT_OP_MOMENTS,
-    .field = target,
+    .field = dt_metric_numbers,
     .label = "r2",
     .higher = true,
     .eval_only = true,

@@ -18,10 +18,6 @@ static dt_status infer(dt_node *node, const dt_shape *const *in) {
   return DT_OK;
 }
 
-static dt_field label(const dt_shape *x) {
-  return (dt_field){.dtype = DT_I32, .limit = dt_shape_count(x)};
-}
-
 static double share(const dt_measure *measure, const dt_measured_sums *of) {
   int64_t count = 0;
   for (int64_t rank = 0; rank < ((const top_k_attr *)measure->attr)->k; rank++) count += of->bins[rank];
@@ -31,7 +27,7 @@ static double share(const dt_measure *measure, const dt_measured_sums *of) {
 static const dt_metric top_k = {
     .layer = {.infer = infer, .forward = dt_metric_forward},
     .op = DT_OP_RANK,
-    .field = label,
+    .field = dt_metric_label,
     .label = "top_k",
     .percent = true,
     .higher = true,
