@@ -33,6 +33,14 @@ double *dt_reference_block(const dt_run *run, const dt_instr *instr, const dt_mi
 double *dt_reference_value(const dt_reference_sample *at, dt_arg arg);
 uint8_t *dt_reference_index(const dt_reference_sample *at, dt_arg arg);
 
+/* Elements of X of a sample. */
+int64_t dt_reference_elements(const dt_reference_sample *at);
+/* Of a loss or metric: the sample's label; element e of its target, which has as many as X, times loss.target_scale. */
+int64_t dt_reference_label(const dt_reference_sample *at);
+double dt_reference_target(const dt_reference_sample *at, int64_t e);
+/* Of a loss or metric: the sample's terms, from its first on. */
+double *dt_reference_terms(const dt_reference_sample *at);
+
 /* The shape of an image [C, H, W]. */
 typedef struct dt_reference_image {
   int64_t channels, height, width;

@@ -4,10 +4,6 @@
 
 #include "cpu/reference.h"
 
-static int64_t class_count(const dt_reference_sample *at) {
-  return dt_shape_count(dt_reference_shape(at->run, at->instr, DT_ARG_X));
-}
-
 /* The first largest logit; NaN is never larger. */
 static int64_t largest(const double *x, int64_t count) {
   int64_t best = 0;
@@ -30,30 +26,28 @@ static void softmax(const double *x, int64_t count, double *p) {
 }
 
 static int64_t label_of(const dt_reference_sample *at) {
-  const int32_t *target =
-      dt_host_field(at->run, at->micro, dt_instr_field_index(at->run->program, at->instr, DT_ARG_TARGET), DT_PART_VALUES);
-  int64_t label = target[at->shard * at->run->program->shard_capacity + at->position];
-  DT_ASSERT(label >= 0 && label < class_count(at));
+  const int64_t label = dt_reference_label(at);
+  DT_ASSERT(label >= 0 && label < dt_reference_elements(at));
   return label;
 }
 
 static double loss_of(const dt_reference_sample *at) {
   const double *x = dt_reference_value(at, DT_ARG_X);
-  return log_sum_exp(x, class_count(at)) - x[label_of(at)];
+  return log_sum_exp(x, dt_reference_elements(at)) - x[label_of(at)];
 }
 
 static bool is_correct(const dt_reference_sample *at) {
-  return largest(dt_reference_value(at, DT_ARG_X), class_count(at)) == label_of(at);
+  return largest(dt_reference_value(at, DT_ARG_X), dt_reference_elements(at)) == label_of(at);
 }
 
 static void softmax_sample(const dt_reference_sample *at) {
-  softmax(dt_reference_value(at, DT_ARG_X), class_count(at), dt_reference_value(at, DT_ARG_Y));
+  softmax(dt_reference_value(at, DT_ARG_X), dt_reference_elements(at), dt_reference_value(at, DT_ARG_Y));
 }
 
 static void gradient(const dt_reference_sample *at, double *dx) {
-  softmax(dt_reference_value(at, DT_ARG_X), class_count(at), dx);
+  softmax(dt_reference_value(at, DT_ARG_X), dt_reference_elements(at), dx);
   dx[label_of(at)] -= 1;
-  for (int64_t k = 0; k < class_count(at); k++) dx[k] *= at->instr->loss.weight;
+  for (int64_t k = 0; k < dt_reference_elements(at); k++) dx[k] *= at->instr->loss.weight;
 }
 
 static void measure_sample(const dt_reference_sample *at) {

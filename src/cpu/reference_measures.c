@@ -4,39 +4,17 @@
 
 #include "cpu/reference.h"
 
-static int64_t element_count(const dt_reference_sample *at) {
-  return dt_shape_count(dt_reference_shape(at->run, at->instr, DT_ARG_X));
-}
-
-static const dt_field *field_of(const dt_reference_sample *at) {
-  return dt_instr_field(at->run->program, at->instr, DT_ARG_TARGET);
-}
-
-/* Element e of the sample's target, which has so many. */
-static double target_of(const dt_reference_sample *at, int64_t elements, int64_t e) {
-  const void *target =
-      dt_host_field(at->run, at->micro, dt_instr_field_index(at->run->program, at->instr, DT_ARG_TARGET), DT_PART_VALUES);
-  const int64_t i = (at->shard * at->run->program->shard_capacity + at->position) * elements + e;
-  const double scale = at->instr->loss.target_scale;
-  if (field_of(at)->dtype == DT_I32) return ((const int32_t *)target)[i];
-  return scale * (field_of(at)->dtype == DT_U8 ? (double)((const uint8_t *)target)[i] : (double)((const float *)target)[i]);
-}
-
-static double *terms_of(const dt_reference_sample *at) {
-  return dt_reference_value(at, DT_ARG_TERMS) + at->instr->loss.column;
-}
-
 static void rank(const dt_reference_sample *at) {
   const double *x = dt_reference_value(at, DT_ARG_X);
-  const int64_t classes = element_count(at), label = (int64_t)target_of(at, 1, 0);
-  terms_of(at)[0] = -1;
+  const int64_t classes = dt_reference_elements(at), label = dt_reference_label(at);
+  dt_reference_terms(at)[0] = -1;
   if (label < 0 || label >= classes) return;
   int64_t before = 0;
   for (int64_t k = 0; k < classes; k++) {
     const bool behind = x[label] > x[k] || (x[label] == x[k] && label < k);
     before += k != label && !behind;
   }
-  terms_of(at)[0] = (double)before;
+  dt_reference_terms(at)[0] = (double)before;
 }
 
 static double score_of(const double *x, int64_t count, int64_t class) {
@@ -58,16 +36,17 @@ static double score_bin_of(float score) {
 }
 
 static void score_bin(const dt_reference_sample *at) {
-  const int64_t count = element_count(at), named = (int64_t)at->instr->loss.param[0], class = named >= 0 ? named : count - 1;
-  const double target = target_of(at, 1, 0),
-               bin = score_bin_of((float)score_of(dt_reference_value(at, DT_ARG_X), count, class));
-  const bool own = field_of(at)->dtype == DT_I32 ? (int64_t)target == class : target > 0.5;
-  terms_of(at)[0] = bin < 0 ? -1 : 2 * bin + own;
+  const int64_t count = dt_reference_elements(at), named = (int64_t)at->instr->loss.param[0],
+                class = named >= 0 ? named : count - 1;
+  const double bin = score_bin_of((float)score_of(dt_reference_value(at, DT_ARG_X), count, class));
+  const bool labels = dt_instr_field(at->run->program, at->instr, DT_ARG_TARGET)->dtype == DT_I32;
+  const bool own = labels ? dt_reference_label(at) == class : dt_reference_target(at, 0) > 0.5;
+  dt_reference_terms(at)[0] = bin < 0 ? -1 : 2 * bin + own;
 }
 
 static void moments(const dt_reference_sample *at) {
-  const double target = target_of(at, 1, 0), apart = dt_reference_value(at, DT_ARG_X)[0] - target;
-  double *terms = terms_of(at);
+  const double target = dt_reference_target(at, 0), apart = dt_reference_value(at, DT_ARG_X)[0] - target;
+  double *terms = dt_reference_terms(at);
   terms[0] = apart * apart;
   terms[1] = target;
   terms[2] = (float)(target * target);
@@ -76,10 +55,10 @@ static void moments(const dt_reference_sample *at) {
 
 static void label_counts(const dt_reference_sample *at) {
   const double *x = dt_reference_value(at, DT_ARG_X);
-  double *terms = terms_of(at);
+  double *terms = dt_reference_terms(at);
   terms[0] = terms[1] = terms[2] = 0;
-  for (int64_t e = 0; e < element_count(at); e++) {
-    const bool yes = x[e] > 0, meant = target_of(at, element_count(at), e) > 0.5;
+  for (int64_t e = 0; e < dt_reference_elements(at); e++) {
+    const bool yes = x[e] > 0, meant = dt_reference_target(at, e) > 0.5;
     terms[0] += yes && meant;
     terms[1] += yes && !meant;
     terms[2] += meant && !yes;

@@ -3,68 +3,51 @@
 
 #include "cpu/reference.h"
 
-static int64_t element_count(const dt_reference_sample *at) {
-  return dt_shape_count(dt_reference_shape(at->run, at->instr, DT_ARG_X));
-}
-
-/* Element e of the sample's target, a field of floats or of bytes. */
-static double target_of(const dt_reference_sample *at, int64_t e) {
-  const void *target =
-      dt_host_field(at->run, at->micro, dt_instr_field_index(at->run->program, at->instr, DT_ARG_TARGET), DT_PART_VALUES);
-  const int64_t i = (at->shard * at->run->program->shard_capacity + at->position) * element_count(at) + e;
-  const bool bytes = dt_instr_field(at->run->program, at->instr, DT_ARG_TARGET)->dtype == DT_U8;
-  return at->instr->loss.target_scale * (bytes ? (double)((const uint8_t *)target)[i] : (double)((const float *)target)[i]);
-}
-
-static double *terms_of(const dt_reference_sample *at) {
-  return dt_reference_value(at, DT_ARG_TERMS) + at->instr->loss.column;
-}
-
 static void squared_error(const dt_reference_sample *at) {
   const double *x = dt_reference_value(at, DT_ARG_X);
   double *dx = dt_reference_value(at, DT_ARG_DX), sum = 0;
-  const int64_t count = element_count(at);
+  const int64_t count = dt_reference_elements(at);
   for (int64_t e = 0; e < count; e++) {
-    const double apart = x[e] - target_of(at, e);
+    const double apart = x[e] - dt_reference_target(at, e);
     sum += apart * apart;
     if (dx != NULL) dx[e] = at->instr->loss.weight * 2 / (double)count * apart;
   }
-  terms_of(at)[0] = sum / (double)count;
+  dt_reference_terms(at)[0] = sum / (double)count;
 }
 
 static void huber(const dt_reference_sample *at) {
   const double *x = dt_reference_value(at, DT_ARG_X), delta = at->instr->loss.param[0];
   double *dx = dt_reference_value(at, DT_ARG_DX), sum = 0;
-  const int64_t count = element_count(at);
+  const int64_t count = dt_reference_elements(at);
   for (int64_t e = 0; e < count; e++) {
-    const double apart = x[e] - target_of(at, e);
+    const double apart = x[e] - dt_reference_target(at, e);
     const bool far = fabs(apart) > delta;
     sum += far ? delta * (fabs(apart) - delta / 2) : apart * apart / 2;
     if (dx != NULL) dx[e] = at->instr->loss.weight / (double)count * (far ? copysign(delta, apart) : apart);
   }
-  terms_of(at)[0] = sum / (double)count;
+  dt_reference_terms(at)[0] = sum / (double)count;
 }
 
 static void absolute_error(const dt_reference_sample *at) {
   const double *x = dt_reference_value(at, DT_ARG_X);
-  const int64_t count = element_count(at);
+  const int64_t count = dt_reference_elements(at);
   double sum = 0;
-  for (int64_t e = 0; e < count; e++) sum += fabs(x[e] - target_of(at, e));
-  terms_of(at)[0] = sum / (double)count;
+  for (int64_t e = 0; e < count; e++) sum += fabs(x[e] - dt_reference_target(at, e));
+  dt_reference_terms(at)[0] = sum / (double)count;
 }
 
 static void binary_cross_entropy(const dt_reference_sample *at) {
   const double *x = dt_reference_value(at, DT_ARG_X);
   double *dx = dt_reference_value(at, DT_ARG_DX), sum = 0, right = 0;
-  const int64_t count = element_count(at);
+  const int64_t count = dt_reference_elements(at);
   for (int64_t e = 0; e < count; e++) {
-    const double t = target_of(at, e);
+    const double t = dt_reference_target(at, e);
     sum += fmax(x[e], 0) - x[e] * t + log1p(exp(-fabs(x[e])));
     right += (x[e] > 0) == (t > 0.5) ? 1 : 0;
     if (dx != NULL) dx[e] = at->instr->loss.weight / (double)count * (1 / (1 + exp(-x[e])) - t);
   }
-  terms_of(at)[0] = sum / (double)count;
-  terms_of(at)[1] = right;
+  dt_reference_terms(at)[0] = sum / (double)count;
+  dt_reference_terms(at)[1] = right;
 }
 
 dt_status dt_reference_squared_error(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {

@@ -34,10 +34,14 @@ double *dt_reference_block(const dt_run *run, const dt_instr *instr, const dt_mi
   return dt_reference_buffer(run, instr, micro, arg);
 }
 
+/* Among all places of the micro-batch. */
+static int64_t place_of(const dt_reference_sample *at) {
+  return at->shard * at->run->program->shard_capacity + at->position;
+}
+
 /* Elements of a VALUE or INDEX buffer that stand before a sample's. */
 static int64_t sample_offset(const dt_reference_sample *at, dt_arg arg) {
-  int64_t place = at->shard * at->run->program->shard_capacity + at->position;
-  return place * dt_shape_count(dt_reference_shape(at->run, at->instr, arg));
+  return place_of(at) * dt_shape_count(dt_reference_shape(at->run, at->instr, arg));
 }
 
 double *dt_reference_value(const dt_reference_sample *at, dt_arg arg) {
@@ -112,4 +116,29 @@ dt_status dt_reference_sum(dt_run *run, const dt_instr *instr, const dt_micro_ba
 void dt_reference_require_plain(const dt_instr *instr) {
   DT_ASSERT(instr->act.kind == DT_ACT_NONE);
   DT_ASSERT(instr->arg[DT_ARG_ADDEND] < 0 && instr->arg[DT_ARG_MASK] < 0 && instr->arg[DT_ARG_DADD] < 0);
+}
+
+/* --- losses and metrics --- */
+
+int64_t dt_reference_elements(const dt_reference_sample *at) {
+  return dt_shape_count(dt_reference_shape(at->run, at->instr, DT_ARG_X));
+}
+
+static const void *target_field(const dt_reference_sample *at) {
+  return dt_host_field(at->run, at->micro, dt_instr_field_index(at->run->program, at->instr, DT_ARG_TARGET), DT_PART_VALUES);
+}
+
+int64_t dt_reference_label(const dt_reference_sample *at) {
+  return ((const int32_t *)target_field(at))[place_of(at)];
+}
+
+double dt_reference_target(const dt_reference_sample *at, int64_t e) {
+  const int64_t i = place_of(at) * dt_reference_elements(at) + e;
+  const bool bytes = dt_instr_field(at->run->program, at->instr, DT_ARG_TARGET)->dtype == DT_U8;
+  const void *target = target_field(at);
+  return at->instr->loss.target_scale * (bytes ? (double)((const uint8_t *)target)[i] : (double)((const float *)target)[i]);
+}
+
+double *dt_reference_terms(const dt_reference_sample *at) {
+  return dt_reference_value(at, DT_ARG_TERMS) + at->instr->loss.column;
 }
