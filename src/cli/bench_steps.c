@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
-#include "core/layers/layer.h"
+#include "core/program/flops.h"
 #include "cpu/blas.h"
 #include "train/job.h"
 #include "train/steps.h"
@@ -17,21 +17,6 @@ typedef struct bench {
   dt_comm *comm;
   double data_wait, reduce_wait; /* of the steps taken, in seconds */
 } bench;
-
-/* Multiply-adds count as two; no input gradient is needed where nothing is trained below. */
-static double step_flops(const dt_graph *graph, int64_t batch) {
-  int64_t sum = 0;
-  bool trained_below = false;
-  for (int i = 1; i < graph->count; i++) {
-    const dt_node *node = &graph->node[i];
-    const dt_shape *in[DT_NODE_INPUTS];
-    for (int k = 0; k < node->input_count; k++) in[k] = &graph->node[node->input[k]].shape;
-    if (node->layer->flops_forward != NULL) sum += node->layer->flops_forward(node, in);
-    if (node->layer->flops_backward != NULL) sum += node->layer->flops_backward(node, in, trained_below);
-    trained_below = trained_below || node->param_count > 0;
-  }
-  return (double)sum * (double)batch;
-}
 
 static dt_status take_step(void *context, const dt_in_flight *step, const dt_step_result *outcome) {
   bench *b = context;
@@ -64,7 +49,7 @@ static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
   }
   qsort(lap, LAPS, sizeof *lap, by_value);
   if (b->comm->rank != 0) return DT_OK;
-  double seconds = lap[LAPS / 2], flops = step_flops(b->job->graph, 1) * samples;
+  double seconds = lap[LAPS / 2], flops = dt_graph_flops(b->job->graph) * samples;
   fprintf(out, "step %.1f us (median of %d laps, %.1f to %.1f), %.0f samples/s, %.1f GFLOP/s", seconds * 1e6, LAPS,
           lap[0] * 1e6, lap[LAPS - 1] * 1e6, samples / seconds, flops / seconds * 1e-9);
   if (b->job->device->id == NULL) {

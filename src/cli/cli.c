@@ -17,6 +17,8 @@ const dt_command *const dt_commands[] = {
     &dt_command_predict,
     &dt_command_describe,
     &dt_command_data,
+    &dt_command_check,
+    &dt_command_lr_range,
     &dt_command_bench,
     NULL,
 };
@@ -305,19 +307,27 @@ static dt_status collect_sets(const dt_cli *cli, const char **set, char **made, 
   return DT_OK;
 }
 
-static dt_status load_config(const dt_cli *cli, int index, dt_config **out) {
-  const char *set[DT_CLI_VALUES];
+enum { OWN_SETS = 8 };
+
+static dt_status load_config(const dt_cli *cli, int index, const char *const *own, dt_config **out) {
+  const char *set[DT_CLI_VALUES + OWN_SETS];
   char *made[DT_CLI_VALUES];
   int set_count = 0, made_count = 0;
   dt_status status = collect_sets(cli, set, made, &set_count, &made_count);
+  for (int i = 0; i < OWN_SETS && own[i] != NULL; i++) set[set_count++] = own[i];
   if (status == DT_OK) status = dt_config_load(cli->word[index], set, set_count, out);
   for (int i = 0; i < made_count; i++) free(made[i]);
   return status;
 }
 
 dt_status dt_cli_config(const dt_cli *cli, int index, dt_config **out) {
+  static const char *const none[] = {NULL};
+  return dt_cli_config_with(cli, index, none, out);
+}
+
+dt_status dt_cli_config_with(const dt_cli *cli, int index, const char *const *sets, dt_config **out) {
   *out = NULL;
-  dt_status status = load_config(cli, index, out);
+  dt_status status = load_config(cli, index, sets, out);
   if (cli->comm != NULL) status = dt_job_agree_config(cli->comm, status, *out);
   if (status != DT_OK) dt_config_destroy(out);
   return status;

@@ -49,6 +49,8 @@ extern const dt_command dt_command_eval;
 extern const dt_command dt_command_predict;
 extern const dt_command dt_command_describe;
 extern const dt_command dt_command_data;
+extern const dt_command dt_command_check;
+extern const dt_command dt_command_lr_range;
 extern const dt_command dt_command_bench;
 extern const dt_command *const dt_commands[];       /* NULL-terminated; the first is the default */
 extern const dt_cli_option dt_cli_config_options[]; /* --set, --device, --threads: rows that commands with a CONFIG share */
@@ -62,6 +64,8 @@ dt_status dt_cli_integer(const dt_cli *cli, const char *name, int64_t standard, 
 /* Loads word[index] as config with --set and the options that stand for config keys; ranks agree on success and on the
  * resolved text. *out is NULL after a failure. Collective where the command is parallel. */
 dt_status dt_cli_config(const dt_cli *cli, int index, dt_config **out);
+/* The same with overrides of the command's own behind the user's; NULL ends them. */
+dt_status dt_cli_config_with(const dt_cli *cli, int index, const char *const *sets, dt_config **out);
 void dt_cli_man(const dt_command *command, FILE *out);
 
 #endif

@@ -52,6 +52,13 @@ dt_status dt_executor_upload(dt_executor *executor);
 /* Parameters and the slot that evaluations take for them (core/optim/average.h) change places; nothing where there is none. A
  * second call undoes it. No step may be in flight, or be made in between. */
 dt_status dt_executor_exchange(dt_executor *executor);
+/* Trained parameters as numbers, and the gradient of as many: [program->trained_elements], a parameter of the program at its
+ * offset and as the host has it, zeros between them. write sets the device's. */
+dt_status dt_executor_read_trained(dt_executor *executor, double *out);
+dt_status dt_executor_write_trained(dt_executor *executor, const double *in);
+/* The gradient summed over the samples of all batches that had no update behind them, and begins anew; out may be NULL.
+ * Where steps may be several batches, and none is in flight. */
+dt_status dt_executor_take_gradient(dt_executor *executor, double *out);
 /* A hash over parameters, states and slots: XXH3-64 of them, or of what the device hashes them to. */
 dt_status dt_executor_hash(dt_executor *executor, uint64_t *out);
 

@@ -243,6 +243,80 @@ dt_status dt_executor_upload(dt_executor *executor) {
   return device->ops->streams != NULL ? device->ops->streams->refresh(&executor->run) : DT_OK;
 }
 
+/* --- as numbers --- */
+
+static double element_of(const dt_executor *executor, const void *block, int64_t element) {
+  return executor->run.device->ops->dtype == DT_F64 ? ((const double *)block)[element]
+                                                    : (double)((const float *)block)[element];
+}
+
+static void read_numbers(const dt_executor *executor, const void *block, double *out) {
+  const dt_program *program = executor->run.program;
+  memset(out, 0, (size_t)program->trained_elements * sizeof *out);
+  for (int p = 0; p < program->trained_count; p++) {
+    const dt_param *param = &program->param[p];
+    for (int64_t e = param->offset; e < param->offset + param->count; e++) out[e] = element_of(executor, block, e);
+  }
+}
+
+dt_status dt_executor_read_trained(dt_executor *executor, double *out) {
+  DT_ASSERT(executor->owns_blocks);
+  DT_TRY(download(executor));
+  read_numbers(executor, executor->replica.param, out);
+  return DT_OK;
+}
+
+dt_status dt_executor_write_trained(dt_executor *executor, const double *in) {
+  const dt_program *program = executor->run.program;
+  const bool wide = executor->run.device->ops->dtype == DT_F64;
+  DT_ASSERT(executor->owns_blocks);
+  for (int p = 0; p < program->trained_count; p++) {
+    const dt_param *param = &program->param[p];
+    for (int64_t e = param->offset; e < param->offset + param->count; e++) {
+      if (wide)
+        ((double *)executor->replica.param)[e] = in[e];
+      else
+        ((float *)executor->replica.param)[e] = (float)in[e];
+    }
+  }
+  return dt_executor_upload(executor);
+}
+
+/* What GRAD_ADD does of a step whose update follows: brings together what several nodes contribute to a parameter. */
+static void add_contributions(const dt_executor *executor, char *sum) {
+  const dt_program *program = executor->run.program;
+  const size_t bytes = element_bytes(executor);
+  for (int i = program->micro_batch_end; i < program->count; i++) {
+    const dt_instr *instr = &program->instr[i];
+    if (instr->op != DT_OP_GRAD_ADD) continue;
+    const dt_buffer *into = &program->buffer[instr->arg[DT_ARG_DW]], *from = &program->buffer[instr->arg[DT_ARG_X]];
+    for (int64_t e = 0; e < dt_shape_count(&into->shape); e++) {
+      const double added = element_of(executor, sum, into->offset + e) + element_of(executor, sum, from->offset + e);
+      if (bytes == sizeof(double))
+        ((double *)sum)[into->offset + e] = added;
+      else
+        ((float *)sum)[into->offset + e] = (float)added;
+    }
+  }
+}
+
+dt_status dt_executor_take_gradient(dt_executor *executor, double *out) {
+  dt_device *device = executor->run.device;
+  const size_t bytes = (size_t)executor->run.program->grad_elements * element_bytes(executor);
+  char *sum;
+  DT_ASSERT(executor->owns_blocks && executor->run.blocks.sum != NULL);
+  DT_TRY(dt_alloc(1, bytes, &sum));
+  dt_status status = download_block(executor, sum, executor->run.blocks.sum, 0, bytes);
+  if (status == DT_OK) status = device->ops->clear(device, executor->run.blocks.sum, bytes);
+  if (status == DT_OK && out != NULL) {
+    add_contributions(executor, sum);
+    turn(executor, sum, executor->run.program->trained_count, false);
+    read_numbers(executor, sum, out);
+  }
+  free(sum);
+  return status;
+}
+
 /* --- what evaluations take --- */
 
 static void exchange_here(char *a, char *b, size_t bytes) {

@@ -70,8 +70,10 @@ dt_status dt_steps_batch(dt_steps *s) {
   dt_executor *executor = s->job->executor[0];
   const int64_t samples = step_samples(s), batch = dt_sampler_plan(&s->job->sampler, s->samples_begun).count;
   const int64_t begun = s->samples_begun + batch;
-  dt_in_flight flight = {
-      .step = s->step + 1, .samples_before = s->samples_seen, .samples = samples, .partial = begun < s->samples_seen + samples};
+  dt_in_flight flight = {.step = s->step + 1,
+                         .samples_before = s->samples_seen,
+                         .samples = samples,
+                         .partial = s->no_update || begun < s->samples_seen + samples};
   double flags[DT_STATISTIC_COUNT] = {0};
   if (s->flags != NULL) s->flags(s->context, flags);
   set_step(s, &flight);

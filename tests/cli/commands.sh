@@ -4,7 +4,7 @@ source "$(dirname "$0")/../support/run.sh"
 make_data
 write_config
 
-for command in train eval predict describe data bench; do
+for command in train eval predict describe data check lr-range bench; do
   "$dtrain" "$command" --help >"$work/out" || fail "$command --help: exit $?"
   grep -q "usage: dtrain $command" "$work/out" || fail "$command --help: no usage line"
   "$dtrain" "$command" --man >"$work/man" || fail "$command --man: exit $?"

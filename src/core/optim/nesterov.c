@@ -15,6 +15,7 @@ static const dt_optimizer nesterov = {
     .slot_name = {[DT_NESTEROV_VELOCITY] = "velocity", [DT_NESTEROV_WEIGHTS] = "weights"},
     .starts_as_param = 1u << DT_NESTEROV_WEIGHTS,
     .evaluated = 1 + DT_NESTEROV_WEIGHTS,
+    .along_gradient = true,
     .update_f32 = nesterov_update_f32,
     .update_f64 = nesterov_update_f64,
 };

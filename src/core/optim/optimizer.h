@@ -30,6 +30,7 @@ struct dt_optimizer {
   unsigned starts_as_param;            /* a bit for each slot that begins as the parameters do; the others begin as zeros */
   int evaluated; /* 1 + the slot that evaluations take for the weights, where gradients are taken elsewhere; 0: the parameters
                   */
+  bool along_gradient; /* without momentum its step is the learning rate times the gradient, in the units of 1 / curvature */
   /* Updates count elements. grad holds the *sum* over samples; step->scale makes it the mean, clipped. slots are pointers to
    * this slice of each slot. Every product and every sum is rounded by itself (the build says -ffp-contract=off): the same bits
    * on every machine and whatever vector width the compiler chooses. */

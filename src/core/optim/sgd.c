@@ -19,6 +19,7 @@ static const dt_optimizer sgd = {
     .name = "sgd",
     .slots = DT_OPTIMIZER_SLOTS(sgd),
     .slot_name = {"momentum"},
+    .along_gradient = true,
     .update_f32 = sgd_update_f32,
     .update_f64 = sgd_update_f64,
     .warning = sgd_warning,
