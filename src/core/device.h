@@ -63,9 +63,10 @@ typedef struct dt_step {
   int64_t samples_seen;             /* before this batch */
   int64_t batch_samples;            /* that the step's gradient is of: a global batch, or several */
   int64_t number;                   /* of this step, from 1 on, whatever process makes it */
-  bool partial;                     /* a batch of several, whose sums are only kept: core/solver.h */
+  bool partial;                     /* a batch of several, whose sums are only kept, or its first pass: core/solver.h */
   double hyper[DT_HYPER_MAX];       /* the optimizer's hyper-parameters (core/optim/optimizer.h) in this step */
   double clip_norm, clip_value;     /* 0 = off */
+  double ascent;                    /* how far ASCEND moves the parameters: core/solver.h */
   double clip_units;                /* what a unit's gradient may be of the unit's norm (CLIP_UNITS) */
   double average;                   /* how much of the new parameters goes into their average: core/optim/average.h */
   double flags[DT_STATISTIC_COUNT]; /* [DT_STATISTIC_STOP..DT_STATISTIC_FAIL] of this rank: TALLY puts them into the first
@@ -82,6 +83,13 @@ DT_EXACT_SUM_FUNCTION double dt_step_clip(const dt_step *step) {
   if (step->clip_norm == 0) return 1;
   double factor = step->clip_norm / (step->grad_norm + 1e-6);
   return factor < 1 ? factor : 1;
+}
+
+/* What ASCEND adds of the summed gradient to the parameters, from the sum of its squares, with the guard of its authors (Foret
+ * et al., "Sharpness-aware minimization for efficiently improving generalization", 2021); 0 where it is not finite. */
+DT_EXACT_SUM_FUNCTION double dt_step_ascent(const dt_step *step, double squares) {
+  const double norm = sqrt(squares) / (double)step->batch_samples;
+  return isfinite(norm) ? step->ascent / (norm + 1e-12) / (double)step->batch_samples : 0;
 }
 
 /* The largest element of a mean gradient. */

@@ -1,5 +1,6 @@
 /* What happens once a step, on the sums over all shards in partial sum 0. */
 #include <math.h>
+#include <string.h>
 
 #include "core/optim/average.h"
 #include "core/optim/optimizer.h"
@@ -11,6 +12,22 @@ dt_status dt_reference_grad_norm(dt_run *run, const dt_instr *instr, const dt_mi
   for (int64_t i = 0; i < run->program->trained_elements; i++) sum += grad[i] * grad[i];
   run->step->grad_norm = sqrt(sum) / (double)run->step->batch_samples;
   run->step->scale = dt_step_clip(run->step) / (double)run->step->batch_samples;
+  return DT_OK;
+}
+
+dt_status dt_reference_ascend(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const int64_t count = run->program->trained_elements;
+  const double *grad = run->blocks.grad;
+  double *param = run->blocks.param, sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += grad[i] * grad[i];
+  const double factor = dt_step_ascent(run->step, sum);
+  memcpy(run->blocks.sum, param, (size_t)count * sizeof *param);
+  for (int64_t i = 0; i < count; i++) param[i] += factor * grad[i];
+  return DT_OK;
+}
+
+dt_status dt_reference_return(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  memcpy(run->blocks.param, run->blocks.sum, (size_t)run->program->trained_elements * sizeof(double));
   return DT_OK;
 }
 

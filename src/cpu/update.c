@@ -3,6 +3,7 @@
 #include "cpu/update.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "core/optim/average.h"
 #include "core/optim/optimizer.h"
@@ -35,7 +36,7 @@ static dt_threads *threads_of(const dt_run *run) {
   return ((const dt_cpu *)run->device)->threads;
 }
 
-dt_status dt_cpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+static double gradient_squares(const dt_run *run) {
   norm n = {.kernels = ((const dt_cpu *)run->device)->kernels,
             .grad = run->blocks.grad,
             .count = run->program->trained_elements,
@@ -45,8 +46,55 @@ dt_status dt_cpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_micro_ba
   dt_threads_run(threads_of(run), pieces, square_piece, &n);
   double sum = 0;
   for (int i = 0; i < pieces; i++) sum += n.sum[i];
-  run->step->grad_norm = sqrt(sum) / (double)run->step->batch_samples;
+  return sum;
+}
+
+dt_status dt_cpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  run->step->grad_norm = sqrt(gradient_squares(run)) / (double)run->step->batch_samples;
   run->step->scale = dt_step_clip(run->step) / (double)run->step->batch_samples;
+  return DT_OK;
+}
+
+/* --- two passes over a batch --- */
+
+typedef struct move {
+  float *param, *kept; /* [count] */
+  const float *grad;
+  float factor;
+  int64_t count;
+} move;
+
+static void ascend_piece(void *context, int index, int thread) {
+  const move *m = context;
+  const int64_t first = (int64_t)index * UPDATE_PIECE, end = smaller(first + UPDATE_PIECE, m->count);
+  for (int64_t i = first; i < end; i++) {
+    m->kept[i] = m->param[i];
+    m->param[i] = m->param[i] + m->factor * m->grad[i];
+  }
+}
+
+static void return_piece(void *context, int index, int thread) {
+  const move *m = context;
+  const int64_t first = (int64_t)index * UPDATE_PIECE;
+  memcpy(m->param + first, m->kept + first, (size_t)smaller(UPDATE_PIECE, m->count - first) * sizeof *m->param);
+}
+
+static void run_move(const dt_run *run, double factor, void (*piece)(void *context, int index, int thread)) {
+  move m = {.param = run->blocks.param,
+            .kept = run->blocks.sum,
+            .grad = run->blocks.grad,
+            .factor = (float)factor,
+            .count = run->program->trained_elements};
+  dt_threads_run(threads_of(run), (int)((m.count + UPDATE_PIECE - 1) / UPDATE_PIECE), piece, &m);
+}
+
+dt_status dt_cpu_ascend(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  run_move(run, dt_step_ascent(run->step, gradient_squares(run)), ascend_piece);
+  return DT_OK;
+}
+
+dt_status dt_cpu_return(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  run_move(run, 0, return_piece);
   return DT_OK;
 }
 

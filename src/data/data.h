@@ -92,6 +92,7 @@ typedef struct dt_sampler {
   uint64_t seed;
   bool shuffle;          /* false: in order, as evaluation does */
   int last_batch;        /* dt_last_batch */
+  int passes;            /* that the loader gives each batch; 0 stands for 1 */
   const uint64_t *draws; /* [dataset_count] whole weights of the samples up to each, itself included; NULL: every sample once */
 } dt_sampler;
 

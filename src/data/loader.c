@@ -34,6 +34,7 @@ typedef struct entry {
 typedef struct cursor {
   int64_t micro_batch_number, samples_seen;
   int micro; /* within the step */
+  int pass;  /* over the step's batch */
 } cursor;
 
 typedef struct worker {
@@ -190,6 +191,8 @@ static void cursor_advance(const dt_loader *loader, cursor *next) {
   next->micro_batch_number++;
   if (++next->micro < loader->tree->micro_batch_count) return;
   next->micro = 0;
+  if (++next->pass < loader->sampler.passes) return;
+  next->pass = 0;
   next->samples_seen += dt_sampler_plan(&loader->sampler, next->samples_seen).count;
 }
 

@@ -217,6 +217,37 @@ __global__ void clip_units(const dt_segment *tensor, const float *param, float *
   }
 }
 
+/* Every block adds up the pieces by itself, in the same order. */
+template <class T>
+__global__ void ascend(const double *partial, int pieces, const float *grad, int64_t count, float *param, float *kept, T *low,
+                       const dt_step *step) {
+  __shared__ float factor;
+  double sum = 0;
+  for (int i = (int)threadIdx.x; i < pieces; i += DT_BLOCK) sum += partial[i];
+  sum = fold_block(sum);
+  if (threadIdx.x == 0) factor = (float)dt_step_ascent(step, sum);
+  __syncthreads();
+  for (int64_t i = dt_thread_index() * PACK; i < count; i += dt_thread_count() * PACK) {
+    float p[PACK], g[PACK];
+    dt_read<PACK>(param + i, p);
+    dt_read<PACK>(grad + i, g);
+    dt_write<PACK>(kept + i, p);
+    for (int k = 0; k < PACK; k++) p[k] = __fadd_rn(p[k], __fmul_rn(factor, g[k]));
+    dt_write<PACK>(param + i, p);
+    if (low != NULL) dt_write<PACK>(low + i, p);
+  }
+}
+
+template <class T>
+__global__ void come_back(const float *kept, int64_t count, float *param, T *low) {
+  for (int64_t i = dt_thread_index() * PACK; i < count; i += dt_thread_count() * PACK) {
+    float p[PACK];
+    dt_read<PACK>(kept + i, p);
+    dt_write<PACK>(param + i, p);
+    if (low != NULL) dt_write<PACK>(low + i, p);
+  }
+}
+
 /* One block. */
 __global__ void finish_norm(const double *partial, int pieces, float *loss_scale, dt_step *step) {
   double sum = 0;
@@ -293,6 +324,32 @@ dt_status dt_gpu_grad_norm(dt_run *run, const dt_instr *instr, const dt_micro_ba
   }
   DT_LAUNCH(finish_norm, dim3(1), dim3(DT_BLOCK), stream, partial, cut.pieces, dt_gpu_loss_scale(run),
             dt_gpu_input_of(run, micro).step);
+  return DT_OK;
+}
+
+dt_status dt_gpu_ascend(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  cudaStream_t stream = dt_gpu_stream(run, instr);
+  double *partial = static_cast<double *>(dt_gpu_arg(run, instr, micro, DT_ARG_WORK));
+  const float *grad = static_cast<const float *>(run->blocks.grad);
+  float *param = static_cast<float *>(run->blocks.param), *kept = static_cast<float *>(run->blocks.sum);
+  const int64_t count = run->program->trained_elements;
+  const norm_cut cut = cut_norm(count);
+  if (count == 0) return DT_OK;
+  DT_LAUNCH(sum_squares, dim3((unsigned)cut.pieces), dim3(DT_BLOCK), stream, grad, count, cut.piece, partial);
+  DT_WITH_TYPE(dt_gpu_of(run)->type,
+               DT_LAUNCH(ascend<T>, dt_grid(count, 4 * PACK), dim3(DT_BLOCK), stream, static_cast<const double *>(partial),
+                         cut.pieces, grad, count, param, kept, static_cast<T *>(dt_gpu_low_params(run)),
+                         static_cast<const dt_step *>(dt_gpu_input_of(run, micro).step)));
+  return DT_OK;
+}
+
+dt_status dt_gpu_return(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const int64_t count = run->program->trained_elements;
+  if (count == 0) return DT_OK;
+  DT_WITH_TYPE(dt_gpu_of(run)->type,
+               DT_LAUNCH(come_back<T>, dt_grid(count, 4 * PACK), dim3(DT_BLOCK), dt_gpu_stream(run, instr),
+                         static_cast<const float *>(run->blocks.sum), count, static_cast<float *>(run->blocks.param),
+                         static_cast<T *>(dt_gpu_low_params(run))));
   return DT_OK;
 }
 

@@ -276,8 +276,12 @@ static dt_status run_micro_batches(dt_executor *executor, dt_batch_source *sourc
 static dt_status run_step_section(dt_executor *executor) {
   const dt_program *program = executor->run.program;
   static const dt_micro_batch whole = {.partial = 0}; /* partial sum 0 holds the sum over all shards */
-  const int end = executor->step.partial ? program->update_begin : program->count;
-  for (int i = program->micro_batch_end; i < end; i++) DT_TRY(in_order(executor, i, &whole));
+  const bool partial = executor->step.partial;
+  const int end = partial ? program->update_begin : program->count;
+  for (int i = program->micro_batch_end; i < end; i++) {
+    if (!partial && i >= program->partial_begin && i < program->update_begin) continue;
+    DT_TRY(in_order(executor, i, &whole));
+  }
   return has_streams(executor) ? wait_for(executor, DT_STREAM_COMPUTE, executor->order->join) : DT_OK;
 }
 

@@ -136,6 +136,7 @@ static dt_status make_clock(dt_job *job) {
              "train.global_batch: found %lld, but data.train has %lld samples and data.last_batch is drop", (long long)batch,
              (long long)job->train->count);
   const dt_solver *solver = spec->solver.kind->impl;
+  job->sampler.passes = solver->passes;
   int64_t epoch = dt_sampler_epoch_samples(&job->sampler);
   job->clock = dt_clock_make(epoch, solver->whole ? epoch : batch, spec->train.length);
   DT_REQUIRE(job->clock.total_samples > 0, DT_USAGE, "train.length: found less than one sample, expected one or more");

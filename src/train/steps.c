@@ -36,6 +36,7 @@ static void set_step(const dt_steps *s, const dt_in_flight *batch) {
                     .batch_samples = batch->samples,
                     .number = batch->step,
                     .partial = batch->partial,
+                    .ascent = solver_of(s)->ascent != NULL ? solver_of(s)->ascent(job->spec->solver.attr) : 0,
                     .clip_norm = job->spec->train.clip_norm,
                     .clip_value = job->spec->train.clip_value,
                     .clip_units = job->spec->train.clip_units,
@@ -54,7 +55,9 @@ static dt_status take(dt_steps *s, int left) {
     const double *statistic = s->outcome.statistic;
     DT_TRY(dt_executor_result(s->job->executor[0], &s->outcome));
     DT_TRY(s->taken(s->context, &s->flight[0], &s->outcome));
-    if (s->flight[0].partial && (statistic[DT_STATISTIC_STOP] > 0 || statistic[DT_STATISTIC_PREEMPT] > 0)) s->called_off = true;
+    if (s->flight[0].partial && !s->flight[0].again &&
+        (statistic[DT_STATISTIC_STOP] > 0 || statistic[DT_STATISTIC_PREEMPT] > 0))
+      s->called_off = true;
     s->flight[0] = s->flight[1];
     s->in_flight--;
   }
@@ -73,7 +76,8 @@ dt_status dt_steps_batch(dt_steps *s) {
   dt_in_flight flight = {.step = s->step + 1,
                          .samples_before = s->samples_seen,
                          .samples = samples,
-                         .partial = s->no_update || begun < s->samples_seen + samples};
+                         .partial = s->no_update || s->again || begun < s->samples_seen + samples,
+                         .again = s->again};
   double flags[DT_STATISTIC_COUNT] = {0};
   if (s->flags != NULL) s->flags(s->context, flags);
   set_step(s, &flight);
@@ -82,6 +86,7 @@ dt_status dt_steps_batch(dt_steps *s) {
   DT_TRY(dt_executor_step(executor, next_batch, s->loader, flags));
   s->flight[s->in_flight++] = flight;
   DT_TRY(take(s, dt_executor_depth(executor)));
+  if (flight.again) return DT_OK;
   s->samples_begun = begun;
   if (flight.partial) return DT_OK;
   s->samples_before = s->samples_seen;

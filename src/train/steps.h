@@ -10,6 +10,7 @@
 typedef struct dt_in_flight {
   int64_t step, samples_before, samples; /* of the step that it belongs to: its number, from 1, and its samples */
   bool partial;                          /* others of the step follow: the outcome is of this batch alone */
+  bool again;                            /* the same batch follows */
 } dt_in_flight;
 
 /* Told of what each batch came to, in order. What it raises ends the training; where every rank raises the same, it clears
@@ -31,6 +32,7 @@ struct dt_steps {
   int64_t batch_samples;                /* its samples */
   int64_t samples_begun;                /* samples_seen, and the batches of the step that is being made */
   bool no_update;                       /* batches are summed and parameters stay as they are: train/objective.h */
+  bool again;     /* the batch that starts next comes once more: the first pass of two over it */
   /* A signal has come on some rank while a step of several batches was being made. It is given up: samples_seen and all
    * parameters are as before it, and no further batch may start. */
   bool called_off;

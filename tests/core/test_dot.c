@@ -75,6 +75,7 @@ static void mark_uses(const dt_program *program, int i, bool *read, bool *writte
       break;
     case DT_OP_GRAD_NORM:
     case DT_OP_TENSOR_NORM:
+    case DT_OP_ASCEND:
       mark(0, program->trained_elements, read);
       break;
     case DT_OP_CLIP_UNITS:

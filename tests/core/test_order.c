@@ -37,12 +37,15 @@ static void mark_args(const dt_program *program, const dt_instr *instr, const to
 }
 
 static dt_reducing reducing = DT_REDUCING_SPANS;
+static bool partial; /* the step that is looked at is of a partial batch */
 
 static void mark_bucket(const dt_program *program, const dt_instr *instr, const touched *map) {
   if (reducing != DT_REDUCING_SPANS && instr->op == DT_OP_REDUCE_END) return;
   if (reducing == DT_REDUCING_NOTHING && instr->op == DT_OP_REDUCE_BEGIN) return;
   if (instr->op == DT_OP_GRAD_NORM || instr->op == DT_OP_TENSOR_NORM) mark(map->grad, 0, program->trained_elements, false);
   if (instr->op == DT_OP_TENSOR_NORM) mark(map->param, 0, program->trained_elements, false);
+  if (instr->op == DT_OP_ASCEND) mark(map->grad, 0, program->trained_elements, false);
+  if (instr->op == DT_OP_ASCEND || instr->op == DT_OP_RETURN) mark(map->param, 0, program->trained_elements, true);
   if (instr->op == DT_OP_CLIP_UNITS || instr->op == DT_OP_DIRECTION) {
     mark(map->param, 0, program->trained_elements, false);
     mark(map->grad, 0, program->trained_elements, true);
@@ -132,7 +135,10 @@ static void list_instructions(const dt_program *program, const dt_order *order, 
     }
     if (order->side_end >= 0) all->instr[all->count++] = SIDE_END;
   }
-  for (int i = program->micro_batch_end; i < program->count; i++) all->instr[all->count++] = i;
+  const int end = partial ? program->update_begin : program->count;
+  for (int i = program->micro_batch_end; i < end; i++) {
+    if (partial || i < program->partial_begin || i >= program->update_begin) all->instr[all->count++] = i;
+  }
 }
 
 static issued issue(const dt_program *program, const dt_order *order, int micro_batches) {
@@ -159,8 +165,8 @@ static void issued_free(issued *all) {
 }
 
 /* Whether every conflict is ordered; names one that is not. */
-static bool is_ordered(const dt_program *program, const dt_order *order, const bool *conflict, int micro_batches, int *out_i,
-                       int *out_j) {
+static bool is_pass_ordered(const dt_program *program, const dt_order *order, const bool *conflict, int micro_batches,
+                            int *out_i, int *out_j) {
   issued all = issue(program, order, micro_batches);
   bool ordered = true;
   for (int i = 0; i < all.count && ordered; i++) {
@@ -173,6 +179,17 @@ static bool is_ordered(const dt_program *program, const dt_order *order, const b
     }
   }
   issued_free(&all);
+  return ordered;
+}
+
+/* In the last pass over a batch, and in the first where that is another. */
+static bool is_ordered(const dt_program *program, const dt_order *order, const bool *conflict, int micro_batches, int *out_i,
+                       int *out_j) {
+  bool ordered = is_pass_ordered(program, order, conflict, micro_batches, out_i, out_j);
+  if (program->partial_begin == program->update_begin) return ordered;
+  partial = true;
+  ordered = ordered && is_pass_ordered(program, order, conflict, micro_batches, out_i, out_j);
+  partial = false;
   return ordered;
 }
 
@@ -282,6 +299,11 @@ static void tensor_norms_are_ordered(void **state) {
   for (unsigned seed = 1; seed <= 3; seed++) lower_and_check_set(&nets[3], ", clip_norm: 1", "optimizer=lars", seed);
 }
 
+/* Each of the two passes leaves out what is the other's. */
+static void passes_are_ordered(void **state) {
+  for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], "", "solver=sam", 0);
+}
+
 /* --- the side stream --- */
 
 static lowered lower_with_side(const test_net *net, size_t work) {
@@ -361,10 +383,15 @@ static void any_streams_are_ordered(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(buckets_are_ordered),         cmocka_unit_test(a_bucket_waits_for_itself),
-      cmocka_unit_test(clipped_buckets_are_ordered), cmocka_unit_test(tensor_norms_are_ordered),
-      cmocka_unit_test(any_streams_are_ordered),     cmocka_unit_test(the_side_stream_is_ordered),
-      cmocka_unit_test(what_is_on_the_side_stream),  cmocka_unit_test(the_compute_stream_goes_ahead),
+      cmocka_unit_test(buckets_are_ordered),
+      cmocka_unit_test(a_bucket_waits_for_itself),
+      cmocka_unit_test(clipped_buckets_are_ordered),
+      cmocka_unit_test(tensor_norms_are_ordered),
+      cmocka_unit_test(passes_are_ordered),
+      cmocka_unit_test(any_streams_are_ordered),
+      cmocka_unit_test(the_side_stream_is_ordered),
+      cmocka_unit_test(what_is_on_the_side_stream),
+      cmocka_unit_test(the_compute_stream_goes_ahead),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

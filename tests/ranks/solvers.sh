@@ -31,6 +31,8 @@ check adamw "${small[@]}" --set optimizer=adamw
 check lars "${small[@]}" --set 'optimizer={lars: {trust: 0.02}}' --set train.decayed=weights --set schedule.lr=1
 check 'lamb, clipped by units' "${small[@]}" --set optimizer=lamb --set train.clip_units=0.05
 check 'gradient descent' "${small[@]}" --set solver=gradient_descent --set optimizer=sgd
+check sam "${small[@]}" --set solver=sam
+check 'sam, averaged' "${small[@]}" --set "solver={sam: 0.2}" --set "$adam" --set 'average={ema: 0.9}'
 check 'gradient descent by adam' "${small[@]}" --set solver=gradient_descent --set "$adam"
 
 # The sum over batches is the gradient of all samples: in double precision the losses are those of one batch of everything.

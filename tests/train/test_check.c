@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/batch.h"
 #include "support/files.h"
 #include "support/fill.h"
 #include "support/unit.h"
 
-enum { LINE = 1024, ROOM = 4096, CASES_MAX = 16, OUTPUTS = 3 };
+enum { LINE = 1024, CASES_MAX = 16, OUTPUTS = 3 };
 
 typedef struct hessian_case {
   char line[LINE];
@@ -50,40 +51,6 @@ static void read_cases(void) {
 
 /* --- a job on the batch of make_layers.py --- */
 
-static void write_array(const char *name, const char *type, const char *shape, const void *data, size_t bytes) {
-  char file[ROOM] = "\x93NUMPY\x01";
-  const int length = snprintf(file + 10, 118, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }\n", type, shape);
-  file[8] = (char)length;
-  assert_true(10 + (size_t)length + bytes <= sizeof file);
-  memcpy(file + 10 + length, data, bytes);
-  assert_int_equal(dt_test_write_file(dir, name, file, 10 + (size_t)length + bytes), DT_OK);
-}
-
-static int64_t sample_size(const char *input) {
-  int64_t size = 1;
-  for (const char *c = input; c != NULL; c = strchr(c, ',')) {
-    if (*c == ',') c++;
-    size *= atoi(c);
-  }
-  return size;
-}
-
-static void write_batch(const hessian_case *c) {
-  float x[ROOM / 4], target[ROOM / 4];
-  int32_t label[ROOM / 4];
-  char shape[64];
-  const int64_t size = sample_size(c->input);
-  for (int64_t i = 0; i < c->samples * size; i++) x[i] = (float)fill_value(fill_key("check.x"), i);
-  for (int i = 0; i < c->samples * OUTPUTS; i++) target[i] = (float)((fill_value(fill_key("check.target"), i) + 1) / 2);
-  for (int i = 0; i < c->samples; i++) label[i] = (int32_t)((fill_value(fill_key("check.label"), i) + 1) / 2 * OUTPUTS);
-  snprintf(shape, sizeof shape, "%d, %s", c->samples, c->input);
-  write_array("x.npy", "<f4", shape, x, (size_t)(c->samples * size) * sizeof *x);
-  snprintf(shape, sizeof shape, "%d, %d", c->samples, OUTPUTS);
-  write_array("target.npy", "<f4", shape, target, (size_t)(c->samples * OUTPUTS) * sizeof *target);
-  snprintf(shape, sizeof shape, "%d,", c->samples);
-  write_array("label.npy", "<i4", shape, label, (size_t)c->samples * sizeof *label);
-}
-
 typedef struct setting {
   dt_config *config;
   dt_comm *comm;
@@ -104,7 +71,7 @@ static void open_setting(const hessian_case *c, setting *s) {
   char text[4 * LINE], zeros[LINE], ones[LINE];
   const char *target = strcmp(c->loss, "mse") == 0 ? "target" : "label";
   double value;
-  write_batch(c);
+  dt_test_write_batch(dir, "check", c->input, c->samples, OUTPUTS);
   snprintf(text, sizeof text,
            "name: a\nseed: 1\ndevice: reference\nsolver: gradient_descent\n"
            "data: {dir: %s, train: {npy: {fields: {input: x.npy, %s: %s.npy}}}, shuffle: false, mean: %s, std: %s}\n"

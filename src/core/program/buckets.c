@@ -84,17 +84,21 @@ static dt_status append_update(dt_instr_list *list, int bucket, int tensor_buffe
 /* A bucket is updated as soon as it has arrived, while others are still on their way, and the norm is only recorded; with
  * clipping, or a loss scale that may make gradients overflow, every update needs the norm of all of them. The gradient of a
  * parameter that nodes share is whole when the last bucket has arrived. Where a step is several batches, each of them ends with
- * the sum, and the last one goes on. What the optimizer emits of its own looks at all gradients. */
+ * the sum, and the last one goes on; where it is two passes over one, the first ends with the ascent. What the optimizer emits of its own looks at all gradients. */
 static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_list *list) {
   int buckets = b->program->bucket_count, tensor_buffer = -1;
-  bool early = !form.norm_first && !form.clips_units && !form.accumulates && form.emit == NULL && b->additions.count == 0;
+  bool early = !form.norm_first && !form.clips_units && !form.accumulates && !form.ascends && form.emit == NULL && b->additions.count == 0;
   for (int k = 0; k < buckets; k++) {
     DT_TRY(append_bucket_op(list, DT_OP_REDUCE_END, k, DT_STREAM_COMM));
     if (form.accumulates) DT_TRY(append_bucket_op(list, DT_OP_ACCUMULATE, k, DT_STREAM_COMPUTE));
     if (early) DT_TRY(append_update(list, k, -1));
   }
-  b->program->update_begin = form.accumulates ? list->count : b->program->micro_batch_end;
-  DT_TRY(append_all(list, &b->additions));
+  if (form.ascends) DT_TRY(append_all(list, &b->additions)); /* both passes need all of the gradient */
+  b->program->partial_begin = form.accumulates || form.ascends ? list->count : b->program->micro_batch_end;
+  if (form.ascends) DT_TRY(append_bucket_op(list, DT_OP_ASCEND, -1, DT_STREAM_COMPUTE));
+  b->program->update_begin = form.accumulates || form.ascends ? list->count : b->program->micro_batch_end;
+  if (form.ascends) DT_TRY(append_bucket_op(list, DT_OP_RETURN, -1, DT_STREAM_COMPUTE));
+  if (!form.ascends) DT_TRY(append_all(list, &b->additions));
   DT_TRY(append_bucket_op(list, DT_OP_GRAD_NORM, -1, DT_STREAM_COMPUTE));
   if (form.clips_units) DT_TRY(append_bucket_op(list, DT_OP_CLIP_UNITS, -1, DT_STREAM_COMPUTE));
   if (form.emit != NULL) DT_TRY(form.emit(b, &tensor_buffer));
@@ -125,7 +129,7 @@ dt_status dt_schedule_buckets(dt_builder *b, dt_step_form form) {
   } else {
     list = b->micro;
     b->micro = (dt_instr_list){0};
-    b->program->micro_batch_end = b->program->update_begin = list.count;
+    b->program->micro_batch_end = b->program->partial_begin = b->program->update_begin = list.count;
     status = DT_OK;
   }
   b->program->instr = list.item;

@@ -154,7 +154,7 @@ static int sums_needed(const dt_program *program, int i, stretch *out) {
   const dt_instr *instr = &program->instr[i];
   int count = 0;
   if (instr->op == DT_OP_COMBINE) return 0;
-  if (instr->op == DT_OP_GRAD_NORM || instr->op == DT_OP_TENSOR_NORM || remakes_all(instr->op))
+  if (instr->op == DT_OP_GRAD_NORM || instr->op == DT_OP_TENSOR_NORM || instr->op == DT_OP_ASCEND || remakes_all(instr->op))
     out[count++] = (stretch){0, program->trained_elements};
   if (dt_instr_bucket(instr) >= 0) out[count++] = bucket_stretch(program, dt_instr_bucket(instr));
   for (int a = 0; a < DT_ARG_COUNT; a++) {

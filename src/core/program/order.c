@@ -1,6 +1,7 @@
 #include "core/program/order.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/program/lowering.h"
 
@@ -53,6 +54,12 @@ static void use_bucket(const dt_program *program, const dt_instr *instr, dt_redu
       /* fall through */
     case DT_OP_GRAD_NORM:
       use(u, GRAD, 0, program->trained_elements, false);
+      break;
+    case DT_OP_ASCEND:
+      use(u, GRAD, 0, program->trained_elements, false);
+      /* fall through */
+    case DT_OP_RETURN:
+      use(u, PARAM, 0, program->trained_elements, true);
       break;
     case DT_OP_CLIP_UNITS:
     case DT_OP_DIRECTION:
@@ -149,6 +156,20 @@ static void end_micro_batch(sweep *w) {
   if (last >= 0) come_after(w, DT_STREAM_COMPUTE, last);
 }
 
+/* What partial batches alone do is left out by the others, which know nothing of it. */
+static void step_section(sweep *w) {
+  const dt_program *program = w->program;
+  int behind[DT_STREAMS][DT_STREAMS], last[DT_STREAMS];
+  for (int i = program->micro_batch_end; i < program->partial_begin; i++) visit(w, i);
+  memcpy(behind, w->behind, sizeof behind);
+  memcpy(last, w->last, sizeof last);
+  for (int i = program->partial_begin; i < program->update_begin; i++) visit(w, i);
+  for (int i = program->partial_begin; i < program->update_begin; i++) w->used[i].count = 0;
+  memcpy(w->behind, behind, sizeof behind);
+  memcpy(w->last, last, sizeof last);
+  for (int i = program->update_begin; i < program->count; i++) visit(w, i);
+}
+
 static void join_streams(sweep *w) {
   for (int t = 0; t < DT_STREAMS; t++) {
     bool open = t != DT_STREAM_COMPUTE && w->last[t] > w->behind[DT_STREAM_COMPUTE][t];
@@ -179,7 +200,7 @@ dt_status dt_order_create(const dt_program *program, dt_reducing reducing, dt_or
     }
     for (int i = 0; i < program->micro_batch_end; i++) visit(&w, i);
     end_micro_batch(&w);
-    for (int i = program->micro_batch_end; i < program->count; i++) visit(&w, i);
+    step_section(&w);
     join_streams(&w);
   }
   free(w.used);

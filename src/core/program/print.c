@@ -177,7 +177,10 @@ void dt_program_print(const dt_program *program, bool places, FILE *out) {
   for (int i = 0; i < program->micro_batch_end; i++) print_instr(program, i, places, out);
   if (program->micro_batch_end < program->count) fprintf(out, "each step\n");
   for (int i = program->micro_batch_end; i < program->count; i++) {
-    if (i == program->update_begin && i > program->micro_batch_end) fprintf(out, "each last batch of a step\n");
+    if (i == program->partial_begin && i < program->update_begin) fprintf(out, "each first pass over a batch\n");
+    if (i == program->update_begin && i > program->partial_begin) fprintf(out, "each last pass over a batch\n");
+    if (i == program->update_begin && i == program->partial_begin && i > program->micro_batch_end)
+      fprintf(out, "each last batch of a step\n");
     print_instr(program, i, places, out);
   }
 }

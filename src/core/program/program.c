@@ -157,6 +157,7 @@ static dt_status lower(dt_builder *b, const dt_spec *spec) {
   const dt_step_form form = {.norm_first = spec->train.clip_norm > 0 || spec->precision == DT_FP16,
                              .clips_units = spec->train.clip_units > 0,
                              .accumulates = solver->whole,
+                             .ascends = solver->passes > 1,
                              .emit = ((const dt_optimizer *)spec->optimizer.kind->impl)->emit};
   b->program->bucket_bytes = spec->comm.bucket_bytes > 0 ? spec->comm.bucket_bytes : b->device->ops->bucket_bytes;
   DT_TRY(dt_schedule_buckets(b, form));

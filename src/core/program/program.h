@@ -233,7 +233,8 @@ typedef struct dt_program {
   int buffer_count;
   dt_instr *instr; /* [0, micro_batch_end) the micro-batch section, [micro_batch_end, count) the step section */
   int count, micro_batch_end;
-  int update_begin; /* from here on instructions are left out of partial batches; micro_batch_end where a step is one batch */
+  int partial_begin; /* from here to update_begin instructions are for partial batches only */
+  int update_begin;  /* from here on instructions are left out of partial batches; micro_batch_end where a step is one batch */
   dt_bucket *bucket;
   int bucket_count;
   int64_t bucket_bytes; /* that one has at most, unless a single parameter has more */
@@ -275,7 +276,7 @@ void dt_program_print(const dt_program *program, bool places, FILE *out);
 /* XXH3-64 of the text without places. */
 uint64_t dt_program_hash(const dt_program *program);
 
-/* Whether a step may be several batches. */
+/* Whether a step may be several batches, or several passes over one: something is kept from the ones to the last. */
 static inline bool dt_program_accumulates(const dt_program *program) {
   return program->update_begin > program->micro_batch_end;
 }
