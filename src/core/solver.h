@@ -27,8 +27,8 @@ typedef struct dt_solver {
    * durations and schedules call one, and the program has the instructions that sum over batches. */
   bool whole;
   /* How often a step goes through its batch: the loader gives each so many times; 0 stands for 1. Two passes: after the first
-   * parameters are moved up along its gradient, by `ascent` of the solver's options, and the gradient of the second is the one that
-   * they are updated by from where they were (ASCEND and RETURN). */
+   * parameters are moved up along its gradient, by `ascent` of the solver's options, and the gradient of the second is the one
+   * that they are updated by from where they were (ASCEND and RETURN). */
   int passes;
   double (*ascent)(const void *attr); /* NULL where there is one pass */
   /* Makes one step: steps->samples_seen and steps->step grow, unless the step was called off (dt_steps_batch), and nothing has

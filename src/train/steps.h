@@ -32,7 +32,7 @@ struct dt_steps {
   int64_t batch_samples;                /* its samples */
   int64_t samples_begun;                /* samples_seen, and the batches of the step that is being made */
   bool no_update;                       /* batches are summed and parameters stay as they are: train/objective.h */
-  bool again;     /* the batch that starts next comes once more: the first pass of two over it */
+  bool again;                           /* the batch that starts next comes once more: the first pass of two over it */
   /* A signal has come on some rank while a step of several batches was being made. It is given up: samples_seen and all
    * parameters are as before it, and no further batch may start. */
   bool called_off;

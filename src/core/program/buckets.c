@@ -84,10 +84,12 @@ static dt_status append_update(dt_instr_list *list, int bucket, int tensor_buffe
 /* A bucket is updated as soon as it has arrived, while others are still on their way, and the norm is only recorded; with
  * clipping, or a loss scale that may make gradients overflow, every update needs the norm of all of them. The gradient of a
  * parameter that nodes share is whole when the last bucket has arrived. Where a step is several batches, each of them ends with
- * the sum, and the last one goes on; where it is two passes over one, the first ends with the ascent. What the optimizer emits of its own looks at all gradients. */
+ * the sum, and the last one goes on; where it is two passes over one, the first ends with the ascent. What the optimizer emits
+ * of its own looks at all gradients. */
 static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_list *list) {
   int buckets = b->program->bucket_count, tensor_buffer = -1;
-  bool early = !form.norm_first && !form.clips_units && !form.accumulates && !form.ascends && form.emit == NULL && b->additions.count == 0;
+  bool early = !form.norm_first && !form.clips_units && !form.accumulates && !form.ascends && form.emit == NULL &&
+               b->additions.count == 0;
   for (int k = 0; k < buckets; k++) {
     DT_TRY(append_bucket_op(list, DT_OP_REDUCE_END, k, DT_STREAM_COMM));
     if (form.accumulates) DT_TRY(append_bucket_op(list, DT_OP_ACCUMULATE, k, DT_STREAM_COMPUTE));
