@@ -153,6 +153,9 @@ typedef struct dt_run {
   const void *optimizer_attr;
   bool averages; /* TRAIN: slot[optimizer->slots] is an average of the parameters */
   uint64_t seed;
+  const int
+      *owner; /* TRAIN: [segments] the rank that makes each matrix orthogonal, where ranks share that work; NULL: this one */
+  int rank;
   int64_t *score; /* EVAL: [program->score_words], what SCORE adds to, on devices that compute at once */
   void *bound;    /* the device's own, made by dt_stream_ops.bind; NULL for devices that need none */
 } dt_run;

@@ -26,6 +26,9 @@ typedef struct dt_reducer_ops {
   dt_status (*begin)(dt_reducer *reducer, int bucket);
   /* Waits: afterwards partial sum 0 of every rank holds the sum over all shards. Collective. */
   dt_status (*end)(dt_reducer *reducer, int bucket);
+  /* Elements of partial sum 0 become on every rank what they are on `root`, when no reduction is on its way. NULL: ranks do not
+   * share such work. Collective. */
+  dt_status (*bcast)(dt_reducer *reducer, int64_t first, int64_t count, int root);
   void (*destroy)(dt_reducer **reducer);
   /* Called now and then by who waits for a step that begin and end were recorded in, and has waited for so many seconds:
    * DT_PEER when a rank is lost, or the step has not ended by the reducer's deadline. Does not wait. NULL: end tells it all. */

@@ -72,6 +72,7 @@ static const dt_cpu_kernels *kernels_of(const dt_device *device) {
 static dt_status cpu_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
   dt_cpu_work *work = kernels_of(device)->work[instr->op];
   *out = work != NULL ? round_up(work(device, program, instr), ALIGN) : 0;
+  if (instr->op == DT_OP_ORTHOGONALISE) *out = round_up(dt_cpu_orthogonalise_work(program), ALIGN);
   return DT_OK;
 }
 

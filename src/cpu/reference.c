@@ -39,7 +39,9 @@ static size_t elements_of(const dt_program *program, const dt_instr *instr, dt_a
 static dt_status reference_work_bytes(const dt_device *device, const dt_program *program, const dt_instr *instr, size_t *out) {
   size_t row = elements_of(program, instr, DT_ARG_DW) + elements_of(program, instr, DT_ARG_DB) +
                elements_of(program, instr, DT_ARG_STAT);
-  *out = instr->op == DT_OP_BN_UPDATE ? 0 : round_to_line(row * (size_t)program->micro_batch_shards * sizeof(double));
+  *out = round_to_line(row * (size_t)program->micro_batch_shards * sizeof(double));
+  if (instr->op == DT_OP_BN_UPDATE) *out = 0;
+  if (instr->op == DT_OP_ORTHOGONALISE) *out = round_to_line(dt_reference_orthogonalise_work(program));
   return DT_OK;
 }
 

@@ -13,6 +13,9 @@
 
 #include "core/device.h"
 
+/* Bytes of WORK that ORTHOGONALISE needs. */
+size_t dt_reference_orthogonalise_work(const dt_program *program);
+
 /* One sample as a kernel meets it: a position in one of the micro-batch's shards. */
 typedef struct dt_reference_sample {
   dt_run *run;

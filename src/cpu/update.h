@@ -14,4 +14,7 @@
 #include "core/program/ops.def"
 #undef DT_OP
 
+/* Bytes of WORK that ORTHOGONALISE needs. */
+size_t dt_cpu_orthogonalise_work(const dt_program *program);
+
 #endif

@@ -8,6 +8,7 @@
  * 4. A step allocates nothing. */
 #include "train/executor.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,61 @@ static dt_reducing reducing_of(const dt_reducer *reducer) {
   return reducer->idle ? DT_REDUCING_NOTHING : DT_REDUCING_AT_BEGIN;
 }
 
+/* --- work that ranks share --- */
+
+static double cost_of(const dt_segment *at) {
+  const double rows = (double)at->units, columns = (double)at->unit_count;
+  return at->matrix ? rows * columns * fmin(rows, columns) : 0;
+}
+
+/* The costliest matrix goes to the rank that has least to do, the others likewise in turn; the same on every rank. */
+static void choose_owners(const dt_program *program, int ranks, int *owner, double *load) {
+  for (int s = 0; s < program->segment_count; s++) owner[s] = -1;
+  for (int left = program->segment_count; left > 0; left--) {
+    int next = -1, least = 0;
+    for (int s = 0; s < program->segment_count; s++) {
+      if (owner[s] < 0 && (next < 0 || cost_of(&program->segment[s]) > cost_of(&program->segment[next]))) next = s;
+    }
+    for (int r = 1; r < ranks; r++) {
+      if (load[r] < load[least]) least = r;
+    }
+    owner[next] = least;
+    load[least] += cost_of(&program->segment[next]);
+  }
+}
+
+static bool makes_orthogonal(const dt_program *program) {
+  for (int i = program->micro_batch_end; i < program->count; i++) {
+    if (program->instr[i].op == DT_OP_ORTHOGONALISE) return true;
+  }
+  return false;
+}
+
+/* What one rank makes orthogonal the others get: the bits are the same as if each did all. */
+static dt_status share_out(dt_executor *executor) {
+  const dt_program *program = executor->run.program;
+  const int ranks = executor->tree->size;
+  if (executor->reducer == NULL || ranks == 1 || executor->reducer->ops->bcast == NULL || !makes_orthogonal(program))
+    return DT_OK;
+  double *load;
+  DT_TRY(dt_alloc((size_t)program->segment_count, sizeof *executor->owner, &executor->owner));
+  DT_TRY(dt_alloc((size_t)ranks, sizeof *load, &load));
+  choose_owners(program, ranks, executor->owner, load);
+  free(load);
+  executor->run.owner = executor->owner;
+  executor->run.rank = executor->tree->rank;
+  return DT_OK;
+}
+
+static dt_status hand_out(dt_executor *executor) {
+  const dt_program *program = executor->run.program;
+  for (int s = 0; s < program->segment_count && executor->owner != NULL; s++) {
+    const dt_segment *at = &program->segment[s];
+    if (at->matrix) DT_TRY(executor->reducer->ops->bcast(executor->reducer, at->first, at->count, executor->owner[s]));
+  }
+  return DT_OK;
+}
+
 static dt_status acquire(dt_executor *executor, dt_executor *share) {
   dt_run *run = &executor->run;
   executor->owns_blocks = share == NULL;
@@ -129,6 +185,7 @@ dt_status dt_executor_create(dt_device *device, const dt_program *program, const
   }
   *out = executor;
   dt_status status = acquire(executor, share);
+  if (status == DT_OK) status = share_out(executor);
   if (status != DT_OK) dt_executor_destroy(out);
   return status;
 }
@@ -151,6 +208,7 @@ void dt_executor_destroy(dt_executor **pointer) {
     device->ops->free(device, blocks->param);
     dt_replica_destroy(executor);
   }
+  free(executor->owner);
   free(executor->statistics);
   free(executor->score);
   free(executor);
@@ -227,6 +285,7 @@ static dt_status in_order(dt_executor *executor, int i, const dt_micro_batch *mi
     DT_TRY(add_contribution(executor, instr));
   } else if (micro->index >= 0) {
     DT_TRY(run_kernel(executor, instr, micro));
+    if (instr->op == DT_OP_ORTHOGONALISE) DT_TRY(hand_out(executor));
   }
   if (!has_streams(executor) || executor->order->record[i] < 0) return DT_OK;
   return executor->run.device->ops->streams->record(&executor->run, instr->stream, executor->order->record[i]);

@@ -31,6 +31,7 @@ struct dt_executor {
   dt_step_result outcome; /* of the last step, on devices without */
   double reduce_wait;     /* reducer->wait_seconds as far as outcomes have told of it */
   double *statistics;     /* [program->statistics_count] of the last outcome; then its sums and what of them was not finite */
+  int *owner;             /* [segments], of run.owner */
   int64_t *score;         /* EVAL: [program->score_words] */
 };
 

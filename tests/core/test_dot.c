@@ -80,6 +80,7 @@ static void mark_uses(const dt_program *program, int i, bool *read, bool *writte
       break;
     case DT_OP_CLIP_UNITS:
     case DT_OP_DIRECTION:
+    case DT_OP_ORTHOGONALISE:
       mark(0, program->trained_elements, read);
       mark(0, program->trained_elements, written);
       break;
@@ -112,9 +113,9 @@ static void require_sums(const char *text, const dt_program *program) {
     for (int w = 0; w < i; w++) {
       const dt_op op = program->instr[w].op;
       const bool makes = op == DT_OP_COMBINE || op == DT_OP_REDUCE_BEGIN || op == DT_OP_REDUCE_END || op == DT_OP_ACCUMULATE ||
-                         op == DT_OP_GRAD_ADD || op == DT_OP_CLIP_UNITS || op == DT_OP_DIRECTION;
+                         op == DT_OP_GRAD_ADD || op == DT_OP_CLIP_UNITS || op == DT_OP_DIRECTION || op == DT_OP_ORTHOGONALISE;
       const dt_op to = program->instr[i].op;
-      const bool scaled = to == DT_OP_UPDATE || to == DT_OP_CLIP_UNITS || to == DT_OP_DIRECTION;
+      const bool scaled = to == DT_OP_UPDATE || to == DT_OP_CLIP_UNITS || to == DT_OP_DIRECTION || to == DT_OP_ORTHOGONALISE;
       if (makes && has_edge(text, w, i) != wanted[w])
         fail_msg("%s edge from %s %d to %s %d", wanted[w] ? "no" : "an", dt_op_infos[op].name, w,
                  dt_op_infos[program->instr[i].op].name, i);
@@ -159,7 +160,7 @@ static void everything_is_drawn(void **state) {
       "[{linear: 8, name: a}, tanh, {linear: 8, share: a}, {linear: 8, freeze: true}, {add: {}, from: [a, "
       "linear3]}, {linear: 10}]"};
   for (int i = 0; i <= NET_COUNT; i++) {
-    for (int f = 0; f < 5; f++) {
+    for (int f = 0; f < 6; f++) {
       fake_device device = fake_make(f % 2 == 0 ? 0 : FAKE_FUSES_ALL, 64);
       lowered l = lower_net_set(i < NET_COUNT ? &nets[i] : &more, &device.base, DT_PROGRAM_TRAIN,
                                 f == 2   ? ", clip_norm: 1"
@@ -167,6 +168,7 @@ static void everything_is_drawn(void **state) {
                                          : "",
                                 f == 3   ? "optimizer=lars"
                                 : f == 4 ? "optimizer=lamb"
+                                : f == 5 ? "optimizer=muon"
                                          : NULL);
       char *text = draw(l.program);
       for (int k = 0; k < l.program->count; k++) {

@@ -261,17 +261,18 @@ static void test_multipliers(void **state) {
   with_each(check_multipliers);
 }
 
-/* Every hyper-parameter is looked at in every step, and not its option. */
+/* Every hyper-parameter is looked at in every step of a matrix, and not its option. */
 static void check_hypers(const dt_kind *kind, const dt_config *config) {
+  static const dt_segment matrix = {.lr_scale = 1, .decay = true, .units = 4, .unit_count = MANY / 4, .matrix = true};
   static many usual, other;
   dt_step step = some_step(config);
   fill(&usual);
-  run(config, &step, &plain, &usual, 0, MANY);
+  run(config, &step, &matrix, &usual, 0, MANY);
   for (int i = 0; i < dt_hyper_count(kind); i++) {
     dt_step changed = step;
     changed.hyper[i] = changed.hyper[i] == 0 ? 0.5 : 0.5 * changed.hyper[i];
     fill(&other);
-    run(config, &changed, &plain, &other, 0, MANY);
+    run(config, &changed, &matrix, &other, 0, MANY);
     if (memcmp(&usual, &other, sizeof usual) == 0)
       fail_msg("%s: %s in dt_step changes nothing", kind->name, dt_hyper_get(kind, i)->name);
   }

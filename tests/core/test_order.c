@@ -46,7 +46,7 @@ static void mark_bucket(const dt_program *program, const dt_instr *instr, const 
   if (instr->op == DT_OP_TENSOR_NORM) mark(map->param, 0, program->trained_elements, false);
   if (instr->op == DT_OP_ASCEND) mark(map->grad, 0, program->trained_elements, false);
   if (instr->op == DT_OP_ASCEND || instr->op == DT_OP_RETURN) mark(map->param, 0, program->trained_elements, true);
-  if (instr->op == DT_OP_CLIP_UNITS || instr->op == DT_OP_DIRECTION) {
+  if (instr->op == DT_OP_CLIP_UNITS || instr->op == DT_OP_DIRECTION || instr->op == DT_OP_ORTHOGONALISE) {
     mark(map->param, 0, program->trained_elements, false);
     mark(map->grad, 0, program->trained_elements, true);
   }
@@ -302,6 +302,7 @@ static void tensor_norms_are_ordered(void **state) {
 /* Each of the two passes leaves out what is the other's. */
 static void passes_are_ordered(void **state) {
   for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], "", "solver=sam", 0);
+  for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], "", "optimizer=muon", 0);
 }
 
 /* --- the side stream --- */

@@ -43,6 +43,7 @@ check adam --set optimizer=adam --set schedule.lr=0.01 --set train.decayed=weigh
 check adamw --set optimizer=adamw --set schedule.lr=0.01
 check lars --set 'optimizer={lars: {trust: 0.02, weight_decay: 0.01}}' --set schedule.lr=1 --set precision=fp32
 check lamb --set 'optimizer={lamb: {weight_decay: 0.01}}' --set train.clip_units=0.05 --set precision=fp32 --set schedule.lr=0.01
+check muon --set optimizer=muon --set schedule.lr=0.02
 check sam --set solver=sam --set precision=fp32
 # The second pass is told: its losses are far above the first's where the copy in half precision has moved too.
 near=0.03

@@ -79,6 +79,13 @@ def adamw(parameter, hyper, options):
     return torch.optim.AdamW([parameter], lr=lr, betas=(beta1, beta2), eps=options.get("eps", 1e-8), weight_decay=decay)
 
 
+def muon(parameter, hyper, options):
+    """Of what is no matrix; make_steps.py has matrices."""
+    lr, momentum, decay = hyper
+    return torch.optim.AdamW([parameter], lr=lr, betas=(options.get("beta1", 0.9), options.get("beta2", 0.95)),
+                             eps=options.get("eps", 1e-8), weight_decay=decay)
+
+
 def amsgrad(parameter, hyper, options):
     lr, beta1, beta2, decay = hyper
     kind = torch.optim.AdamW if options.get("decoupled", False) else torch.optim.Adam
@@ -164,6 +171,10 @@ def set_adam(group, hyper):
     group["betas"] = (beta1, beta2)
 
 
+def set_muon(group, hyper):
+    group["lr"], _, group["weight_decay"] = hyper
+
+
 def set_adagrad(group, hyper):
     group["lr"], group["weight_decay"] = hyper
 
@@ -214,6 +225,8 @@ CASES = [
     (schedule_free_adamw, set_adam, {}, [0.01, 0.9, 0.999, 0]),
     (schedule_free_adamw, set_adam, {"eps": 1e-3}, [falling(0.01, 0.1), 0.95, 0.9, 0.1]),
     (lamb, set_own, {}, [0.01, 0.9, 0.999, 0]),
+    (muon, set_muon, {}, [0.02, 0.95, 0.1]),
+    (muon, set_muon, {"beta1": 0.8, "beta2": 0.99, "eps": 1e-4}, [falling(0.1, 0.01), 0.9, falling(0.3, 0)]),
     (lamb, set_own, {"eps": 1e-3}, [falling(0.1, 0.01), falling(0.95, 0.85), falling(0.9, 0.999), falling(0, 0.1)]),
 ]
 

@@ -30,6 +30,8 @@ check adam "${small[@]}" --set "$adam" --set "$rise" --set train.decayed=weights
 check adamw "${small[@]}" --set optimizer=adamw
 check lars "${small[@]}" --set 'optimizer={lars: {trust: 0.02}}' --set train.decayed=weights --set schedule.lr=1
 check 'lamb, clipped by units' "${small[@]}" --set optimizer=lamb --set train.clip_units=0.05
+check muon "${small[@]}" --set optimizer=muon --set train.decayed=weights
+check 'muon by messages' "${small[@]}" --set optimizer=muon --set comm.transport=messages
 check 'gradient descent' "${small[@]}" --set solver=gradient_descent --set optimizer=sgd
 check sam "${small[@]}" --set solver=sam
 check 'sam, averaged' "${small[@]}" --set "solver={sam: 0.2}" --set "$adam" --set 'average={ema: 0.9}'

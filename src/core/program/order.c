@@ -63,6 +63,7 @@ static void use_bucket(const dt_program *program, const dt_instr *instr, dt_redu
       break;
     case DT_OP_CLIP_UNITS:
     case DT_OP_DIRECTION:
+    case DT_OP_ORTHOGONALISE:
       use(u, PARAM, 0, program->trained_elements, false);
       use(u, GRAD, 0, program->trained_elements, true);
       break;

@@ -220,6 +220,7 @@ typedef struct dt_segment {
   int tensor;           /* the first that it has, as in dt_program.param */
   int64_t units;        /* of that tensor, for CLIP_UNITS, */
   int64_t unit_count;   /* and their elements */
+  bool matrix;          /* whether it has two dimensions or more */
 } dt_segment;
 
 typedef struct dt_program {

@@ -27,6 +27,7 @@ dt_status dt_make_segments(dt_builder *b, const dt_spec *spec) {
                       .tensor = p,
                       .units = param->shape.ndim > 1 ? param->shape.dim[0] : 1};
     own.unit_count = param->count / own.units;
+    own.matrix = param->shape.ndim > 1;
     dt_segment *last = program->segment_count > 0 ? &program->segment[program->segment_count - 1] : NULL;
     if (last != NULL && !apart && are_alike(last, &own)) {
       last->count += own.count;

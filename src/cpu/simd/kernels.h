@@ -40,6 +40,8 @@ struct dt_cpu_kernels {
   void (*erf)(const float *x, float *y, int64_t count);
   /* Sum of squares in double: sixteen partial sums, element i to sum i % 16, added in order at the end. */
   double (*squares)(const float *x, int64_t count);
+  /* y = a x of a [rows][depth] and panels (cpu/simd/product.h): x [blocks][depth][16], y [blocks][rows][16]. */
+  void (*multiply)(const float *a, int64_t rows, int64_t depth, const float *x, int64_t blocks, float *y);
   /* into[i] += from[i] */
   void (*add)(float *into, const float *from, int64_t count);
 };

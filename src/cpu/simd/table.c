@@ -1,5 +1,6 @@
 #include "cpu/simd/kernels.h"
 #include "cpu/simd/math.h"
+#include "cpu/simd/product.h"
 
 #define TEXT2(a) #a
 #define TEXT(a) TEXT2(a)
@@ -22,8 +23,14 @@ static double sum_squares(const float *x, int64_t count) {
   return sum;
 }
 
-#define MAP(name)                                                              \
-  static void map_##name(const float *x, float *y, int64_t count) {            \
+static void multiply(const float *a, int64_t rows, int64_t depth, const float *x, int64_t blocks, float *y) {
+  const product p = {
+      .a = a, .a_row = depth, .a_step = 1, .x = x, .x_block = depth * 16, .depth = depth, .y = y, .y_block = rows * 16};
+  DT_SIMD(dt_cpu_product)(&p, rows, blocks);
+}
+
+#define MAP(name)                                                                          \
+  static void map_##name(const float *x, float *y, int64_t count) {                        \
     for (int64_t i = 0; i < count; i += 16) v16_store(y + i, v16_##name(v16_load(x + i))); \
   }
 MAP(exp)
@@ -35,15 +42,17 @@ MAP(erf)
 
 const dt_cpu_kernels DT_SIMD(dt_cpu_kernels) = {
     .isa = TEXT(DT_ISA),
-    .kernel = {
+    .kernel =
+        {
 #define DT_OP(OP, name, section, attr, reference, cpu, gpu, reads, writes) \
-  DT_WHERE_##cpu(DT_VECTOR_##section([DT_OP_##OP] = DT_SIMD(dt_cpu_##name),))
+  DT_WHERE_##cpu(DT_VECTOR_##section([DT_OP_##OP] = DT_SIMD(dt_cpu_##name), ))
 #include "core/program/ops.def"
 #undef DT_OP
-    },
+        },
 #define X(OP, name) [DT_OP_##OP] = DT_SIMD(dt_cpu_##name##_work),
     .work = {DT_CPU_WORKS(X)},
 #undef X
+    .multiply = multiply,
     .exp = map_exp,
     .log = map_log,
     .log1p = map_log1p,
