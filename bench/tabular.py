@@ -78,7 +78,7 @@ def theirs(case, seed):
     x, xe, y, ye = split(x, y, part, seed, classes)
     scaler = StandardScaler().fit(x.astype(float))
     kind = MLPClassifier if classes else MLPRegressor
-    net = kind(hidden, activation=activation, batch_size=batch, max_iter=epochs, learning_rate_init=rate, random_state=seed, alpha=0,
+    net = kind(hidden_layer_sizes=hidden, activation=activation, batch_size=batch, max_iter=epochs, learning_rate_init=rate, random_state=seed, alpha=0,
                n_iter_no_change=epochs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -44,25 +44,30 @@ static void extend(extent *e, double value) {
   e->count++;
 }
 
-/* Of channel c of a dense field; c < 0: of all that it holds, dense or not. Of nothing where samples lie in a store. */
-static extent extent_of(const dt_dataset *set, int f, int64_t c) {
+/* Of all that a field holds, dense or not. Of nothing where samples lie in a store. */
+static extent extent_of(const dt_dataset *set, int f) {
   const dt_field *field = &set->fields.field[f];
   const dt_column *data = &set->data[f];
-  const int64_t inner = dt_shape_inner(&field->shape);
   extent e = {.count = 0};
   int64_t step = 1;
   if (data->store != NULL) return e;
   if (field->layout == DT_FIELD_RAGGED) step = dt_shape_count(&field->shape) / field->shape.dim[0];
-  const int64_t elements = dt_shape_count(&field->shape),
-                all = field->layout == DT_FIELD_DENSE ? set->count * elements : data->offset[set->count] * step;
-  if (c < 0) {
-    for (int64_t i = 0; i < all; i++) extend(&e, value_at(field, data, i));
-    return e;
-  }
-  for (int64_t i = 0; i < set->count; i++) {
-    for (int64_t k = 0; k < inner; k++) extend(&e, value_at(field, data, i * elements + c * inner + k));
-  }
+  const int64_t all =
+      field->layout == DT_FIELD_DENSE ? set->count * dt_shape_count(&field->shape) : data->offset[set->count] * step;
+  for (int64_t i = 0; i < all; i++) extend(&e, value_at(field, data, i));
   return e;
+}
+
+/* Of the first channels of a dense field in memory. */
+static void channel_extents(const dt_dataset *set, int f, int64_t channels, extent *out) {
+  const dt_field *field = &set->fields.field[f];
+  const int64_t elements = dt_shape_count(&field->shape), inner = dt_shape_inner(&field->shape);
+  for (int64_t c = 0; c < channels; c++) out[c] = (extent){.count = 0};
+  for (int64_t i = 0; i < set->count; i++) {
+    for (int64_t c = 0; c < channels; c++) {
+      for (int64_t k = 0; k < inner; k++) extend(&out[c], value_at(field, &set->data[f], i * elements + c * inner + k));
+    }
+  }
 }
 
 static void print_lengths(const dt_dataset *set, int f) {
@@ -79,7 +84,7 @@ static void print_lengths(const dt_dataset *set, int f) {
 
 static void print_field(const dt_dataset *set, int f) {
   const dt_field *field = &set->fields.field[f];
-  const extent e = extent_of(set, f, -1);
+  const extent e = extent_of(set, f);
   char shape[DT_SHAPE_TEXT];
   printf("  %-10s %-3s %s", field->name, dt_dtype_name(field->dtype),
          field->shape.ndim > 0 ? dt_shape_text(&field->shape, shape) : "one number");
@@ -120,8 +125,11 @@ static dt_status print_channels(const dt_dataset *set, int f) {
   std = mean + channels;
   dt_dataset_statistics(set, f, mean, std);
   printf("\n%-*s %12s %12s %12s %12s %8s\n", NAME_COLUMNS, field->name, "mean", "std", "least", "most", "missing");
-  for (int64_t c = 0; c < channels && c < SHOWN_CHANNELS; c++) {
-    const extent e = extent_of(set, f, c);
+  extent shown[SHOWN_CHANNELS];
+  const int64_t count = channels < SHOWN_CHANNELS ? channels : SHOWN_CHANNELS;
+  if (set->data[f].store == NULL) channel_extents(set, f, count, shown);
+  for (int64_t c = 0; c < count; c++) {
+    const extent e = shown[c];
     printf("%-*.*s %12.6g %12.6g", NAME_COLUMNS, NAME_COLUMNS, channel_name(&set->data[f], c, number, sizeof number), mean[c],
            std[c]);
     if (set->data[f].store == NULL) printf(" %12.6g %12.6g %8" PRId64, e.least / unit, e.most / unit, e.missing);
@@ -168,7 +176,7 @@ static const char *class_name(const dt_spec *spec, const dt_dataset *set, int64_
 
 static dt_status print_classes(const dt_spec *spec, const dt_dataset *train, const dt_dataset *eval, int f) {
   const int e = eval != NULL ? dt_dataset_find(eval, "label") : -1;
-  const double most = extent_of(train, f, -1).most;
+  const double most = extent_of(train, f).most;
   int64_t classes = spec->data.classes.count, other, other_eval = 0;
   if (most >= (double)classes) classes = most < SHOWN_CLASSES ? (int64_t)most + 1 : SHOWN_CLASSES;
   int64_t *count = count_classes(train, f, classes, &other);

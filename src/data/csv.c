@@ -33,7 +33,8 @@ typedef struct reader {
   const char *path;
   column *columns;
   int64_t column_count, inputs, targets;
-  bool keep; /* the samples; else they are counted */
+  bool keep;        /* the samples; else they are counted */
+  bool marks_words; /* no number stands for a missing value: what reads as one is one */
   int64_t count, skipped, capacity;
   float *input, *target, *weight;
   int32_t *label;
@@ -265,6 +266,16 @@ static dt_status make_room(reader *r) {
   return DT_OK;
 }
 
+/* The plain case of read_cell: a number of the input. */
+static bool read_plain_number(const reader *r, const column *c, const dt_cell *cell, float *out) {
+  double number;
+  if (c->use != NUMBER || !r->marks_words ||
+      !dt_decimal_read(cell->text, cell->bytes, dt_csv_points[r->attr->decimal], &number))
+    return false;
+  *out = (float)number;
+  return fabs(number) <= FLT_MAX;
+}
+
 static dt_status read_row(reader *r, const dt_table *table, const dt_cell *cell, int64_t count) {
   bool skip = false;
   DT_REQUIRE(count == r->column_count, DT_DATA,
@@ -273,7 +284,9 @@ static dt_status read_row(reader *r, const dt_table *table, const dt_cell *cell,
   DT_TRY(make_room(r));
   const int64_t row = r->keep ? r->count : 0;
   for (int64_t c = 0; c < count && !skip; c++) {
-    if (r->columns[c].use != UNUSED) DT_TRY(read_cell(r, table, &r->columns[c], &cell[c], row, &skip));
+    const column *of = &r->columns[c];
+    if (of->use == UNUSED || read_plain_number(r, of, &cell[c], &r->input[row * r->inputs + of->at])) continue;
+    DT_TRY(read_cell(r, table, of, &cell[c], row, &skip));
   }
   r->skipped += skip;
   r->count += !skip;
@@ -330,9 +343,19 @@ static dt_status read_table(reader *r, dt_table *table, bool rows) {
   }
 }
 
+static bool marks_are_words(const csv_attr *attr) {
+  double number;
+  for (int i = 0; i < attr->missing_marks.count; i++) {
+    const char *mark = attr->missing_marks.value[i];
+    if (dt_decimal_read(mark, strlen(mark), dt_csv_points[attr->decimal], &number)) return false;
+  }
+  return true;
+}
+
 /* Without `rows`, only the first line of the first file. */
 static dt_status read_files(reader *r, bool rows) {
   const dt_strings *files = &r->attr->files;
+  r->marks_words = marks_are_words(r->attr);
   for (int i = 0; i < files->count && (rows || i == 0); i++) {
     char *path;
     dt_table *table = NULL;
