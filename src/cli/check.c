@@ -19,15 +19,16 @@ static const double flops_at_once = 2.5e8; /* what the reference device does in 
 static const dt_cli_option options[] = {
     {"from", "CKPT", "at the parameters of a checkpoint, as for eval; default: those that training begins with"},
     {"samples", "N",
-     "of the training set that the loss is over (default: a batch, or what half a second takes of it, but two for each of "
-     "train.shards)"},
+     "of the training set that the loss is over, in as many of train.shards as get two each (default: a batch, or as many of "
+     "it as "
+     "take half a second)"},
     {"products", "N", "with the Hessian at most, 0: its eigenvalues are left out (default 100)"},
     {NULL},
 };
 
 typedef struct request {
   const dt_cli *cli;
-  int64_t samples, products; /* samples 0: not given */
+  int64_t samples, shards, products; /* samples 0: not given */
 } request;
 
 static dt_status read_request(const dt_cli *cli, request *out) {
@@ -58,12 +59,14 @@ static void leave(place *p) {
 
 /* The step of the solver is never made: it is the one whose program sums gradients over batches. Its arithmetic is that of
  * floats: gradients in half precision differ by more than a mistake may make them. */
-static dt_status load(const dt_cli *cli, bool reference, int64_t samples, place *out) {
-  char batch[SET_BYTES];
-  const char *sets[] = {batch, "solver=gradient_descent", "precision=fp32", reference ? "device=reference" : NULL, NULL};
-  snprintf(batch, sizeof batch, "train.global_batch=%" PRId64, samples);
-  DT_TRY(dt_cli_config_with(cli, 0, sets, &out->config));
-  return dt_job_create(out->config, cli->comm, DT_JOB_TRAIN, false, &out->job);
+static dt_status load(const request *r, bool reference, place *out) {
+  char batch[SET_BYTES], shards[SET_BYTES];
+  const char *sets[] = {batch, shards, "solver=gradient_descent", "precision=fp32", reference ? "device=reference" : NULL,
+                        NULL};
+  snprintf(batch, sizeof batch, "train.global_batch=%" PRId64, r->samples);
+  snprintf(shards, sizeof shards, "train.shards=%" PRId64, r->shards);
+  DT_TRY(dt_cli_config_with(r->cli, 0, sets, &out->config));
+  return dt_job_create(out->config, r->cli->comm, DT_JOB_TRAIN, false, &out->job);
 }
 
 static dt_status restore(const dt_cli *cli, dt_job *job) {
@@ -72,17 +75,17 @@ static dt_status restore(const dt_cli *cli, dt_job *job) {
   return from != NULL ? dt_score_restore(job, from, &source) : DT_OK;
 }
 
-/* The gradient over one batch of so many samples. */
-static dt_status enter(const dt_cli *cli, bool reference, int64_t samples, place *out) {
+/* The gradient over the batch. */
+static dt_status enter(const request *r, bool reference, place *out) {
   double value;
-  DT_TRY(load(cli, reference, samples, out));
-  DT_TRY(restore(cli, out->job));
+  DT_TRY(load(r, reference, out));
+  DT_TRY(restore(r->cli, out->job));
   out->objective = dt_objective_of(out->job, 1);
   const size_t count = (size_t)out->objective.count;
   dt_status status = dt_alloc(2 * count, sizeof *out->param, &out->param);
   out->gradient = out->param + count;
   if (status == DT_OK) status = dt_executor_read_trained(out->job->executor[0], out->param);
-  DT_TRY(dt_comm_agree(cli->comm, status));
+  DT_TRY(dt_comm_agree(r->cli->comm, status));
   return dt_objective_evaluate(&out->objective, out->param, &value, out->gradient);
 }
 
@@ -107,11 +110,11 @@ static dt_status check_reference(const request *r, place *reference) {
   return DT_OK;
 }
 
-static dt_status compare_device(const request *r, const place *reference, int64_t samples) {
+static dt_status compare_device(const request *r, const place *reference) {
   place own = {.param = NULL};
   dt_gradient_difference difference;
   char text[DT_CHECK_NAME + 128];
-  dt_status status = enter(r->cli, false, samples, &own);
+  dt_status status = enter(r, false, &own);
   if (status == DT_OK && own.job->device->ops->dtype != DT_F64) {
     status =
         dt_compare_gradients(own.job->program[0], own.gradient, reference->job->program[0], reference->gradient, &difference);
@@ -157,19 +160,20 @@ static dt_status measure(const request *r, place *reference) {
   return DT_OK;
 }
 
-/* Deterministic, and the same on every rank: by what a sample costs. */
-static dt_status choose_samples(const dt_cli *cli, int64_t *out) {
+/* By what a sample costs, so that ranks choose alike. A shard gets two samples at least, which a batchnorm may need. */
+static dt_status choose_batch(request *r) {
   dt_config *config;
   dt_graph *graph = NULL;
-  DT_TRY(dt_cli_config(cli, 0, &config));
+  DT_TRY(dt_cli_config(r->cli, 0, &config));
   const dt_spec *spec = dt_config_spec(config);
-  dt_status status = dt_comm_agree(cli->comm, dt_graph_create(config, &graph));
-  if (status == DT_OK) {
-    const int64_t least = SAMPLES_PER_SHARD * spec->train.shards,
-                  cheap = (int64_t)(flops_at_once / (dt_graph_flops(graph) + 1));
-    *out = cheap < spec->train.global_batch ? cheap : spec->train.global_batch;
-    if (*out < least) *out = least;
+  dt_status status = dt_comm_agree(r->cli->comm, dt_graph_create(config, &graph));
+  if (status == DT_OK && r->samples == 0) {
+    const int64_t cheap = (int64_t)(flops_at_once / (dt_graph_flops(graph) + 1)), least = SAMPLES_PER_SHARD;
+    r->samples = cheap < spec->train.global_batch ? cheap : spec->train.global_batch;
+    if (r->samples < least) r->samples = least;
   }
+  r->shards = r->samples / SAMPLES_PER_SHARD < spec->train.shards ? r->samples / SAMPLES_PER_SHARD : spec->train.shards;
+  if (r->shards < 1) r->shards = 1;
   dt_graph_destroy(&graph);
   dt_config_destroy(&config);
   return status;
@@ -179,11 +183,10 @@ static dt_status run(dt_cli *cli) {
   request r;
   place reference = {.param = NULL};
   DT_TRY(read_request(cli, &r));
-  int64_t samples = r.samples;
-  if (samples == 0) DT_TRY(choose_samples(cli, &samples));
-  dt_status status = enter(cli, true, samples, &reference);
+  DT_TRY(choose_batch(&r));
+  dt_status status = enter(&r, true, &reference);
   if (status == DT_OK) status = check_reference(&r, &reference);
-  if (status == DT_OK) status = compare_device(&r, &reference, samples);
+  if (status == DT_OK) status = compare_device(&r, &reference);
   if (status == DT_OK && r.products > 0) status = measure(&r, &reference);
   leave(&reference);
   return status;
