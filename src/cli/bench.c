@@ -1,6 +1,7 @@
 /* dtrain bench: measured, with the physical floor beside it. */
 #include <string.h>
 
+#include "cli/bench_augment.h"
 #include "cli/bench_steps.h"
 #include "cli/cli.h"
 #include "cli/lowered.h"
@@ -101,6 +102,17 @@ static dt_status bench_allreduce(dt_cli *cli) {
   return dt_bench_allreduce(cli->comm, &bench, stdout);
 }
 
+/* --- augment --- */
+
+static dt_status bench_augment(dt_cli *cli) {
+  dt_config *config = NULL;
+  DT_REQUIRE(cli->comm->size == 1, DT_USAGE, "bench augment: found %d ranks, expected 1", cli->comm->size);
+  DT_TRY(dt_cli_config(cli, 1, &config));
+  dt_status status = dt_bench_augment(config, stdout);
+  dt_config_destroy(&config);
+  return status;
+}
+
 /* --- the command --- */
 
 static dt_status bench_step(dt_cli *cli) {
@@ -116,10 +128,8 @@ static const struct bench {
   dt_status (*check)(const dt_cli *cli); /* of the command line */
   dt_status (*run)(dt_cli *cli);
 } benches[] = {
-    {"allreduce", check_allreduce, bench_allreduce},
-    {"step", check_steps, bench_step},
-    {"layers", check_steps, bench_layers},
-    {"plans", check_plans, bench_plans},
+    {"allreduce", check_allreduce, bench_allreduce}, {"step", check_steps, bench_step},   {"layers", check_steps, bench_layers},
+    {"augment", check_steps, bench_augment},         {"plans", check_plans, bench_plans},
 };
 
 static const struct bench *find(const dt_cli *cli) {
@@ -131,7 +141,7 @@ static const struct bench *find(const dt_cli *cli) {
 
 static dt_status check(const dt_cli *cli) {
   const struct bench *bench = find(cli);
-  DT_REQUIRE(bench != NULL, DT_USAGE, "bench: found %s, expected allreduce, step, layers or plans", cli->word[0]);
+  DT_REQUIRE(bench != NULL, DT_USAGE, "bench: found %s, expected allreduce, step, layers, augment or plans", cli->word[0]);
   return bench->check(cli);
 }
 
@@ -141,14 +151,15 @@ static dt_status run(dt_cli *cli) {
 
 const dt_command dt_command_bench = {
     .name = "bench",
-    .summary = "measures all-reduce, a training step, each instruction of one, or engines for a plan table",
-    .words = "allreduce | step CONFIG | layers CONFIG | plans CONFIG...",
+    .summary = "measures all-reduce, a training step, each instruction of one, augmentations, or engines for a plan table",
+    .words = "allreduce | step CONFIG | layers CONFIG | augment CONFIG | plans CONFIG...",
     .words_min = 1,
     .words_max = DT_CLI_WORDS,
     .description =
         "allreduce compares the ordered and the fast reduction with MPI_Allreduce, in GB/s, from 1 KB up.\n"
         "step times whole training steps, data included, and on CPUs prints the arithmetic floor beside them.\n"
         "layers times every instruction of the step.\n"
+        "augment times each augmentation of the config on its training images, on one thread.\n"
         "plans times each engine that cuDNN and cuBLASLt offer on a gpu for the convolutions and products of the configs, and "
         "writes a plan table, which the config key plans then names.",
     .options = options,

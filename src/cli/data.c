@@ -211,19 +211,22 @@ static int64_t sample_of_row(const dt_dataset *set, int row) {
 static dt_status draw_row(const dt_spec *spec, const dt_dataset *set, int f, int row, uint8_t *room, dt_contact_sheet *sheet) {
   const dt_shape *shape = &set->fields.field[f].shape;
   const int64_t bytes = dt_shape_count(shape), index = sample_of_row(set, row);
+  uint8_t *pixels = room + dt_augment_scratch_bytes(&spec->data.augment, shape);
+  dt_augment_image image = {.shape = shape, .pixels = pixels, .scratch = room, .is_input = true};
   for (int64_t column = 0; column < sheet->columns; column++) {
-    DT_TRY(dt_dataset_read(set, f, index, (size_t)bytes, room));
-    for (int a = 0; column > 0 && a < spec->data.augment.count; a++)
-      dt_augmentation_apply(dt_augmentation_draw(&spec->data.augment, spec->seed, column - 1, index, a), shape, room,
-                            room + bytes);
-    dt_contact_sheet_put(sheet, row, column, room);
+    DT_TRY(dt_dataset_read(set, f, index, (size_t)bytes, pixels));
+    dt_augment_key key = {.seed = spec->seed, .epoch = column - 1, .sample = index};
+    for (key.place = 0; column > 0 && key.place < spec->data.augment.count; key.place++)
+      dt_augment_apply(&spec->data.augment, &key, &image);
+    dt_contact_sheet_put(sheet, row, column, pixels);
   }
   return DT_OK;
 }
 
 static dt_status draw_rows(const dt_spec *spec, const dt_dataset *set, int f, dt_contact_sheet *sheet) {
+  const dt_shape *shape = &sheet->shape;
   uint8_t *room;
-  DT_TRY(dt_alloc(2, (size_t)dt_shape_count(&sheet->shape), &room));
+  DT_TRY(dt_alloc(1, (size_t)(dt_augment_scratch_bytes(&spec->data.augment, shape) + dt_shape_count(shape)), &room));
   dt_status status = DT_OK;
   for (int row = 0; status == DT_OK && row < sheet->rows; row++) status = draw_row(spec, set, f, row, room, sheet);
   free(room);

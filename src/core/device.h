@@ -22,8 +22,9 @@ typedef struct dt_reducer_options dt_reducer_options; /* core/reducer.h */
 typedef struct dt_optimizer dt_optimizer;             /* core/optim/optimizer.h */
 typedef struct dt_update dt_update;                   /* core/optim/optimizer.h */
 
-/* One random augmentation of an image's geometry. First the image is mirrored if flip says so, then out[y][x] = in[y + dy][x +
- * dx], 0 outside. */
+/* One random augmentation of an image's geometry. First the image is mirrored as the bits of flip say, then out[y][x] =
+ * in[y + dy][x + dx], 0 outside. */
+enum { DT_FLIP_HORIZONTAL = 1, DT_FLIP_VERTICAL = 2 };
 typedef struct dt_augmentation {
   int16_t dy, dx;
   int32_t flip;

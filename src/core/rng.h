@@ -11,7 +11,7 @@
 typedef enum dt_rng_purpose {
   DT_RNG_INIT = 1,  /* a = low 48 bits of XXH3-64 of the tensor's name, b = element / 4 */
   DT_RNG_SHUFFLE,   /* a = epoch, b = half of a position, c = round of the Feistel network: see dt_permute */
-  DT_RNG_AUGMENT,   /* a = epoch, b = sample index in the data set, c = place in the list of augmentations */
+  DT_RNG_AUGMENT,   /* a = epoch, b = sample index in the data set, c = block << 8 | place in the list of augmentations */
   DT_RNG_DROPOUT,   /* a = samples seen, b = (dropout layer << 32 | sample's place in the global batch), c = element / 4 */
   DT_RNG_SYNTHETIC, /* a = sample, b = (what for << 16 | field), c = block of its numbers: see data/synthetic.c */
   DT_RNG_DRAW,      /* a = epoch, b = position: which sample is drawn there by its weight, see dt_sampler_index */

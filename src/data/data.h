@@ -75,10 +75,14 @@ void dt_dataset_statistics(const dt_dataset *dataset, int field, double *mean, d
 /* Puts mean[C] where values of a dense field are missing; from then on none is. */
 void dt_dataset_fill(dt_dataset *dataset, int field, const double *mean);
 
-/* The augmentation at place i of the list, of a sample in an epoch. */
-dt_augmentation dt_augmentation_draw(const dt_choices *augment, uint64_t seed, int64_t epoch, int64_t index, int i);
+/* The augmentation at key->place of the list, which is a move. */
+dt_augmentation dt_augmentation_draw(const dt_choices *augment, const dt_augment_key *key);
 /* Moves an image [C, H, W] in place; scratch holds one. */
 void dt_augmentation_apply(dt_augmentation move, const dt_shape *shape, uint8_t *sample, uint8_t *scratch);
+/* Makes the augmentation at key->place of the list, move or change. */
+void dt_augment_apply(const dt_choices *augment, const dt_augment_key *key, dt_augment_image *image);
+/* Of dt_augment_image.scratch, for images of that shape: a multiple of 64, which is 0 without any augmentation. */
+int64_t dt_augment_scratch_bytes(const dt_choices *augment, const dt_shape *shape);
 
 /* Where a step stands in the stream of samples. */
 typedef struct dt_step_plan {
@@ -113,7 +117,7 @@ typedef struct dt_loader dt_loader;
 typedef struct dt_loader_size {
   const dt_program *program; /* its fields, and which of them it reads */
   bool cached;               /* a device caches the data set: numbers and augmentations in place of what LOAD reads */
-  int augmentations;
+  const dt_choices *augment; /* may be empty */
   const dt_tree *tree;
   int64_t global_batch;
   int prefetch, threads;
@@ -125,7 +129,8 @@ int dt_loader_prefetch(const dt_tree *tree, int64_t batches);
 
 /* Borrows dataset, program, augment and tree until destroyed. Batches carry the fields that the program reads, found in the
  * data set by name; those that it lacks are zeros. end_samples: no step starts at or after it. augment may be empty; it
- * augmentations the images of bytes among what LOAD reads, all of a sample alike. A rank without shards gets no micro-batches.
+ * changes the images of bytes that the program reads, all of a sample alike; with a device that caches the data set, it is of
+ * moves alone. A rank without shards gets no micro-batches.
  * prefetch and threads are 1 or more; threads change nothing but the time. DT_USAGE when there is no image to augment, or no
  * full batch exists and short ones are dropped; DT_ENVIRONMENT. Returns new. */
 dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program, const dt_choices *augment,

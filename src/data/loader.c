@@ -21,7 +21,7 @@
 typedef struct entry {
   dt_batch batch;
   void *part[DT_FIELDS_MAX][DT_FIELD_PARTS]; /* of the fields that the batch carries */
-  int64_t *index;                            /* with augmentation, where a device caches the data set */
+  int64_t *index;                            /* with augmentation: where a device caches the data set */
   dt_augmentation *augmentation;
   int32_t *valid;
   int64_t *position;
@@ -39,7 +39,7 @@ typedef struct cursor {
 
 typedef struct worker {
   dt_loader *loader;
-  uint8_t *scratch; /* one image */
+  uint8_t *scratch;
   pthread_t thread;
 } worker;
 
@@ -51,13 +51,13 @@ struct dt_loader {
   const dt_tree *tree;
   dt_sampler sampler;
   int64_t end_samples;
-  int64_t image_bytes; /* of the largest image that is moved */
+  int64_t scratch_bytes; /* of a worker, for the largest image that it augments */
   int64_t shard_capacity;
   entry *entries;
   int entry_count, wake_at;
   worker *workers;
   int worker_count; /* started */
-  uint8_t *scratch; /* an image for each worker */
+  uint8_t *scratch; /* of all workers */
 
   pthread_mutex_t lock;
   pthread_cond_t room, filled;
@@ -127,33 +127,39 @@ static dt_status copy_field(const dt_loader *loader, int f, int64_t index, void 
   return DT_OK;
 }
 
-/* All images of a sample are moved alike, so that an image and its mask stay together. */
 static bool is_augmented(const dt_program *program, int f) {
   return program->field_use[f] != DT_FIELD_UNUSED && dt_field_is_image(&program->field[f]);
 }
 
-static void augment_field(const dt_loader *loader, int f, const dt_augmentation *move, int augmentations, uint8_t *scratch,
-                          void *const *part, position to) {
+static void augment_field(const dt_loader *loader, int f, dt_augment_key key, uint8_t *scratch, void *const *part,
+                          position to) {
   const dt_shape *shape = &loader->program->field[f].shape;
-  uint8_t *image = (uint8_t *)part[DT_PART_VALUES] + to.at * dt_shape_count(shape);
-  for (int i = 0; i < augmentations; i++) dt_augmentation_apply(move[i], shape, image, scratch);
+  dt_augment_image image = {.shape = shape,
+                            .pixels = (uint8_t *)part[DT_PART_VALUES] + to.at * dt_shape_count(shape),
+                            .scratch = scratch,
+                            .is_input = loader->program->field_loaded[f]};
+  for (key.place = 0; key.place < loader->augment->count; key.place++) dt_augment_apply(loader->augment, &key, &image);
+}
+
+/* Which sample a device is to take, and how it moves it. */
+static void tell_device(const dt_loader *loader, dt_augment_key key, int64_t index, entry *to, int64_t at) {
+  dt_augmentation *move = to->augmentation + at * loader->augment->count;
+  to->index[at] = index;
+  for (key.place = 0; key.place < loader->augment->count && index >= 0; key.place++)
+    move[key.place] = dt_augmentation_draw(loader->augment, &key);
 }
 
 /* Copies a sample and augments it, or says how. index -1: an empty position. place: the sample's in the epoch; one that is
- * drawn several times is moved in another way each time. */
+ * drawn several times is augmented in another way each time. */
 static dt_status load_sample(const dt_loader *loader, int64_t epoch, int64_t place, int64_t index, uint8_t *scratch, entry *to,
                              position at) {
-  const int64_t moved = loader->sampler.draws != NULL ? place : index;
-  const int augmentations = index >= 0 ? loader->augment->count : 0;
-  dt_augmentation *move = to->augmentation + at.at * loader->augment->count;
-  for (int i = 0; i < augmentations; i++)
-    move[i] = dt_augmentation_draw(loader->augment, loader->sampler.seed, epoch, moved, i);
-  if (to->index != NULL) to->index[at.at] = index;
+  const dt_augment_key key = {
+      .seed = loader->sampler.seed, .epoch = epoch, .sample = loader->sampler.draws != NULL ? place : index};
+  if (to->index != NULL) tell_device(loader, key, index, to, at.at);
   for (int f = 0; f < loader->program->field_count; f++) {
     if (to->part[f][DT_PART_VALUES] == NULL) continue;
     DT_TRY(copy_field(loader, f, index, to->part[f], at));
-    if (augmentations > 0 && is_augmented(loader->program, f))
-      augment_field(loader, f, move, augmentations, scratch, to->part[f], at);
+    if (index >= 0 && is_augmented(loader->program, f)) augment_field(loader, f, key, scratch, to->part[f], at);
   }
   return DT_OK;
 }
@@ -249,12 +255,12 @@ static bool is_carried(const dt_program *program, int f, bool cached) {
   return program->field_use[f] == DT_FIELD_READ || (program->field_use[f] == DT_FIELD_LOADED && !cached);
 }
 
-/* Of the images that the loader moves. */
-static int64_t largest_image(const dt_program *program, bool cached) {
+/* Of a worker, for the images that the loader augments. */
+static int64_t scratch_bytes(const dt_program *program, const dt_choices *augment, bool cached) {
   int64_t largest = 0;
   for (int f = 0; f < program->field_count; f++) {
-    const bool moved = is_augmented(program, f) && is_carried(program, f, cached);
-    const int64_t bytes = moved ? dt_shape_count(&program->field[f].shape) : 0;
+    const bool augmented = is_augmented(program, f) && is_carried(program, f, cached);
+    const int64_t bytes = augmented ? dt_augment_scratch_bytes(augment, &program->field[f].shape) : 0;
     if (bytes > largest) largest = bytes;
   }
   return largest;
@@ -265,7 +271,7 @@ static dt_status check_request(const dt_program *program, const dt_choices *augm
   DT_REQUIRE(dt_sampler_epoch_samples(sampler) > 0, DT_USAGE,
              "found %lld samples, expected train.global_batch (%lld) or more, as data.last_batch is drop",
              (long long)sampler->dataset_count, (long long)sampler->global_batch);
-  DT_REQUIRE(augment->count == 0 || largest_image(program, false) > 0, DT_USAGE,
+  DT_REQUIRE(augment->count == 0 || scratch_bytes(program, augment, false) > 0, DT_USAGE,
              "data.augment: found samples that are no images of bytes, expected [C, H, W]");
   for (int f = 0; f < program->field_count; f++) {
     const dt_field *field = &program->field[f];
@@ -286,12 +292,11 @@ static int64_t micro_batch_positions(const dt_tree *tree, int64_t global_batch) 
   return tree->micro_batch_shards * shard_positions(tree, global_batch);
 }
 
-/* Moves are kept in the entry where the device makes them, and while the loader makes them. */
 static size_t entry_bytes(const dt_loader_size *size) {
   const int64_t entries = shard_positions(size->tree, size->global_batch),
                 places = micro_batch_positions(size->tree, size->global_batch);
-  int64_t bytes = dt_count_multiply(places, (int64_t)((size_t)size->augmentations * sizeof(dt_augmentation)));
-  if (size->cached) bytes = dt_count_add(bytes, dt_count_multiply(places, sizeof(int64_t)));
+  const size_t told = sizeof(int64_t) + (size_t)size->augment->count * sizeof(dt_augmentation);
+  int64_t bytes = size->cached ? dt_count_multiply(places, (int64_t)told) : 0;
   for (int f = 0; f < size->program->field_count; f++) {
     if (!is_carried(size->program, f, size->cached)) continue;
     for (dt_field_part p = 0; p < DT_FIELD_PARTS; p++) {
@@ -306,8 +311,8 @@ static size_t entry_bytes(const dt_loader_size *size) {
 size_t dt_loader_bytes(const dt_loader_size *size) {
   const size_t each = entry_bytes(size);
   int64_t entries = each < INT64_MAX ? dt_count_multiply((int64_t)size->prefetch + 1, (int64_t)each) : INT64_MAX;
-  int64_t image = size->augmentations > 0 ? largest_image(size->program, size->cached) : 0;
-  int64_t bytes = dt_count_add(entries, dt_count_multiply(size->threads, image));
+  int64_t scratch = scratch_bytes(size->program, size->augment, size->cached);
+  int64_t bytes = dt_count_add(entries, dt_count_multiply(size->threads, scratch));
   return bytes < INT64_MAX ? (size_t)bytes : SIZE_MAX;
 }
 
@@ -319,9 +324,12 @@ static dt_status create_entry(const dt_loader *loader, entry *to) {
   const dt_program *program = loader->program;
   const int shards = loader->tree->micro_batch_shards;
   const size_t places = (size_t)micro_batch_positions(loader->tree, loader->sampler.global_batch);
-  to->batch = (dt_batch){.cached = loader->dataset->cached, .augmentations = loader->augment->count};
-  if (loader->dataset->cached != NULL) DT_TRY(dt_alloc(places, sizeof *to->index, &to->index));
-  DT_TRY(dt_alloc(places * (size_t)loader->augment->count, sizeof *to->augmentation, &to->augmentation));
+  to->batch = (dt_batch){.cached = loader->dataset->cached};
+  if (to->batch.cached != NULL) {
+    to->batch.augmentations = loader->augment->count;
+    DT_TRY(dt_alloc(places, sizeof *to->index, &to->index));
+    DT_TRY(dt_alloc(places * (size_t)loader->augment->count, sizeof *to->augmentation, &to->augmentation));
+  }
   for (int f = 0; f < program->field_count; f++) {
     for (dt_field_part p = 0; p < DT_FIELD_PARTS && is_carried(program, f, to->batch.cached != NULL); p++) {
       const size_t bytes = dt_field_part_bytes(&program->field[f], p, loader->shard_capacity);
@@ -368,9 +376,9 @@ static dt_status create_parts(dt_loader *loader, int threads) {
   DT_TRY(dt_alloc((size_t)loader->entry_count, sizeof *loader->entries, &loader->entries));
   for (int i = 0; i < loader->entry_count; i++) DT_TRY(create_entry(loader, &loader->entries[i]));
   DT_TRY(dt_alloc((size_t)threads, sizeof *loader->workers, &loader->workers));
-  DT_TRY(dt_alloc((size_t)threads, (size_t)loader->image_bytes, &loader->scratch));
+  DT_TRY(dt_alloc((size_t)threads, (size_t)loader->scratch_bytes, &loader->scratch));
   for (int i = 0; i < threads; i++) {
-    loader->workers[i] = (worker){.loader = loader, .scratch = loader->scratch + i * loader->image_bytes};
+    loader->workers[i] = (worker){.loader = loader, .scratch = loader->scratch + i * loader->scratch_bytes};
   }
   return start_workers(loader, threads);
 }
@@ -389,7 +397,7 @@ dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program,
       .tree = tree,
       .sampler = *sampler,
       .end_samples = tree->micro_batch_count > 0 ? end_samples : samples_seen,
-      .image_bytes = augment->count > 0 ? largest_image(program, dataset->cached != NULL) : 0,
+      .scratch_bytes = scratch_bytes(program, augment, dataset->cached != NULL),
       .shard_capacity = shard_positions(tree, sampler->global_batch),
       .entry_count = prefetch + 1,
       .wake_at = (prefetch + 1) / 2,

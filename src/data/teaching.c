@@ -1,11 +1,12 @@
 /* Small problems of a course, made from formulas: no file is needed, and a network of a few units learns each. The same numbers
- * on every machine: what is not plain arithmetic is computed here, since libraries round sines differently. */
+ * on every machine (core/portable_math.h). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/config/rows.h"
+#include "core/portable_math.h"
 #include "data/data.h"
 #include "data/formats.h"
 
@@ -29,31 +30,6 @@ typedef struct teaching {
 
 /* --- numbers --- */
 
-/* sin and cos of x in [0, pi/4], by their series: 14 digits there, and the same ones everywhere. */
-static void small_angle(double x, double *sine, double *cosine) {
-  const double square = x * x;
-  double s = 0, c = 0;
-  for (int n = 17; n > 0; n -= 2) {
-    s = 1 - square / ((n + 1) * (n + 2)) * s;
-    c = 1 - square / (n * (n + 1)) * c;
-  }
-  *sine = x * s;
-  *cosine = c;
-}
-
-/* sin and cos of 2 pi t, t in [0, 1) turns, from the first eighth of a circle by its symmetries. */
-static void circle(double t, double *sine, double *cosine) {
-  const double pi = 3.14159265358979323846;
-  const int eighth = (int)(8 * t);
-  const double rest = 8 * t - eighth, part = (eighth & 1 ? 1 - rest : rest) * (pi / 4);
-  double s, c;
-  small_angle(part, &s, &c);
-  const bool swaps = ((eighth + 1) >> 1 & 1) != 0;
-  const double a = swaps ? c : s, b = swaps ? s : c;
-  *sine = eighth >= 4 ? -a : a;
-  *cosine = eighth >= 2 && eighth < 6 ? -b : b;
-}
-
 static double uniform(const teaching_attr *attr, int64_t sample, int which) {
   const dt_rng_block block = dt_rng(attr->seed, DT_RNG_SYNTHETIC, (uint64_t)sample, (uint64_t)(1 + which / 2) << 32, 0);
   return dt_rng_double(block.word[2 * (which & 1)], block.word[2 * (which & 1) + 1]) - 0x1p-53;
@@ -71,7 +47,7 @@ static double normal(const teaching_attr *attr, int64_t sample, int which) {
 static point make_sine(const teaching_attr *attr, int64_t sample, double u, double v) {
   double cosine;
   point p = {.x = {2 * u - 1}};
-  circle(u, &p.y, &cosine);
+  dt_circle(u, &p.y, &cosine);
   p.y = -p.y + attr->noise * normal(attr, sample, 0); /* sin(pi x) at x = 2 u - 1 is -sin(2 pi u) */
   return p;
 }
@@ -87,7 +63,7 @@ static point make_xor(const teaching_attr *attr, int64_t sample, double u, doubl
 static point make_moons(const teaching_attr *attr, int64_t sample, double u, double v) {
   double sine, cosine;
   const bool second = sample % 2 == 1;
-  circle(u / 2, &sine, &cosine);
+  dt_circle(u / 2, &sine, &cosine);
   point p = {.x = {second ? 1 - cosine : cosine, second ? 0.5 - sine : sine}, .y = second};
   for (int i = 0; i < 2; i++) p.x[i] += attr->noise * normal(attr, sample, i);
   return p;
@@ -98,7 +74,7 @@ static point make_spirals(const teaching_attr *attr, int64_t sample, double u, d
   double sine, cosine;
   const int64_t arm = sample % attr->classes;
   const double angle = u * attr->turns + (double)arm / (double)attr->classes;
-  circle(angle - floor(angle), &sine, &cosine);
+  dt_circle(angle - floor(angle), &sine, &cosine);
   point p = {.x = {u * cosine, u * sine}, .y = (double)arm};
   for (int i = 0; i < 2; i++) p.x[i] += attr->noise * normal(attr, sample, i);
   return p;

@@ -23,7 +23,8 @@ static __device__ int64_t source_pixel(const load_job &job, int64_t sample, int6
     y += move.dy;
     x += move.dx;
     if (y < 0 || y >= job.height || x < 0 || x >= job.width) return -1;
-    if (move.flip) x = job.width - 1 - x;
+    if (move.flip & DT_FLIP_HORIZONTAL) x = job.width - 1 - x;
+    if (move.flip & DT_FLIP_VERTICAL) y = job.height - 1 - y;
   }
   return (int64_t)y * job.width + x;
 }

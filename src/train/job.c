@@ -291,7 +291,7 @@ static size_t find_samples(const dt_dataset *set, const dt_program *program, dt_
 
 /* Data sets go into the device's memory, where there is room beside what is yet to be allocated: the inputs, which take their
  * form from the first batch, what libraries take when they are first called, and all of it again for each other rank that
- * works on the same device. */
+ * works on the same device. What augmentations change in a way that is the loader's alone does not. */
 static dt_status cache_data(dt_job *job) {
   const dt_own_memory_ops *own_memory = job->device->ops->own_memory;
   dt_dataset *sets[] = {job->train, job->eval};
@@ -302,7 +302,7 @@ static dt_status cache_data(dt_job *job) {
   const size_t own = job->memory.device + job->memory.libraries;
   const size_t others = (size_t)(job->sharers - 1) * (own + bytes[0] + bytes[1]);
   for (int i = 0; i < 2; i++) {
-    if (bytes[i] == 0) continue;
+    if (bytes[i] == 0 || (i == 0 && !dt_augment_only_moves(&job->spec->data.augment))) continue;
     DT_TRY(own_memory->cache_data(job->device, &samples[i], own + others, &sets[i]->cached));
     if (sets[i]->cached != NULL) job->seen.cached += bytes[i];
   }

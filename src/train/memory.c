@@ -22,6 +22,7 @@ static size_t bound_bytes(const dt_device *device, const dt_spec *spec, const dt
   if (train != NULL) {
     plan.owns = true;
     plan.micro_batches = tree->micro_batch_count;
+    plan.may_cache &= dt_augment_only_moves(&spec->data.augment);
     plan.augmentations = spec->data.augment.count;
     bytes += device->ops->streams->bound_bytes(device, train, &plan);
   }
@@ -50,9 +51,10 @@ static size_t block_bytes(const dt_device *device, size_t bytes) {
 
 /* Of a training's loader, and of the one that an evaluation has beside it. */
 static size_t loader_bytes(const dt_spec *spec, const dt_tree *tree, const dt_program *program) {
+  static const dt_choices none;
   if (program == NULL) return 0;
   dt_loader_size size = {.program = program,
-                         .augmentations = program->mode == DT_PROGRAM_TRAIN ? spec->data.augment.count : 0,
+                         .augment = program->mode == DT_PROGRAM_TRAIN ? &spec->data.augment : &none,
                          .tree = tree,
                          .global_batch = spec->train.global_batch,
                          .prefetch = dt_loader_prefetch(tree, spec->data.prefetch),

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "core/augment.h"
+
 /* Losses below these are not worth a line. */
 static const double efficiency_good = 0.95, fill_good = 0.75;
 enum { LISTED_RANKS = 4, SHARES_TEXT = 96, SHARDS_MAX = 4096 };
@@ -103,9 +105,23 @@ static void warn_threads(const dt_spec *spec, const dt_shares *shares, const dt_
              shares->local_ranks, (long long)spec->threads, shares->available);
 }
 
+/* What a device cannot do with a data set in its own memory. */
+static void warn_cache(const dt_spec *spec, const dt_device *device, const dt_warnings *to) {
+  const dt_choices *augment = &spec->data.augment;
+  if (device->ops->own_memory == NULL || !spec->data.device_cache || dt_augment_only_moves(augment)) return;
+  int i = 0;
+  while (((const dt_augment *)augment->item[i].kind->impl)->draw != NULL) i++;
+  dt_warning(
+      to,
+      "data.augment.%d.%s: made by the host, so the training set stays there and its samples are copied to the %s step by "
+      "step",
+      i, augment->item[i].kind->name, device->ops->name);
+}
+
 void dt_share_warnings(const dt_spec *spec, const dt_device *device, const dt_shares *shares, const dt_warnings *to) {
   warn_ranks(spec, device, shares->ranks, to);
   warn_groups(spec, device, shares->ranks, to);
   warn_batch(spec, shares->train_samples, to);
   warn_threads(spec, shares, to);
+  warn_cache(spec, device, to);
 }

@@ -111,13 +111,22 @@ static void test_augment_against_input(void **state) {
       {"model.input=[784]", "data.augment=[{shift: 2}]", "data.augment: found shift for samples that are no images of bytes"},
       {"model.input=[1, 28, 20]", "data.augment=[flip, {shift: 20}]", "found 20 pixels, expected fewer than 20"},
       {"model.input=[1, 28, 20]", "data.augment=[{crop: {pad: 28}}]", "found 28 pixels, expected fewer than 20"},
+      {"model.input=[1, 28, 20]", "data.augment=[{colour: {brightness: 0.2, hue: 0.1}}]",
+       "data.augment.0.colour: found 1 channel, expected 3 for hue"},
+      {"model.input=[2, 28, 20]", "data.augment=[{colour: {contrast: 0.2}}]", "found 2 channels, expected 1 or 3"},
+      {"model.input=[4, 28, 20]", "data.augment=[flip, randaugment]",
+       "data.augment.1.randaugment: found 4 channels, expected 1 or 3"},
+      {"model.input=[1, 28, 20]", "data.augment=[{cutout: 40}]", "found 40 pixels, expected fewer than 40"},
+      {"model.input=[1, 28, 20]", "data.augment=[{scale: [1.2, 0.8]}]", "found 1.2 before 0.8 in \"range\""},
+      {"model.input=[1, 28, 20]", "data.augment=[{erase: {scale: 0.5}}]", "found 1 number in \"scale\""},
+      {"model.input=[3, 28, 20]", "data.augment=[{colour: {hue: 0.6}}]", "hue: found \"0.6\", expected decimal numbers"},
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     const char *sets[] = {bad[i].input, bad[i].augment};
     assert_null(parse(base, sets, 2));
     if (strstr(dt_error_text(), bad[i].expected) == NULL) fail_msg("%s, expected %s", dt_error_text(), bad[i].expected);
   }
-  const char *most[] = {"model.input=[1, 28, 20]", "data.augment=[{shift: 19}, {crop: {pad: 19}}, flip]"};
+  const char *most[] = {"model.input=[1, 28, 20]", "data.augment=[{shift: 19}, {crop: {pad: 19}}, flip, {cutout: 39}]"};
   dt_config *config = parse_well(base, most, 2);
   dt_config_destroy(&config);
 }

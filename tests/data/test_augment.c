@@ -79,24 +79,35 @@ static void test_crop(void **state) {
   check_augmentations("crop", "pad", 2);
 }
 
-static void test_flip(void **state) {
+static void check_flip(bool vertical, double p) {
   enum { DRAWS = 4000 };
   dt_choice choice = dt_test_choice(dt_augment_kinds, "flip");
+  *(int *)dt_test_choice_value(&choice, "axis") = vertical;
+  *(double *)dt_test_choice_value(&choice, "p") = p;
   int flipped = 0;
   for (int i = 0; i < DRAWS; i++) {
     uint8_t image[ELEMENTS], original[ELEMENTS], mirrored[ELEMENTS];
     make_image(original);
     make_image(image);
     for (int row = 0; row < CHANNELS * HEIGHT; row++) {
-      for (int x = 0; x < WIDTH; x++) mirrored[row * WIDTH + x] = original[row * WIDTH + WIDTH - 1 - x];
+      const int other = vertical ? row / HEIGHT * HEIGHT + HEIGHT - 1 - row % HEIGHT : row;
+      for (int x = 0; x < WIDTH; x++) mirrored[row * WIDTH + x] = original[other * WIDTH + (vertical ? x : WIDTH - 1 - x)];
     }
     apply(&choice, image, dt_rng(1, DT_RNG_AUGMENT, 0, (uint64_t)i, 0));
     const bool same = memcmp(image, original, ELEMENTS) == 0;
     assert_true(same || memcmp(image, mirrored, ELEMENTS) == 0);
     flipped += !same;
   }
-  assert_true(flipped > DRAWS * 9 / 20 && flipped < DRAWS * 11 / 20);
+  assert_true(flipped >= DRAWS * (p - 0.05 * (p < 1)) && flipped <= DRAWS * (p + 0.05 * (p > 0)));
   dt_test_choice_destroy(&choice);
+}
+
+static void test_flip(void **state) {
+  static const double p[] = {0, 0.1, 0.5, 1};
+  for (int i = 0; i < 4; i++) {
+    check_flip(false, p[i]);
+    check_flip(true, p[i]);
+  }
 }
 
 int main(void) {

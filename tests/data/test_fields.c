@@ -256,8 +256,9 @@ static void test_loader_takes_what_is_planned(void **state) {
   net n;
   assert_int_equal(load(NO_FAULT, 0, &set), DT_OK);
   open_net(&n, dt_cpu_create, set);
+  static const dt_choices none;
   const dt_loader_size size = {
-      .program = n.eval, .tree = n.tree, .global_batch = BATCH, .prefetch = 3, .threads = 2, .augmentations = 0};
+      .program = n.eval, .augment = &none, .tree = n.tree, .global_batch = BATCH, .prefetch = 3, .threads = 2};
   assert_int_equal(dt_loader_bytes(&size), 4 * (size_t)n.tree->micro_batch_shards * shard_bytes());
   net_close(&n);
   dt_dataset_destroy(&set);

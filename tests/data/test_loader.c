@@ -15,9 +15,10 @@ typedef struct fixture {
   int32_t *labels;
   dt_dataset bytes, floats;
   dt_program of_bytes, of_floats; /* that read all fields */
-  dt_choice item[2];
-  dt_choices augment, none;
+  dt_choice item[5];
+  dt_choices augment, changes, none; /* changes: of the second item on, moves among them */
   dt_sampler sampler;
+  double brightness;
 } fixture;
 
 static const uint8_t *pixels_of(const dt_batch *batch) {
@@ -39,8 +40,10 @@ static dt_dataset make_dataset(dt_field input, void *values, int32_t *labels) {
 }
 
 static dt_program make_program(const dt_dataset *set) {
-  return (dt_program){
-      .field = set->fields.field, .field_count = set->fields.count, .field_use = {DT_FIELD_LOADED, DT_FIELD_READ}};
+  return (dt_program){.field = set->fields.field,
+                      .field_count = set->fields.count,
+                      .field_use = {DT_FIELD_LOADED, DT_FIELD_READ},
+                      .field_loaded = {true}};
 }
 
 static int make_fixture(void **state) {
@@ -58,7 +61,19 @@ static int make_fixture(void **state) {
   f->item[0] = dt_test_choice(dt_augment_kinds, "shift");
   f->item[1] = dt_test_choice(dt_augment_kinds, "flip");
   *(int64_t *)dt_test_choice_value(&f->item[0], "max") = 2;
+  *(double *)dt_test_choice_value(&f->item[1], "p") = 0.5;
+  f->item[2] = dt_test_choice(dt_augment_kinds, "rotate");
+  f->item[3] = dt_test_choice(dt_augment_kinds, "colour");
+  f->item[4] = dt_test_choice(dt_augment_kinds, "cutout");
+  *(double *)dt_test_choice_value(&f->item[2], "degrees") = 40;
+  *(double *)dt_test_choice_value(&f->item[2], "p") = 1;
+  *(dt_reals *)dt_test_choice_value(&f->item[3], "brightness") = (dt_reals){&f->brightness, 1};
+  *(double *)dt_test_choice_value(&f->item[3], "p") = 1;
+  f->brightness = 0.8;
+  *(int64_t *)dt_test_choice_value(&f->item[4], "size") = 3;
+  *(double *)dt_test_choice_value(&f->item[4], "p") = 0.5;
   f->augment = (dt_choices){f->item, 2};
+  f->changes = (dt_choices){f->item + 1, 4};
   f->sampler = (dt_sampler){.dataset_count = SAMPLES, .global_batch = BATCH, .seed = 11, .shuffle = true};
   *state = f;
   return 0;
@@ -66,7 +81,7 @@ static int make_fixture(void **state) {
 
 static int destroy_fixture(void **state) {
   fixture *f = *state;
-  dt_test_choice_destroy(&f->item[0]);
+  for (int i = 0; i < 5; i++) dt_test_choice_destroy(&f->item[i]);
   free(f->values);
   free(f->labels);
   free(f->pixels);
@@ -76,12 +91,18 @@ static int destroy_fixture(void **state) {
 
 /* The augmented pixels of one sample, by the definition. */
 static void expected_pixels(const fixture *f, const dt_choices *augment, int64_t epoch, int64_t index, uint8_t *out) {
-  uint8_t scratch[ELEMENTS];
+  uint64_t scratch[4 * ELEMENTS];
+  dt_augment_image all = {.shape = &image, .pixels = out, .scratch = scratch, .is_input = true};
   memcpy(out, f->pixels + index * ELEMENTS, ELEMENTS);
   for (int i = 0; i < augment->count; i++) {
     const dt_augment *functions = augment->item[i].kind->impl;
+    const dt_augment_key key = {.seed = f->sampler.seed, .epoch = epoch, .sample = index, .place = i};
+    if (functions->draw == NULL) {
+      functions->change(augment->item[i].attr, &key, &all);
+      continue;
+    }
     const dt_rng_block random = dt_rng(f->sampler.seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)index, (uint32_t)i);
-    dt_augmentation_apply(functions->draw(augment->item[i].attr, random), &image, out, scratch);
+    dt_augmentation_apply(functions->draw(augment->item[i].attr, random), &image, out, (uint8_t *)scratch);
   }
 }
 
@@ -152,6 +173,45 @@ static void test_any_ranks_and_threads(void **state) {
       }
     }
   }
+}
+
+static void test_changes_of_any_ranks_and_threads(void **state) {
+  const fixture *f = *state;
+  for (int size = 1; size <= 3; size++) {
+    int64_t total = 0;
+    for (int rank = 0; rank < size; rank++) check_rank(f, &f->changes, size, rank, size - 1, 0, 2, size, &total);
+    assert_int_equal(total, END);
+  }
+}
+
+/* A target that is an image goes the way of the input, but keeps its colours and is not erased. */
+static void test_masks_keep_their_colours(void **state) {
+  const fixture *f = *state;
+  dt_dataset set = make_dataset(f->bytes.fields.field[0], f->pixels, (int32_t *)f->pixels);
+  set.fields.field[1] = (dt_field){.name = "mask", .dtype = DT_U8, .shape = image};
+  const dt_program program = make_program(&set);
+  dt_tree *tree;
+  dt_loader *loader;
+  int coloured = 0;
+  assert_int_equal(dt_tree_create(1, 1, 0, 0, &tree), DT_OK);
+  assert_int_equal(dt_loader_create(&set, &program, &f->changes, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
+  const dt_choices geometry = {f->changes.item, 2};
+  for (int64_t seen = 0; seen < END;) {
+    const dt_step_plan plan = dt_sampler_plan(&f->sampler, seen);
+    const dt_batch *batch;
+    assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
+    for (int64_t i = 0; i < plan.count; i++) {
+      const uint8_t *mask = (const uint8_t *)batch->field[1].part[DT_PART_VALUES] + i * ELEMENTS;
+      uint8_t expected[ELEMENTS];
+      expected_pixels(f, &geometry, plan.epoch, dt_sampler_index(&f->sampler, plan.epoch, plan.first + i), expected);
+      assert_memory_equal(mask, expected, ELEMENTS);
+      coloured += memcmp(mask, pixels_of(batch) + i * ELEMENTS, ELEMENTS) != 0;
+    }
+    seen += plan.count;
+  }
+  assert_true(coloured > END * 9 / 10);
+  dt_loader_destroy(&loader);
+  dt_tree_destroy(&tree);
 }
 
 static void test_resume_in_mid_epoch(void **state) {
@@ -301,6 +361,8 @@ static void test_waiting_workers_sleep(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_any_ranks_and_threads),
+      cmocka_unit_test(test_changes_of_any_ranks_and_threads),
+      cmocka_unit_test(test_masks_keep_their_colours),
       cmocka_unit_test(test_resume_in_mid_epoch),
       cmocka_unit_test(test_cached),
       cmocka_unit_test(test_input_that_is_a_target),

@@ -37,8 +37,8 @@ typedef struct load_test {
 /* Some leave nothing of the image, some not a pixel out. */
 static const dt_augmentation some_augmentations[] = {
     {.dy = 1, .dx = -2}, {.flip = 1},         {.dy = -1, .dx = 1, .flip = 1}, {.dy = 0, .dx = 0}, {.dy = 0, .dx = 3},
-    {.dy = 40, .dx = 0}, {.dy = -2, .dx = 0}, {.dy = 0, .dx = -1, .flip = 1}, {.dy = 2, .dx = 2}, {.dy = 0, .dx = -90},
-    {.flip = 1},
+    {.dy = 40, .dx = 0}, {.dy = -2, .dx = 0}, {.dy = 0, .dx = -1, .flip = 3}, {.dy = 2, .dx = 2}, {.dy = 0, .dx = -90},
+    {.flip = 2},
 };
 
 static void make_samples(load_test *t) {

@@ -12,7 +12,7 @@ device: cpu
 data:
   train: {synthetic: {samples: 67, fields: {$fields}}}
   eval: {synthetic: {samples: 29, seed: 5, fields: {$fields}}}
-  augment: [{shift: 1}, flip]
+  augment: [{shift: 1}, flip, {flip: vertical}]
 model:
   inputs: {a: {shape: [1, 8, 8], field: left}, b: {shape: [1, 8, 8], field: right}, extra: 5, grid: [3, 4], volume: [2, 2, 3, 2]}
   layers:
@@ -56,6 +56,16 @@ for device in "${devices[@]}"; do
     [[ $found == "$expected" ]] || fail "$device, np $more: other bits than one rank"
   done
 done
+
+# An augmentation that the loader alone makes keeps the training set on the host, and says so.
+if [[ ${#devices[@]} == 3 ]]; then
+  cut='data.augment=[{shift: 1}, flip, {flip: vertical}, {cutout: 3}]'
+  expected=$(run "gpu, cutout" self --device gpu --set "$cut")
+  found=$(run "gpu, cutout, np 3" 3 --device gpu --set "$cut")
+  [[ -n $found && $found == "$expected" ]] || fail "gpu, cutout: other bits on three ranks"
+  grep -q 'data.augment.3.cutout: made by the host' "$work"/runs/net/log.0.txt || fail "no remark on cutout: $(cat "$work"/runs/net/log.0.txt)"
+  grep -q "\"cached_data\": $((29 * 152))," "$work/runs/net/run.json" || fail "run.json: $(grep cached_data "$work/runs/net/run.json")"
+fi
 
 # What the other inputs are does not change how one is normalised; what one is does.
 if command -v python3 >/dev/null; then

@@ -334,6 +334,24 @@ static dt_status read_option(reader *r, const dt_option *option, const dt_yaml *
   return note_origin(r->config, into, node->origin);
 }
 
+/* A default of several numbers, as "[0.75, 1.5]". */
+static dt_status read_default_numbers(reader *r, const dt_option *option, dt_origin origin, void *into) {
+  enum { NUMBERS = 4, DIGITS = 24 };
+  char text[NUMBERS][DIGITS];
+  dt_yaml scalar[NUMBERS];
+  dt_yaml_entry item[NUMBERS];
+  dt_yaml list = {.type = DT_NODE_LIST, .origin = origin, .entry = item};
+  for (const char *at = option->default_text + 1; *at != '\0'; at += strspn(at, ", ]"), list.count++) {
+    const size_t bytes = strcspn(at, ",]");
+    DT_ASSERT(list.count < NUMBERS && bytes < DIGITS);
+    snprintf(text[list.count], DIGITS, "%.*s", (int)bytes, at);
+    at += bytes;
+    scalar[list.count] = (dt_yaml){.type = DT_NODE_SCALAR, .origin = origin, .text = text[list.count], .plain = true};
+    item[list.count] = (dt_yaml_entry){.key_origin = origin, .value = &scalar[list.count]};
+  }
+  return read_option(r, option, &list, into);
+}
+
 /* Reads a default as if it stood in the file; "[]" is the empty list, and a kind's name a list
  * of one. */
 static dt_status read_default(reader *r, const dt_option *option, dt_origin where, void *into) {
@@ -346,7 +364,8 @@ static dt_status read_default(reader *r, const dt_option *option, dt_origin wher
   dt_yaml list = {.type = DT_NODE_LIST, .origin = scalar.origin, .entry = &item, .count = 1};
   int complaints = r->errors->count, origins = r->config->origin_count;
   const dt_yaml *node = option->type == DT_OPT_ONE ? &choice : option->type == DT_OPT_LIST ? &list : &scalar;
-  DT_TRY(read_option(r, option, node, into));
+  DT_TRY(option->default_text[0] == '[' ? read_default_numbers(r, option, scalar.origin, into)
+                                        : read_option(r, option, node, into));
   r->config->origin_count = origins;
   DT_ASSERT(r->errors->count == complaints);
   return DT_OK;

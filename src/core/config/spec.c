@@ -491,20 +491,16 @@ static void check_mean_unit(const dt_config *config, dt_config_errors *errors) {
   if (spec->model.inputs.count == 1) check_mean_unit_of(config, "data", 0, &spec->data.mean, errors);
 }
 
-/* An image that is moved by its own size is gone. */
-static void check_reach(const dt_config *config, const dt_ints *shape, dt_config_errors *errors) {
+/* Whether every augmentation can be made of an input of that shape. */
+static void check_augmentable(const dt_config *config, const dt_ints *input, dt_config_errors *errors) {
   const dt_choices *augment = &config->spec.data.augment;
-  int64_t height = shape->value[1], width = shape->value[2], least = height < width ? height : width;
+  const dt_shape shape = {3, {input->value[0], input->value[1], input->value[2]}};
   for (int i = 0; i < augment->count; i++) {
-    const dt_kind *kind = augment->item[i].kind;
-    const dt_augment *augmentations = kind->impl;
-    int64_t reach = augmentations->reach != NULL ? augmentations->reach(augment->item[i].attr) : 0;
-    if (reach >= least)
-      dt_config_complain(
-          errors, augment->item[i].origin,
-          "data.augment.%d.%s: found %lld pixels, expected fewer than %lld: an image of %lld x %lld may be moved out "
-          "of sight",
-          i, kind->name, (long long)reach, (long long)least, (long long)height, (long long)width);
+    const dt_augment *functions = augment->item[i].kind->impl;
+    char why[DT_AUGMENT_WHY] = "";
+    if (functions->refuse != NULL) functions->refuse(augment->item[i].attr, &shape, why);
+    if (why[0] != '\0')
+      dt_config_complain(errors, augment->item[i].origin, "data.augment.%d.%s: %s", i, augment->item[i].kind->name, why);
   }
 }
 
@@ -530,7 +526,7 @@ static void check_split(const dt_config *config, dt_config_errors *errors) {
                        "data.train");
 }
 
-/* Moves are made of images of bytes, of all inputs of a sample that are ones. */
+/* Augmentations are made of images of bytes, of all inputs of a sample that are ones. */
 static void check_augment(const dt_config *config, dt_config_errors *errors) {
   const dt_spec *spec = &config->spec;
   int images = 0;
@@ -541,7 +537,7 @@ static void check_augment(const dt_config *config, dt_config_errors *errors) {
     const dt_ints *shape = &dt_spec_input(spec, i)->shape;
     const bool certain = field != NULL && field->limit != DT_DTYPE_GUESSED;
     if (shape->count != 3 || (certain && field->dtype != DT_U8)) continue;
-    check_reach(config, shape, errors);
+    check_augmentable(config, shape, errors);
     images++;
   }
   if (images == 0)

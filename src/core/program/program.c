@@ -102,6 +102,7 @@ static void find_field_uses(dt_program *program) {
       const dt_buffer *buffer = instr->arg[a] >= 0 ? &program->buffer[instr->arg[a]] : NULL;
       if (buffer == NULL || buffer->kind != DT_BUF_FIELD) continue;
       dt_field_use *use = &program->field_use[buffer->offset];
+      if (instr->op == DT_OP_LOAD) program->field_loaded[buffer->offset] = true;
       if (*use != DT_FIELD_READ) *use = instr->op == DT_OP_LOAD ? DT_FIELD_LOADED : DT_FIELD_READ;
     }
   }

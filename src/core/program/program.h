@@ -228,6 +228,7 @@ typedef struct dt_program {
   const dt_field *field; /* the graph's */
   int field_count;
   dt_field_use field_use[DT_FIELDS_MAX];
+  bool field_loaded[DT_FIELDS_MAX]; /* whether LOAD reads it, others besides or not: an input's */
   int input_channels; /* of all inputs, in the graph's order: what LOAD normalises by */
   dt_program_mode mode;
   dt_buffer *buffer;
