@@ -64,7 +64,7 @@ if [[ ${#devices[@]} == 3 ]]; then
   found=$(run "gpu, cutout, np 3" 3 --device gpu --set "$cut")
   [[ -n $found && $found == "$expected" ]] || fail "gpu, cutout: other bits on three ranks"
   grep -q 'data.augment.3.cutout: made by the host' "$work"/runs/net/log.0.txt || fail "no remark on cutout: $(cat "$work"/runs/net/log.0.txt)"
-  grep -q "\"cached_data\": $((29 * 152))," "$work/runs/net/run.json" || fail "run.json: $(grep cached_data "$work/runs/net/run.json")"
+  grep -q "\"cached_data\": $((29 * 220))," "$work/runs/net/run.json" || fail "run.json: $(grep cached_data "$work/runs/net/run.json")"
 fi
 
 # What the other inputs are does not change how one is normalised; what one is does.

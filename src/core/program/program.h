@@ -229,7 +229,7 @@ typedef struct dt_program {
   int field_count;
   dt_field_use field_use[DT_FIELDS_MAX];
   bool field_loaded[DT_FIELDS_MAX]; /* whether LOAD reads it, others besides or not: an input's */
-  int input_channels; /* of all inputs, in the graph's order: what LOAD normalises by */
+  int input_channels;               /* of all inputs, in the graph's order: what LOAD normalises by */
   dt_program_mode mode;
   dt_buffer *buffer;
   int buffer_count;
