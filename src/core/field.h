@@ -20,6 +20,7 @@ typedef struct dt_field {
   dt_field_layout layout;
   int64_t entries; /* SPARSE: the most that a sample names */
   int64_t limit;   /* of a field that a network needs: its numbers lie in [0, limit); 0 = any do */
+  int mixes;       /* of one that the loader makes of the classes in field mixes - 1, as data.mix says; 0 = it is in the data */
 } dt_field;
 
 typedef struct dt_fields {

@@ -111,6 +111,15 @@ int64_t dt_sampler_epoch_samples(const dt_sampler *sampler);
 dt_step_plan dt_sampler_plan(const dt_sampler *sampler, int64_t samples_seen);
 int64_t dt_sampler_index(const dt_sampler *sampler, int64_t epoch, int64_t position); /* index in the data set */
 
+/* How training samples are mixed; NULL = not. */
+static inline const dt_choices *dt_data_mix(const dt_spec *spec) {
+  return spec->data.mix.count > 0 ? &spec->data.mix : NULL;
+}
+/* Whether a device may hold the training set: it makes all that changes samples itself. */
+static inline bool dt_data_may_be_held(const dt_spec *spec) {
+  return spec->data.mix.count == 0 && dt_augment_only_moves(&spec->data.augment);
+}
+
 /* The loader: threads prepare the micro-batches of the steps from samples_seen on, in order, `prefetch` micro-batches ahead. */
 typedef struct dt_loader dt_loader;
 /* What the memory of a loader depends on. */
@@ -118,6 +127,7 @@ typedef struct dt_loader_size {
   const dt_program *program; /* its fields, and which of them it reads */
   bool cached;               /* a device caches the data set: numbers and augmentations in place of what LOAD reads */
   const dt_choices *augment; /* may be empty */
+  const dt_choices *mix;     /* NULL = none */
   const dt_tree *tree;
   int64_t global_batch;
   int prefetch, threads;
@@ -130,12 +140,12 @@ int dt_loader_prefetch(const dt_tree *tree, int64_t batches);
 /* Borrows dataset, program, augment and tree until destroyed. Batches carry the fields that the program reads, found in the
  * data set by name; those that it lacks are zeros. end_samples: no step starts at or after it. augment may be empty; it
  * changes the images of bytes that the program reads, all of a sample alike; with a device that caches the data set, it is of
- * moves alone. A rank without shards gets no micro-batches.
- * prefetch and threads are 1 or more; threads change nothing but the time. DT_USAGE when there is no image to augment, or no
- * full batch exists and short ones are dropped; DT_ENVIRONMENT. Returns new. */
+ * moves alone. mix: how samples are mixed, after that; NULL = not, as with such a device. A rank without shards gets no
+ * micro-batches. prefetch and threads are 1 or more; threads change nothing but the time. DT_USAGE when there is no image to
+ * augment, or no full batch exists and short ones are dropped; DT_ENVIRONMENT. Returns new. */
 dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program, const dt_choices *augment,
-                           const dt_sampler *sampler, const dt_tree *tree, int64_t samples_seen, int64_t end_samples,
-                           int prefetch, int threads, dt_loader **out);
+                           const dt_choices *mix, const dt_sampler *sampler, const dt_tree *tree, int64_t samples_seen,
+                           int64_t end_samples, int prefetch, int threads, dt_loader **out);
 /* The next micro-batch's batch: samples, or, where a device caches the data set, which they are and how they are moved
  * (micro-batches of a step in order, then the next step's); valid until the next call. Empty positions hold zeros. Blocks.
  * A store's errors, of the micro-batch in which a sample could not be read; DT_INTERNAL beyond the end. */

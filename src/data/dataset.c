@@ -254,6 +254,7 @@ static dt_status check_target(const dt_dataset *dataset, const dt_field *found, 
 
 dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, int count, int inputs) {
   for (int n = 0; n < count; n++) {
+    if (needed[n].mixes > 0) continue;
     char names[DT_FIELDS_MAX * (DT_FIELD_NAME + 5)];
     const int f = dt_dataset_find(dataset, needed[n].name);
     DT_REQUIRE(f >= 0, DT_DATA, "%s: found no field %s, expected one for each sample; there is %s", dataset->source,

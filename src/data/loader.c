@@ -17,6 +17,7 @@
 
 #include "core/locale.h"
 #include "data/data.h"
+#include "data/mix.h"
 
 typedef struct entry {
   dt_batch batch;
@@ -39,19 +40,20 @@ typedef struct cursor {
 
 typedef struct worker {
   dt_loader *loader;
-  uint8_t *scratch;
+  uint8_t *scratch; /* of augmentations, then a sample's largest field, of a partner */
   pthread_t thread;
 } worker;
 
 struct dt_loader {
   const dt_dataset *dataset;
   const dt_program *program;
-  int from[DT_FIELDS_MAX]; /* the data set's field for each of the program's; -1: it lacks it */
-  const dt_choices *augment;
+  int from[DT_FIELDS_MAX];         /* the data set's field for each of the program's; -1: it lacks it */
+  const dt_choices *augment, *mix; /* mix: NULL = none */
+  const dt_shape *mixed_image;     /* of the first image that is mixed; NULL = none */
   const dt_tree *tree;
   dt_sampler sampler;
   int64_t end_samples;
-  int64_t scratch_bytes; /* of a worker, for the largest image that it augments */
+  int64_t augment_bytes, scratch_bytes; /* of a worker's scratch: of augmentations, and in all */
   int64_t shard_capacity;
   entry *entries;
   int entry_count, wake_at;
@@ -131,11 +133,9 @@ static bool is_augmented(const dt_program *program, int f) {
   return program->field_use[f] != DT_FIELD_UNUSED && dt_field_is_image(&program->field[f]);
 }
 
-static void augment_field(const dt_loader *loader, int f, dt_augment_key key, uint8_t *scratch, void *const *part,
-                          position to) {
-  const dt_shape *shape = &loader->program->field[f].shape;
-  dt_augment_image image = {.shape = shape,
-                            .pixels = (uint8_t *)part[DT_PART_VALUES] + to.at * dt_shape_count(shape),
+static void augment_field(const dt_loader *loader, int f, dt_augment_key key, uint8_t *scratch, void *pixels) {
+  dt_augment_image image = {.shape = &loader->program->field[f].shape,
+                            .pixels = pixels,
                             .scratch = scratch,
                             .is_input = loader->program->field_loaded[f]};
   for (key.place = 0; key.place < loader->augment->count; key.place++) dt_augment_apply(loader->augment, &key, &image);
@@ -149,17 +149,63 @@ static void tell_device(const dt_loader *loader, dt_augment_key key, int64_t ind
     move[key.place] = dt_augmentation_draw(loader->augment, &key);
 }
 
-/* Copies a sample and augments it, or says how. index -1: an empty position. place: the sample's in the epoch; one that is
- * drawn several times is augmented in another way each time. */
-static dt_status load_sample(const dt_loader *loader, int64_t epoch, int64_t place, int64_t index, uint8_t *scratch, entry *to,
+/* A sample, by where it stands in the epoch; index -1: an empty position. One that is drawn several times is augmented in
+ * another way each time. */
+typedef struct sample {
+  int64_t index;
+  dt_augment_key key;
+} sample;
+
+static sample sample_at(const dt_loader *loader, const dt_step_plan *plan, int64_t place) {
+  const int64_t in_epoch = plan->first + place;
+  const int64_t index = place < plan->count ? dt_sampler_index(&loader->sampler, plan->epoch, in_epoch) : -1;
+  return (sample){
+      .index = index,
+      .key = {.seed = loader->sampler.seed, .epoch = plan->epoch, .sample = loader->sampler.draws != NULL ? in_epoch : index}};
+}
+
+static bool is_mixed(const dt_loader *loader, int f) {
+  const dt_field *field = &loader->program->field[f];
+  return loader->mix != NULL && field->layout == DT_FIELD_DENSE && field->dtype != DT_I32 && loader->from[f] >= 0;
+}
+
+/* Brings the partner's numbers into a field that holds the sample's. */
+static dt_status mix_field(const dt_loader *loader, int f, const dt_mix_plan *plan, const sample *partner, uint8_t *scratch,
+                           void *own) {
+  const size_t bytes = dt_field_part_bytes(&loader->program->field[f], DT_PART_VALUES, 1);
+  uint8_t *other = scratch + loader->augment_bytes;
+  DT_TRY(dt_dataset_read(loader->dataset, loader->from[f], partner->index, bytes, other));
+  if (is_augmented(loader->program, f)) augment_field(loader, f, partner->key, scratch, other);
+  dt_mix_values(plan, &loader->program->field[f], own, other);
+  return DT_OK;
+}
+
+/* Probabilities of the classes of both. */
+static void make_labels(const dt_loader *loader, const dt_field *field, const dt_mix_plan *plan, const sample *own,
+                        const sample *partner, void *to) {
+  const int label = loader->from[field->mixes - 1];
+  const int32_t *class = loader->dataset->data[label].values;
+  dt_mix_labels(plan, class[own->index], class[partner->index], field -> shape.dim[0], to);
+}
+
+/* Copies a sample, augments and mixes it, or says how. */
+static dt_status load_sample(const dt_loader *loader, const dt_step_plan *plan, int64_t place, uint8_t *scratch, entry *to,
                              position at) {
-  const dt_augment_key key = {
-      .seed = loader->sampler.seed, .epoch = epoch, .sample = loader->sampler.draws != NULL ? place : index};
-  if (to->index != NULL) tell_device(loader, key, index, to, at.at);
+  const sample own = sample_at(loader, plan, place);
+  dt_mix_plan mix = {.share = 1, .partner = place};
+  if (loader->mix != NULL && own.index >= 0)
+    dt_mix_draw(loader->mix, loader->sampler.seed, plan->epoch, plan->first, plan->count, place, loader->mixed_image, &mix);
+  const sample partner = mix.mixed ? sample_at(loader, plan, mix.partner) : own;
+  if (to->index != NULL) tell_device(loader, own.key, own.index, to, at.at);
   for (int f = 0; f < loader->program->field_count; f++) {
+    const dt_field *field = &loader->program->field[f];
     if (to->part[f][DT_PART_VALUES] == NULL) continue;
-    DT_TRY(copy_field(loader, f, index, to->part[f], at));
-    if (index >= 0 && is_augmented(loader->program, f)) augment_field(loader, f, key, scratch, to->part[f], at);
+    void *values = (char *)to->part[f][DT_PART_VALUES] + (size_t)at.at * dt_field_part_bytes(field, DT_PART_VALUES, 1);
+    DT_TRY(copy_field(loader, f, own.index, to->part[f], at));
+    if (own.index < 0) continue;
+    if (field->mixes > 0) make_labels(loader, field, &mix, &own, &partner, values);
+    if (is_augmented(loader->program, f)) augment_field(loader, f, own.key, scratch, values);
+    if (mix.mixed && is_mixed(loader, f)) DT_TRY(mix_field(loader, f, &mix, &partner, scratch, values));
   }
   return DT_OK;
 }
@@ -173,9 +219,8 @@ static dt_status fill_entry(const dt_loader *loader, cursor at, uint8_t *scratch
     int64_t first;
     const int64_t count = dt_shard_samples(plan.count, loader->tree->shards, micro->first_shard + s, &first);
     for (int64_t i = 0; i < loader->shard_capacity; i++) {
-      const int64_t index = i < count ? dt_sampler_index(&loader->sampler, plan.epoch, plan.first + first + i) : -1;
-      DT_TRY(load_sample(loader, plan.epoch, plan.first + first + i, index, scratch, to,
-                         (position){.shard = s, .sample = i, .at = base + i}));
+      const int64_t place = i < count ? first + i : plan.count; /* beyond the last: an empty position */
+      DT_TRY(load_sample(loader, &plan, place, scratch, to, (position){.shard = s, .sample = i, .at = base + i}));
     }
     to->valid[s] = (int32_t)count;
     to->position[s] = first;
@@ -256,7 +301,7 @@ static bool is_carried(const dt_program *program, int f, bool cached) {
 }
 
 /* Of a worker, for the images that the loader augments. */
-static int64_t scratch_bytes(const dt_program *program, const dt_choices *augment, bool cached) {
+static int64_t augment_bytes(const dt_program *program, const dt_choices *augment, bool cached) {
   int64_t largest = 0;
   for (int f = 0; f < program->field_count; f++) {
     const bool augmented = is_augmented(program, f) && is_carried(program, f, cached);
@@ -266,12 +311,48 @@ static int64_t scratch_bytes(const dt_program *program, const dt_choices *augmen
   return largest;
 }
 
+/* Of a worker in all: with mixing, the largest field besides. */
+static int64_t scratch_bytes(const dt_program *program, const dt_choices *augment, const dt_choices *mix, bool cached) {
+  enum { ALIGNMENT = 64 };
+  int64_t largest = 0;
+  for (int f = 0; f < program->field_count && mix != NULL; f++) {
+    const size_t bytes = dt_field_part_bytes(&program->field[f], DT_PART_VALUES, 1);
+    if (is_carried(program, f, cached) && bytes < INT64_MAX && (int64_t)bytes > largest) largest = (int64_t)bytes;
+  }
+  return dt_count_add(augment_bytes(program, augment, cached), largest + (ALIGNMENT - largest % ALIGNMENT) % ALIGNMENT);
+}
+
+/* Every input must be numbers that can be mixed, and where something is pasted one of them an image. */
+static dt_status check_mix(const dt_program *program, const dt_choices *mix) {
+  int images = 0;
+  bool pastes = false;
+  for (int i = 0; mix != NULL && i < mix->count; i++) pastes |= ((const dt_mix *)mix->item[i].kind->impl)->pastes;
+  for (int f = 0; f < program->field_count && mix != NULL; f++) {
+    const dt_field *field = &program->field[f];
+    if (!program->field_loaded[f]) continue;
+    DT_REQUIRE(field->layout == DT_FIELD_DENSE && field->dtype != DT_I32, DT_USAGE,
+               "data.mix: found the input %s as %s, expected inputs of floats or bytes, as many for each sample", field->name,
+               field->dtype == DT_I32 ? "whole numbers" : "sequences or rows that are sparse");
+    images += field->shape.ndim == 3;
+  }
+  DT_REQUIRE(!pastes || images > 0, DT_USAGE,
+             "data.mix: found cutmix for inputs that are no images, expected [C, H, W], or mixup");
+  return DT_OK;
+}
+
+static const dt_shape *first_image(const dt_program *program) {
+  for (int f = 0; f < program->field_count; f++) {
+    if (program->field_loaded[f] && program->field[f].shape.ndim == 3) return &program->field[f].shape;
+  }
+  return NULL;
+}
+
 static dt_status check_request(const dt_program *program, const dt_choices *augment, const dt_sampler *sampler,
                                int64_t shard_capacity) {
   DT_REQUIRE(dt_sampler_epoch_samples(sampler) > 0, DT_USAGE,
              "found %lld samples, expected train.global_batch (%lld) or more, as data.last_batch is drop",
              (long long)sampler->dataset_count, (long long)sampler->global_batch);
-  DT_REQUIRE(augment->count == 0 || scratch_bytes(program, augment, false) > 0, DT_USAGE,
+  DT_REQUIRE(augment->count == 0 || augment_bytes(program, augment, false) > 0, DT_USAGE,
              "data.augment: found samples that are no images of bytes, expected [C, H, W]");
   for (int f = 0; f < program->field_count; f++) {
     const dt_field *field = &program->field[f];
@@ -311,7 +392,7 @@ static size_t entry_bytes(const dt_loader_size *size) {
 size_t dt_loader_bytes(const dt_loader_size *size) {
   const size_t each = entry_bytes(size);
   int64_t entries = each < INT64_MAX ? dt_count_multiply((int64_t)size->prefetch + 1, (int64_t)each) : INT64_MAX;
-  int64_t scratch = scratch_bytes(size->program, size->augment, size->cached);
+  int64_t scratch = scratch_bytes(size->program, size->augment, size->mix, size->cached);
   int64_t bytes = dt_count_add(entries, dt_count_multiply(size->threads, scratch));
   return bytes < INT64_MAX ? (size_t)bytes : SIZE_MAX;
 }
@@ -384,9 +465,10 @@ static dt_status create_parts(dt_loader *loader, int threads) {
 }
 
 dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program, const dt_choices *augment,
-                           const dt_sampler *sampler, const dt_tree *tree, int64_t samples_seen, int64_t end_samples,
-                           int prefetch, int threads, dt_loader **out) {
-  DT_ASSERT(prefetch >= 1 && threads >= 1);
+                           const dt_choices *mix, const dt_sampler *sampler, const dt_tree *tree, int64_t samples_seen,
+                           int64_t end_samples, int prefetch, int threads, dt_loader **out) {
+  DT_ASSERT(prefetch >= 1 && threads >= 1 && (mix == NULL || dataset->cached == NULL));
+  DT_TRY(check_mix(program, mix));
   DT_TRY(check_request(program, augment, sampler, shard_positions(tree, sampler->global_batch)));
   dt_loader *loader;
   DT_TRY(dt_alloc(1, sizeof *loader, &loader));
@@ -397,7 +479,10 @@ dt_status dt_loader_create(const dt_dataset *dataset, const dt_program *program,
       .tree = tree,
       .sampler = *sampler,
       .end_samples = tree->micro_batch_count > 0 ? end_samples : samples_seen,
-      .scratch_bytes = scratch_bytes(program, augment, dataset->cached != NULL),
+      .mix = mix,
+      .mixed_image = first_image(program),
+      .augment_bytes = augment_bytes(program, augment, dataset->cached != NULL),
+      .scratch_bytes = scratch_bytes(program, augment, mix, dataset->cached != NULL),
       .shard_capacity = shard_positions(tree, sampler->global_batch),
       .entry_count = prefetch + 1,
       .wake_at = (prefetch + 1) / 2,

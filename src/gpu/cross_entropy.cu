@@ -20,10 +20,13 @@ struct rows {
   int classes, lanes; /* a row's lanes */
 };
 
-/* The part of a batch that CROSS_ENTROPY reads. */
+/* The part of a batch that CROSS_ENTROPY reads: one of them is NULL. */
 typedef struct labels {
   dt_gpu_shards shards;
   const int32_t *label;
+  const void *soft; /* [samples][classes]: floats or bytes */
+  bool bytes;
+  float scale; /* of soft */
 } labels;
 
 /* Where a thread stands: its row, among the rows that its warp takes at once, and its lane of that row. */
@@ -135,7 +138,7 @@ static __global__ void softmax(rows<T> of, T *y) {
 typedef struct loss_job {
   labels to;
   const float *scale; /* dt_gpu_loss_scale */
-  float weight;
+  float weight, smoothing;
   float *terms; /* [samples][columns], from the first column on */
   int columns;
 } loss_job;
@@ -162,6 +165,72 @@ static __device__ void loss_row(const rows<T> &of, const loss_job &job, T *dx, i
   if (lane != 0 || !valid) return;
   job.terms[s * job.columns] = loss_of(x, of.classes, row, label);
   job.terms[s * job.columns + 1] = row.best == label ? 1 : 0;
+}
+
+/* Probability of class k, smoothed. */
+static __device__ float target_of(const loss_job &job, int64_t sample, int classes, int k) {
+  const int64_t at = sample * classes + k;
+  float q;
+  if (job.to.soft == NULL)
+    q = job.to.label[sample] == k ? 1.0f : 0.0f;
+  else
+    q = job.to.scale *
+        (job.to.bytes ? (float)static_cast<const uint8_t *>(job.to.soft)[at] : static_cast<const float *>(job.to.soft)[at]);
+  return (1 - job.smoothing) * q + job.smoothing / (float)classes;
+}
+
+typedef struct target_sums {
+  float total, dot; /* sums of q, and of q * (x - peak) */
+  int best;         /* the first class of the largest q */
+} target_sums;
+
+/* All lanes of a row get the same. */
+template <class T>
+static __device__ target_sums measure_target(const rows<T> &of, const loss_job &job, const T *x, int64_t sample, int lane,
+                                             float peak) {
+  measured most = {target_of(job, sample, of.classes, 0), 0, 0};
+  target_sums sums = {0, 0, 0};
+  for (int k = lane; k < of.classes; k += of.lanes) {
+    const float q = target_of(job, sample, of.classes, k);
+    keep_larger(&most, q, k);
+    sums.total += q;
+    sums.dot += q * (dt_to_float(x[k]) - peak);
+  }
+  for (int distance = of.lanes / 2; distance > 0; distance /= 2) {
+    const float q = __shfl_xor_sync(ALL_LANES, most.peak, distance);
+    const int best = __shfl_xor_sync(ALL_LANES, most.best, distance);
+    keep_larger(&most, q, best);
+  }
+  return {sum_lanes(sums.total, of.lanes), sum_lanes(sums.dot, of.lanes), most.best};
+}
+
+/* Of targets that are no label alone: loss = sum(q) log(sum) - sum q (x - peak), dx = p sum(q) - q. */
+template <class T>
+static __device__ void soft_row(const rows<T> &of, const loss_job &job, T *dx, int64_t s, int lane) {
+  const bool exists = s < of.samples, valid = exists && dt_is_filled(job.to.shards, s);
+  const int64_t sample = exists ? s : of.samples - 1;
+  const T *x = of.x + sample * of.classes;
+  const float scale = job.scale != NULL ? job.scale[DT_LOSS_SCALE_NEXT] * job.weight : job.weight;
+  float logit[KEPT];
+  const measured row = measure(of, x, lane, logit);
+  const target_sums target = measure_target(of, job, x, sample, lane, row.peak);
+  for (int k = lane; k < of.classes && exists && dx != NULL; k += of.lanes) {
+    const float p = expf(dt_to_float(x[k]) - row.peak) / row.sum;
+    const float gradient = p * target.total - target_of(job, sample, of.classes, k);
+    dx[sample * of.classes + k] = dt_from_float<T>(valid ? gradient * scale : 0);
+  }
+  if (lane != 0 || !valid) return;
+  const int label = job.to.soft != NULL ? target.best : job.to.label[sample];
+  const bool known = label >= 0 && label < of.classes;
+  job.terms[s * job.columns] = known ? target.total * logf(row.sum) - target.dot : NAN;
+  job.terms[s * job.columns + 1] = row.best == label ? 1 : 0;
+}
+
+template <class T>
+static __global__ void measure_soft_rows(rows<T> of, loss_job job, T *dx) {
+  const seat at = seat_of(of.lanes);
+  const int64_t ends = (of.samples + at.step - 1) / at.step * at.step;
+  for (int64_t s = at.first; s < ends; s += at.step) soft_row(of, job, dx, s, at.lane);
 }
 
 template <class T>
@@ -191,7 +260,14 @@ static dim3 grid_of(const rows<T> *of) {
 
 static labels labels_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const void *target = dt_gpu_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_TARGET), DT_PART_VALUES);
-  return {dt_gpu_input_of(run, micro).shards, static_cast<const int32_t *>(target)};
+  labels to = {};
+  to.shards = dt_gpu_input_of(run, micro).shards;
+  const dt_dtype type = dt_instr_field(run->program, instr, DT_ARG_TARGET)->dtype;
+  to.soft = type != DT_I32 ? target : NULL;
+  to.label = type == DT_I32 ? static_cast<const int32_t *>(target) : NULL;
+  to.bytes = type == DT_U8;
+  to.scale = (float)instr->loss.target_scale;
+  return to;
 }
 
 template <class T>
@@ -212,6 +288,7 @@ static loss_job loss_job_of(const dt_run *run, const dt_instr *instr, const dt_m
   job.to = labels_of(run, instr, micro);
   job.scale = dt_gpu_loss_scale(run);
   job.weight = (float)instr->loss.weight;
+  job.smoothing = (float)instr->loss.param[0];
   job.columns = run->program->columns;
   job.terms = static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS)) + instr->loss.column;
   return job;
@@ -220,8 +297,12 @@ static loss_job loss_job_of(const dt_run *run, const dt_instr *instr, const dt_m
 template <class T>
 static dt_status run_cross_entropy(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const rows<T> of = rows_of<T>(run, instr, micro);
-  DT_LAUNCH(measure_rows<T>, grid_of(&of), dim3(BLOCK), dt_gpu_stream(run, instr), of, loss_job_of(run, instr, micro),
-            static_cast<T *>(dt_gpu_arg(run, instr, micro, DT_ARG_DX)));
+  const loss_job job = loss_job_of(run, instr, micro);
+  T *dx = static_cast<T *>(dt_gpu_arg(run, instr, micro, DT_ARG_DX));
+  if (job.to.soft != NULL || job.smoothing > 0)
+    DT_LAUNCH(measure_soft_rows<T>, grid_of(&of), dim3(BLOCK), dt_gpu_stream(run, instr), of, job, dx);
+  else
+    DT_LAUNCH(measure_rows<T>, grid_of(&of), dim3(BLOCK), dt_gpu_stream(run, instr), of, job, dx);
   return DT_OK;
 }
 

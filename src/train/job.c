@@ -270,9 +270,9 @@ dt_status dt_job_loader(const dt_job *job, bool training, int64_t samples_seen, 
   static const dt_choices no_augment;
   const dt_spec *spec = job->spec;
   return dt_loader_create(training ? job->train : job->eval, job->program[training ? 0 : 1],
-                          training ? &spec->data.augment : &no_augment, training ? &job->sampler : &job->eval_sampler,
-                          job->tree, samples_seen, end_samples, dt_loader_prefetch(job->tree, spec->data.prefetch),
-                          (int)spec->data.threads, out);
+                          training ? &spec->data.augment : &no_augment, training ? dt_data_mix(spec) : NULL,
+                          training ? &job->sampler : &job->eval_sampler, job->tree, samples_seen, end_samples,
+                          dt_loader_prefetch(job->tree, spec->data.prefetch), (int)spec->data.threads, out);
 }
 
 /* The fields that LOAD alone reads, which a device can hold, and what they take. */
@@ -302,7 +302,7 @@ static dt_status cache_data(dt_job *job) {
   const size_t own = job->memory.device + job->memory.libraries;
   const size_t others = (size_t)(job->sharers - 1) * (own + bytes[0] + bytes[1]);
   for (int i = 0; i < 2; i++) {
-    if (bytes[i] == 0 || (i == 0 && !dt_augment_only_moves(&job->spec->data.augment))) continue;
+    if (bytes[i] == 0 || (i == 0 && !dt_data_may_be_held(job->spec))) continue;
     DT_TRY(own_memory->cache_data(job->device, &samples[i], own + others, &sets[i]->cached));
     if (sets[i]->cached != NULL) job->seen.cached += bytes[i];
   }

@@ -22,7 +22,7 @@ static size_t bound_bytes(const dt_device *device, const dt_spec *spec, const dt
   if (train != NULL) {
     plan.owns = true;
     plan.micro_batches = tree->micro_batch_count;
-    plan.may_cache &= dt_augment_only_moves(&spec->data.augment);
+    plan.may_cache &= dt_data_may_be_held(spec);
     plan.augmentations = spec->data.augment.count;
     bytes += device->ops->streams->bound_bytes(device, train, &plan);
   }
@@ -55,6 +55,7 @@ static size_t loader_bytes(const dt_spec *spec, const dt_tree *tree, const dt_pr
   if (program == NULL) return 0;
   dt_loader_size size = {.program = program,
                          .augment = program->mode == DT_PROGRAM_TRAIN ? &spec->data.augment : &none,
+                         .mix = program->mode == DT_PROGRAM_TRAIN ? dt_data_mix(spec) : NULL,
                          .tree = tree,
                          .global_batch = spec->train.global_batch,
                          .prefetch = dt_loader_prefetch(tree, spec->data.prefetch),

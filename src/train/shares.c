@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "core/augment.h"
+#include "data/data.h"
 
 /* Losses below these are not worth a line. */
 static const double efficiency_good = 0.95, fill_good = 0.75;
@@ -108,14 +108,14 @@ static void warn_threads(const dt_spec *spec, const dt_shares *shares, const dt_
 /* What a device cannot do with a data set in its own memory. */
 static void warn_cache(const dt_spec *spec, const dt_device *device, const dt_warnings *to) {
   const dt_choices *augment = &spec->data.augment;
-  if (device->ops->own_memory == NULL || !spec->data.device_cache || dt_augment_only_moves(augment)) return;
-  int i = 0;
-  while (((const dt_augment *)augment->item[i].kind->impl)->draw != NULL) i++;
-  dt_warning(
-      to,
-      "data.augment.%d.%s: made by the host, so the training set stays there and its samples are copied to the %s step by "
-      "step",
-      i, augment->item[i].kind->name, device->ops->name);
+  char what[SHARES_TEXT] = "data.mix";
+  if (device->ops->own_memory == NULL || !spec->data.device_cache || dt_data_may_be_held(spec)) return;
+  for (int i = augment->count - 1; i >= 0; i--) {
+    const dt_kind *kind = augment->item[i].kind;
+    if (((const dt_augment *)kind->impl)->draw == NULL) snprintf(what, sizeof what, "data.augment.%d.%s", i, kind->name);
+  }
+  dt_warning(to, "%s: made by the host, so the training set stays there and its samples are copied to the %s step by step",
+             what, device->ops->name);
 }
 
 void dt_share_warnings(const dt_spec *spec, const dt_device *device, const dt_shares *shares, const dt_warnings *to) {

@@ -45,6 +45,7 @@ static const table tables[] = {
     {"decay", dt_decay_kinds, {"core/data/schedules.txt"}, {"core/data/schedules.txt"}},
     {"format", dt_format_kinds, {"data/test_*.c"}, {"data/test_*.c"}},
     {"augmentation", dt_augment_kinds, {"data/test_augment*.c"}, {"data/test_augment*.c"}},
+    {"mixing", dt_mix_kinds, {"data/test_mix.c"}, {"data/test_mix.c"}},
 };
 
 /* Rows that need neither, and why. */

@@ -203,7 +203,7 @@ static void arrive(dt_status (*device)(const dt_device_options *, dt_device **))
   net n;
   assert_int_equal(load(NO_FAULT, 0, &set), DT_OK);
   open_net(&n, device, set);
-  NET_OK(dt_loader_create(set, n.eval, &none, &sampler, n.tree, 0, 2 * SAMPLES, 3, 2, &loader));
+  NET_OK(dt_loader_create(set, n.eval, &none, NULL, &sampler, n.tree, 0, 2 * SAMPLES, 3, 2, &loader));
   for (int64_t seen = 0; seen < 2 * SAMPLES;) {
     const dt_step_plan plan = dt_sampler_plan(&sampler, seen);
     for (int p = 0; p < n.tree->micro_batch_count; p++) {
@@ -279,7 +279,7 @@ static void test_gpu_takes_what_is_planned(void **state) {
   device->ops->destroy(&device);
   assert_int_equal(load(NO_FAULT, 0, &set), DT_OK);
   open_net(&n, dt_gpu_create, set);
-  NET_OK(dt_loader_create(set, n.eval, &none, &sampler, n.tree, 0, SAMPLES, 1, 1, &loader));
+  NET_OK(dt_loader_create(set, n.eval, &none, NULL, &sampler, n.tree, 0, SAMPLES, 1, 1, &loader));
   NET_OK(dt_loader_next(loader, &batch));
   NET_OK(n.device->ops->memory(n.device, &before, &all));
   NET_OK(dt_executor_run_micro_batch(n.scorer, 0, batch));

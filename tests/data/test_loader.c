@@ -133,9 +133,9 @@ static void check_rank(const fixture *f, const dt_choices *augment, int size, in
   dt_loader *loader;
   const dt_batch *batch;
   assert_int_equal(dt_tree_create(SHARDS, size, rank, micro_batch_limit, &tree), DT_OK);
-  assert_int_equal(
-      dt_loader_create(&f->bytes, &f->of_bytes, augment, &f->sampler, tree, samples_seen, END, prefetch, threads, &loader),
-      DT_OK);
+  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, augment, NULL, &f->sampler, tree, samples_seen, END, prefetch,
+                                    threads, &loader),
+                   DT_OK);
   while (samples_seen < END) {
     const dt_step_plan plan = dt_sampler_plan(&f->sampler, samples_seen);
     for (int p = 0; p < tree->micro_batch_count; p++) {
@@ -194,7 +194,7 @@ static void test_masks_keep_their_colours(void **state) {
   dt_loader *loader;
   int coloured = 0;
   assert_int_equal(dt_tree_create(1, 1, 0, 0, &tree), DT_OK);
-  assert_int_equal(dt_loader_create(&set, &program, &f->changes, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
+  assert_int_equal(dt_loader_create(&set, &program, &f->changes, NULL, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
   const dt_choices geometry = {f->changes.item, 2};
   for (int64_t seen = 0; seen < END;) {
     const dt_step_plan plan = dt_sampler_plan(&f->sampler, seen);
@@ -232,8 +232,9 @@ static void test_cached(void **state) {
   dt_loader *plain, *loader;
   held.cached = &held;
   assert_int_equal(dt_tree_create(SHARDS, 1, 0, 1, &tree), DT_OK);
-  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &plain), DT_OK);
-  assert_int_equal(dt_loader_create(&held, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
+  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, NULL, &f->sampler, tree, 0, END, 2, 1, &plain),
+                   DT_OK);
+  assert_int_equal(dt_loader_create(&held, &f->of_bytes, &f->augment, NULL, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
   for (int micro = 0; micro < 9 * SHARDS; micro++) {
     const dt_batch *expected, *batch;
     assert_int_equal(dt_loader_next(plain, &expected), DT_OK);
@@ -270,8 +271,9 @@ static void test_input_that_is_a_target(void **state) {
   assert_int_equal(dt_tree_create(SHARDS, 1, 0, 1, &tree), DT_OK);
   for (int i = 0; i < 2; i++) {
     dt_loader *plain, *loader;
-    assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 2, 1, &plain), DT_OK);
-    assert_int_equal(dt_loader_create(sets[i], &both, &f->augment, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
+    assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, NULL, &f->sampler, tree, 0, END, 2, 1, &plain),
+                     DT_OK);
+    assert_int_equal(dt_loader_create(sets[i], &both, &f->augment, NULL, &f->sampler, tree, 0, END, 2, 1, &loader), DT_OK);
     for (int micro = 0; micro < 9 * SHARDS; micro++) {
       const dt_batch *expected, *batch;
       assert_int_equal(dt_loader_next(plain, &expected), DT_OK);
@@ -291,9 +293,10 @@ static void test_floats(void **state) {
   const dt_batch *batch;
   assert_int_equal(dt_tree_create(1, 1, 0, 0, &tree), DT_OK);
   dt_error_clear();
-  assert_int_equal(dt_loader_create(&f->floats, &f->of_floats, &f->augment, &f->sampler, tree, 0, END, 1, 1, &loader),
+  assert_int_equal(dt_loader_create(&f->floats, &f->of_floats, &f->augment, NULL, &f->sampler, tree, 0, END, 1, 1, &loader),
                    DT_USAGE);
-  assert_int_equal(dt_loader_create(&f->floats, &f->of_floats, &f->none, &f->sampler, tree, 48, END, 1, 1, &loader), DT_OK);
+  assert_int_equal(dt_loader_create(&f->floats, &f->of_floats, &f->none, NULL, &f->sampler, tree, 48, END, 1, 1, &loader),
+                   DT_OK);
   assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
   assert_int_equal(batch->samples, SAMPLES - 48);
   for (int64_t i = 0; i < BATCH; i++) {
@@ -315,7 +318,7 @@ static void test_nothing_left_by_dropping(void **state) {
   dt_loader *loader = NULL;
   assert_int_equal(dt_tree_create(1, 1, 0, 0, &tree), DT_OK);
   dt_error_clear();
-  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->none, &sampler, tree, 0, END, 1, 1, &loader), DT_USAGE);
+  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->none, NULL, &sampler, tree, 0, END, 1, 1, &loader), DT_USAGE);
   assert_non_null(strstr(dt_error_text(), "found 53 samples, expected train.global_batch (54) or more"));
   assert_null(loader);
   dt_tree_destroy(&tree);
@@ -330,7 +333,8 @@ static void test_destroyed_at_any_time(void **state) {
     dt_loader *loader;
     const dt_batch *batch;
     assert_int_equal(
-        dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, END, 1 + taken % 5, 3, &loader), DT_OK);
+        dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, NULL, &f->sampler, tree, 0, END, 1 + taken % 5, 3, &loader),
+        DT_OK);
     for (int i = 0; i < taken; i++) assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
     dt_loader_destroy(&loader);
   }
@@ -348,7 +352,8 @@ static void test_waiting_workers_sleep(void **state) {
   const struct timespec pause = {.tv_nsec = 100000000};
   struct timespec before, after;
   assert_int_equal(dt_tree_create(SHARDS, 1, 0, 0, &tree), DT_OK);
-  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, &f->sampler, tree, 0, 1000000, 2, 2, &loader), DT_OK);
+  assert_int_equal(dt_loader_create(&f->bytes, &f->of_bytes, &f->augment, NULL, &f->sampler, tree, 0, 1000000, 2, 2, &loader),
+                   DT_OK);
   assert_int_equal(dt_loader_next(loader, &batch), DT_OK);
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
   nanosleep(&pause, NULL);

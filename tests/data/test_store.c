@@ -72,7 +72,7 @@ static dt_loader *open_loader(const dt_dataset *set, const dt_tree *tree, const 
   static const dt_choices none;
   static const dt_program program = {.field = fields.field, .field_count = 2, .field_use = {DT_FIELD_LOADED, DT_FIELD_READ}};
   dt_loader *loader;
-  assert_int_equal(dt_loader_create(set, &program, &none, sampler, tree, 0, end, 3, threads, &loader), DT_OK);
+  assert_int_equal(dt_loader_create(set, &program, &none, NULL, sampler, tree, 0, end, 3, threads, &loader), DT_OK);
   return loader;
 }
 

@@ -103,6 +103,18 @@ def cross_entropy(of):
     return lambda y, k, _: nn.functional.cross_entropy(y[of], k)
 
 
+def smoothed(smoothing):
+    return lambda y, k, _: nn.functional.cross_entropy(y[None], k, label_smoothing=smoothing)
+
+
+def soft(smoothing):
+    return lambda y, _, t: nn.functional.cross_entropy(y[None], t(y[None].shape[1:]), label_smoothing=smoothing)
+
+
+def most_likely(y, _, t):
+    return (y[None].argmax(1) == t(y[None].shape[1:]).argmax(1)).double().mean()
+
+
 def accuracy(of):
     return lambda y, k, _: (y[of].argmax(1) == k).double().mean()
 
@@ -166,6 +178,13 @@ def loss_cases():
                    "[accuracy, {accuracy: {of: tanh2, name: squashed}}, confusion]",
                    {"loss1": first, "loss2": second, "accuracy": accuracy(None), "squashed": accuracy("tanh2"),
                     "confusion": confusion}, steps=3, shards=2)
+    yield LossCase("label_smoothing", (7,), "[{linear: 6}, tanh, {linear: 3}]", "{cross_entropy: {smoothing: 0.1}}", mlp(7, 6, 3),
+                   smoothed(0.1), "[accuracy]", {"accuracy": accuracy(None)}, steps=3, shards=2)
+    yield LossCase("soft_targets", (7,), "[{linear: 6}, tanh, {linear: 5}]", "{cross_entropy: {soft: true}}", mlp(7, 6, 5), soft(0),
+                   "[accuracy]", {"accuracy": most_likely}, steps=3, shards=2)
+    yield LossCase("soft_targets_smoothed", (7,), "[{linear: 6}, tanh, {linear: 5}]",
+                   "{cross_entropy: {soft: true, smoothing: 0.25, weight: 0.5}}", mlp(7, 6, 5), lambda *given: 0.5 * soft(0.25)(*given),
+                   "[accuracy]", {"accuracy": most_likely}, samples=9, steps=2)
     yield LossCase("measures_of_classes", (7,), "[{linear: 6}, tanh, {linear: 3}]", "cross_entropy", mlp(7, 6, 3), first,
                    "[{top_k: 2}, precision, recall, f1, {f1: {average: weighted, name: weighted}}, {recall: {class: 1, name: recall_1}}, "
                    "{auc: {class: 2}}, perplexity, confusion]",

@@ -17,6 +17,7 @@ data:
   train: {images: {folder: train, size: [12, 14], resize: 16$3}}
   eval: {images: {folder: eval, size: [12, 14], resize: 16}}
   augment: [{shift: 1}, flip, {rotate: 20}, {resized_crop: [0.5, 1]}, {colour: {brightness: 0.4, hue: 0.1}}, randaugment, erase]
+  mix: [{mixup: 0.4}, cutmix]
 model:
   input: [3, 12, 14]
   layers: [{conv: {filters: 4, kernel: 3}}, relu, flatten, {linear: 3}]

@@ -355,6 +355,12 @@ const net_case net_cases[] = {
                   "[accuracy, {accuracy: {of: linear2, name: early}}, "
                   "{accuracy: {of: tanh2, name: squashed}}, confusion]",
                   false),
+    NET_CASE_LOSS("label smoothing", "6", "[{linear: 8}, tanh, {linear: 4}]", 20, 18, 2, "{cross_entropy: {smoothing: 0.2}}",
+                  "[accuracy]", false),
+    NET_CASE_LOSS("soft targets", "6", "[{linear: 8}, tanh, {linear: 35}]", 20, 19, 3,
+                  "{cross_entropy: {soft: true, smoothing: 0.1, weight: 2}}", "[accuracy]", false),
+    NET_CASE_LOSS("soft targets of bytes", "6", "[{linear: 8}, tanh, {linear: 4}]", 33, 33, 2, "{cross_entropy: {soft: true}}",
+                  "[accuracy]", true),
     NET_CASE_LOSS("measures of classes", "6", "[{linear: 8}, tanh, {linear: 4}]", 20, 19, 3, "cross_entropy",
                   "[{top_k: 2}, precision, {recall: {class: 3}}, {f1: {average: weighted}}, {auc: {class: 1}}, perplexity]",
                   false),

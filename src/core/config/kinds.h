@@ -5,7 +5,8 @@
 #include "core/config/options.h"
 
 extern const dt_kind *const dt_format_kinds[];  /* idx, csv, npy ... */
-extern const dt_kind *const dt_augment_kinds[]; /* shift, flip, crop */
+extern const dt_kind *const dt_augment_kinds[]; /* shift, flip, crop ... */
+extern const dt_kind *const dt_mix_kinds[];     /* mixup, cutmix; kind->impl is a dt_mix */
 extern const dt_kind *const dt_layer_kinds[];   /* NULL-terminated; kind->impl is a dt_layer */
 extern const dt_kind *const dt_loss_kinds[];    /* kind->impl is a dt_loss */
 extern const dt_kind *const dt_metric_kinds[];  /* kind->impl is a dt_metric */

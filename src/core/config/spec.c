@@ -24,6 +24,7 @@ static const dt_kind *const *const loss_kinds = dt_loss_kinds;
 static const dt_kind *const *const metric_kinds = dt_metric_kinds;
 static const dt_kind *const *const format_kinds = dt_format_kinds;
 static const dt_kind *const *const augment_kinds = dt_augment_kinds;
+static const dt_kind *const *const mix_kinds = dt_mix_kinds;
 static const dt_kind *const *const optimizer_kinds = dt_optimizer_kinds;
 static const dt_kind *const *const group_kinds = dt_group_kinds;
 static const dt_kind *const *const average_kinds = dt_average_kinds;
@@ -86,6 +87,11 @@ static const dt_option data_options[] = {
                .default_text = "", .positional = "fraction", .has_given = true),
     DT_ROW_LIST("augment", IN(data, augment), "[]", &augment_kinds, "Random changes to training samples, in this order.",
                 .max = 64),
+    DT_ROW_LIST(
+        "mix", IN(data, mix), "[]", &mix_kinds,
+        "Mixes each training sample with another one of its batch, in one of these ways: a single one, `{mixup: 0.2}`, or "
+        "several, of which each comes as often.",
+        .max = 8),
     DT_ROW_STRINGS("classes", IN(data, classes), "", "Names of the classes, from label 0 on; predict prints them.",
                    .keeps_results = true),
     DT_ROW_REALS(

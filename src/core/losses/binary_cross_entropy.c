@@ -14,7 +14,6 @@ static const dt_loss binary_cross_entropy = {
     .layer = {.infer = infer, .forward = dt_loss_forward},
     .op = DT_OP_BINARY_CROSS_ENTROPY,
     .output = DT_OUTPUT_LABELS,
-    .target = "target",
     .field = dt_loss_like_input,
     .metric = "accuracy",
     .metric_sum = 1,

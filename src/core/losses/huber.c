@@ -17,7 +17,6 @@ static const dt_loss huber = {
     .op = DT_OP_HUBER,
     .set_params = set_params,
     .output = DT_OUTPUT_NUMBERS,
-    .target = "target",
     .field = dt_loss_like_input,
 };
 

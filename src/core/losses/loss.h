@@ -43,8 +43,8 @@ typedef struct dt_loss {
   /* Writes what the kernel needs of the loss's own options; param comes in as zeros. NULL: it has none. */
   void (*set_params)(const void *attr, double param[DT_LOSS_PARAMS]);
   dt_prediction output;
-  const char *target;                   /* the field's name where the config leaves it out */
-  dt_field (*field)(const dt_shape *x); /* what it expects of the field; the name is filled in */
+  dt_field (*field)(const void *attr,
+                    const dt_shape *x); /* what it expects of the field, and its name unless the config has one */
   const char *metric; /* a metric kind that one of its sums is too, one without options of its own; NULL = none */
   int metric_sum;     /* which */
   bool shows_metric;  /* the metric is told where the config names none */
@@ -52,8 +52,8 @@ typedef struct dt_loss {
 
 /* layer.infer of a loss that takes any shape and declares its own sum alone. */
 dt_status dt_loss_infer_numbers(dt_node *node, const dt_shape *const *in);
-/* dt_loss.field of a loss that compares number by number: floats of the input's shape. */
-dt_field dt_loss_like_input(const dt_shape *x);
+/* dt_loss.field of a loss that compares number by number: floats of the input's shape, `target`. */
+dt_field dt_loss_like_input(const void *attr, const dt_shape *x);
 /* layer.forward of every loss. */
 dt_status dt_loss_forward(dt_builder *b, const dt_node *node);
 

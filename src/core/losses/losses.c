@@ -19,7 +19,9 @@ static const dt_loss *loss_of(const dt_node *node) {
 
 static void emit_terms(dt_builder *b, const dt_node *node) {
   const bool trains = dt_builder_needs_gradient(b, node, 0);
-  const int target = dt_builder_field(b, node->field), dx = trains ? dt_builder_new_gradient(b, node, 0) : -1;
+  const bool mixed = node->mixed_field > 0 && dt_builder_mode(b) == DT_PROGRAM_TRAIN;
+  const int target = dt_builder_field(b, mixed ? node->mixed_field : node->field),
+            dx = trains ? dt_builder_new_gradient(b, node, 0) : -1;
   dt_instr *instr = dt_builder_emit_terms(b, node, loss_of(node)->op);
   instr->arg[DT_ARG_X] = dt_builder_input(b, node, 0);
   instr->arg[DT_ARG_TARGET] = target;
@@ -47,8 +49,8 @@ dt_status dt_loss_infer_numbers(dt_node *node, const dt_shape *const *in) {
   return DT_OK;
 }
 
-dt_field dt_loss_like_input(const dt_shape *x) {
-  return (dt_field){.dtype = DT_F32, .shape = *x};
+dt_field dt_loss_like_input(const void *attr, const dt_shape *x) {
+  return (dt_field){.name = "target", .dtype = DT_F32, .shape = *x};
 }
 
 dt_status dt_loss_forward(dt_builder *b, const dt_node *node) {

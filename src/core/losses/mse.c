@@ -6,7 +6,6 @@ static const dt_loss mse = {
     .layer = {.infer = dt_loss_infer_numbers, .forward = dt_loss_forward},
     .op = DT_OP_SQUARED_ERROR,
     .output = DT_OUTPUT_NUMBERS,
-    .target = "target",
     .field = dt_loss_like_input,
     .metric = "mse",
     .metric_sum = 0,

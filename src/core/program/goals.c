@@ -50,8 +50,8 @@ static int sums_before(const goal_builder *g, int node) {
   return count;
 }
 
-static dt_status set_target(const goal_builder *g, int node, dt_field field, const char *name, const char *standard) {
-  snprintf(field.name, sizeof field.name, "%s", name[0] != '\0' ? name : standard);
+static dt_status set_target(const goal_builder *g, int node, dt_field field, const char *name) {
+  if (name[0] != '\0') snprintf(field.name, sizeof field.name, "%s", name);
   return dt_graph_set_target(g->b, node, &field);
 }
 
@@ -81,7 +81,9 @@ static dt_status add_loss(goal_builder *g, int index) {
   DT_TRY(check_name(g, &choice, name));
   DT_TRY(find_input(g, &choice, attr->of, g->last, &input));
   DT_TRY(dt_graph_add(g->b, &choice, name, input, &node));
-  DT_TRY(set_target(g, node, loss->field(&node_at(g, input)->shape), attr->target, loss->target));
+  const dt_field field = loss->field(attr, &node_at(g, input)->shape);
+  DT_TRY(set_target(g, node, field, attr->target));
+  if (g->spec->data.mix.count > 0 && field.dtype == DT_I32) DT_TRY(dt_graph_mix_target(g->b, node, field.limit));
   g->goals->loss[g->goals->loss_count].node = node;
   g->goals->loss[g->goals->loss_count].sum = sums_before(g, node);
   g->goals->loss[g->goals->loss_count++].weight = attr->weight;
@@ -230,7 +232,7 @@ static dt_status add_metric(goal_builder *g, const dt_choice *asked) {
   } else if (node < 0) {
     DT_TRY(check_name(g, choice, name));
     DT_TRY(dt_graph_add(g->b, choice, name, input, &node));
-    DT_TRY(set_target(g, node, metric->field(&node_at(g, input)->shape), target, target));
+    DT_TRY(set_target(g, node, metric->field(&node_at(g, input)->shape), target));
   }
   dt_measure measure = measure_of(metric, name, &node_at(g, node)->sum[sum], sums_before(g, node) + sum);
   measure.attr = choice->attr;

@@ -471,6 +471,20 @@ dt_status dt_graph_set_target(dt_graph_builder *b, int node, const dt_field *fie
                             dt_dtype_name(field->dtype), dt_shape_text(&field->shape, other));
 }
 
+dt_status dt_graph_mix_target(dt_graph_builder *b, int node, int64_t classes) {
+  dt_node *of = &b->node[node];
+  dt_field mixed = {.dtype = DT_F32, .shape = {1, {classes}}, .mixes = of->field + 1};
+  const char *label = b->field[of->field].name;
+  if (strlen(label) + sizeof ".mixed" > sizeof mixed.name)
+    return dt_config_error_at(b->config, of->origin, "%s: found the field %s, expected a shorter name for one that is mixed",
+                              of->name, label);
+  snprintf(mixed.name, sizeof mixed.name, "%s.mixed", label);
+  DT_TRY(need_field(b, &mixed, of->origin, &of->mixed_field));
+  if (same_field(&b->field[of->mixed_field], &mixed)) return DT_OK;
+  return dt_config_error_at(b->config, of->origin, "%s: found the classes of %s mixed for another number of outputs", of->name,
+                            label);
+}
+
 const char *dt_graph_target(const dt_graph_builder *b, int node) {
   return b->field[b->node[node].field].name;
 }

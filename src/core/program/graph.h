@@ -77,6 +77,7 @@ typedef struct dt_node {
   int input[DT_NODE_INPUTS]; /* node indices; the graph's input is node 0 */
   int input_count;
   int field;                           /* of an input: which it is; of a loss: its target; an index in dt_graph.field */
+  int mixed_field;                     /* of a loss over classes: its target in training where samples are mixed; 0 = none */
   dt_shape shape;                      /* of the output */
   dt_param_decl param[DT_NODE_PARAMS]; /* as the layer declared them */
   int param_index[DT_NODE_PARAMS];     /* of each in the graph's list */
@@ -180,6 +181,9 @@ const char *dt_graph_target(const dt_graph_builder *b, int node);
 /* Makes a field of the sample the node's target. One that is there under that name must be the same, or, where an input reads
  * it, numbers of that shape or as many as the vector that is compared with them: DT_USAGE. */
 dt_status dt_graph_set_target(dt_graph_builder *b, int node, const dt_field *field);
+/* Gives a loss over `classes` classes, whose target is a label, a target of probabilities in training, which data.mix makes of
+ * it. DT_USAGE. */
+dt_status dt_graph_mix_target(dt_graph_builder *b, int node, int64_t classes);
 /* goals.c: adds the losses and metrics that the config names, over the network whose last node is `last`; every node must reach
  * a loss. DT_USAGE, at the place in the config. */
 dt_status dt_graph_add_goals(dt_graph_builder *b, int last, dt_goals *out);
