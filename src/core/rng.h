@@ -15,9 +15,9 @@ typedef enum dt_rng_purpose {
   DT_RNG_DROPOUT,   /* a = samples seen, b = (dropout layer << 32 | sample's place in the global batch), c = element / 4 */
   DT_RNG_SYNTHETIC, /* a = sample, b = (what for << 16 | field), c = block of its numbers: see data/synthetic.c */
   DT_RNG_DRAW,      /* a = epoch, b = position: which sample is drawn there by its weight, see dt_sampler_index */
-  DT_RNG_MIX,       /* a = epoch, b = position, c = block: see data/mix.c */
-  DT_RNG_NOISE,     /* a = 0, b = sample: whether its label is changed, see data/label_noise.c */
   DT_RNG_CHECK,     /* a = parameter, b = element: directions of dtrain check */
+  DT_RNG_MIX,       /* a = epoch, b = position, c = block: see data/mix.c */
+  DT_RNG_LABELS,    /* a = 0, b = sample: whether its label is changed, see data/label_noise.c */
 } dt_rng_purpose;
 
 typedef struct dt_rng_block {

@@ -65,6 +65,8 @@ void dt_dataset_info(const dt_dataset *dataset, dt_data_info *out);
 dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, int count, int inputs);
 /* Leaves out the samples that are not wanted; the hash is as it was. */
 void dt_dataset_select(dt_dataset *dataset, const bool *wanted);
+/* Adds a line to the note, behind what it has. DT_MEMORY. */
+dt_status dt_dataset_note(dt_dataset *dataset, const char *line);
 /* Adds a run of bytes and their squares to the sums. */
 void dt_add_bytes(const uint8_t *byte, int64_t count, uint64_t *sum, uint64_t *squares);
 /* Per-channel mean and standard deviation of a dense field, in memory or surveyed (data/survey.h): of pixel / 255 with exact

@@ -264,6 +264,17 @@ dt_status dt_dataset_check(const dt_dataset *dataset, const dt_field *needed, in
   return DT_OK;
 }
 
+dt_status dt_dataset_note(dt_dataset *dataset, const char *line) {
+  const char *before = dataset->note != NULL ? dataset->note : "";
+  char *both;
+  const size_t bytes = strlen(before) + strlen(line) + 3;
+  DT_TRY(dt_alloc(bytes, 1, &both));
+  snprintf(both, bytes, "%s%s%s", before, *before != '\0' ? "; " : "", line);
+  free(dataset->note);
+  dataset->note = both;
+  return DT_OK;
+}
+
 /* --- statistics --- */
 
 /* Sums of a run of bytes and of their squares. A chunk is short enough for 32-bit sums, which the compiler vectorises. */

@@ -68,12 +68,22 @@ static dt_status load(const dt_spec *spec, dt_set set, dt_dataset **out) {
   return out == NULL || format->kind == NULL ? DT_OK : dt_dataset_load(format, &request, out);
 }
 
-dt_status dt_sets_load(const dt_spec *spec, dt_dataset **train, dt_dataset **eval) {
-  if (train != NULL) *train = NULL;
-  if (eval != NULL) *eval = NULL;
+static dt_status load_both(const dt_spec *spec, dt_dataset **train, dt_dataset **eval) {
   if (is_split(spec)) return load_split(spec, train, eval);
   DT_TRY(load(spec, DT_SET_TRAIN, train));
   const dt_status status = load(spec, DT_SET_EVAL, eval);
   if (status != DT_OK && train != NULL) dt_dataset_destroy(train);
+  return status;
+}
+
+dt_status dt_sets_load(const dt_spec *spec, dt_dataset **train, dt_dataset **eval) {
+  const double noise = spec->data.label_noise;
+  if (train != NULL) *train = NULL;
+  if (eval != NULL) *eval = NULL;
+  DT_TRY(load_both(spec, train, eval));
+  if (noise == 0 || train == NULL || *train == NULL) return DT_OK;
+  const dt_status status = dt_dataset_change_labels(*train, noise, spec->seed, spec->data.classes.count);
+  if (status != DT_OK) dt_dataset_destroy(train);
+  if (status != DT_OK && eval != NULL) dt_dataset_destroy(eval);
   return status;
 }

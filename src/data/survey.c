@@ -181,10 +181,6 @@ dt_status dt_survey_apply(const dt_survey *survey, dt_dataset *dataset, int fiel
   data->sums = NULL;
   DT_TRY(dt_alloc(2 * (size_t)survey->channels, sizeof *data->sums, &data->sums));
   memcpy(data->sums, sums_of(survey), 2 * (size_t)survey->channels * sizeof *data->sums);
-  if (note != NULL) {
-    free(dataset->note);
-    dataset->note = strdup(note);
-    DT_REQUIRE(dataset->note != NULL, DT_MEMORY, "could not allocate a note");
-  }
+  if (note != NULL) DT_TRY(dt_dataset_note(dataset, note));
   return dt_dataset_hash(dataset);
 }

@@ -92,6 +92,8 @@ static const dt_option data_options[] = {
         "Mixes each training sample with another one of its batch, in one of these ways: a single one, `{mixup: 0.2}`, or "
         "several, of which each comes as often.",
         .max = 8),
+    DT_ROW_REAL("label_noise", IN(data, label_noise), "0", 0, 1,
+                "Part of the training samples whose label is changed into another class, the same ones in every epoch."),
     DT_ROW_STRINGS("classes", IN(data, classes), "", "Names of the classes, from label 0 on; predict prints them.",
                    .keeps_results = true),
     DT_ROW_REALS(

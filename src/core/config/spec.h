@@ -59,6 +59,7 @@ typedef struct dt_spec {
     } split;
     dt_choices augment; /* kinds: dt_augment_kinds, applied in order to training samples */
     dt_choices mix;     /* kinds: dt_mix_kinds, one of which is drawn for a training sample */
+    double label_noise; /* part of the training samples whose class is another one; 0 = none */
     dt_strings classes; /* names, one for each output of the network; empty = they have none */
     dt_reals mean, std; /* of the only input, per channel, in units of pixel / 255; empty = measured on the training set */
     struct {
