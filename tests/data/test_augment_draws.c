@@ -99,6 +99,19 @@ static void check_boxes(bool upright, int64_t height, int64_t width) {
   check_uniform(left, DRAWS);
 }
 
+/* Of areas from 0.9 to 1 a try in E(-ln area) / ln 2 = 0.0747 fits into the square; one of ten does in 0.540. */
+static void test_boxes_are_tried_ten_times(void **state) {
+  static const double scale[] = {0.9, 1}, ratio[] = {0.5, 2};
+  const dt_box_rule rule = {.scale = scale, .ratio = ratio, .larger = true};
+  int fit = 0;
+  for (int i = 0; i < DRAWS; i++) {
+    const dt_augment_key key = key_of(i);
+    dt_box box;
+    fit += dt_draw_box(&key, 1, &rule, 1000, 1000, &box);
+  }
+  assert_true(fabs(fit / (double)DRAWS - 0.540) < 0.03);
+}
+
 static void test_boxes(void **state) {
   check_boxes(false, 1000, 1500);
   check_boxes(true, 1500, 1000);
@@ -327,11 +340,17 @@ static void test_turns_and_parts(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_math),         cmocka_unit_test(test_blocks_differ),
-      cmocka_unit_test(test_boxes),        cmocka_unit_test(test_colour_orders),
-      cmocka_unit_test(test_colour_range), cmocka_unit_test(test_randaugment),
-      cmocka_unit_test(test_erase),        cmocka_unit_test(test_fills),
-      cmocka_unit_test(test_cutout),       cmocka_unit_test(test_turns_and_parts),
+      cmocka_unit_test(test_math),
+      cmocka_unit_test(test_blocks_differ),
+      cmocka_unit_test(test_boxes),
+      cmocka_unit_test(test_boxes_are_tried_ten_times),
+      cmocka_unit_test(test_colour_orders),
+      cmocka_unit_test(test_colour_range),
+      cmocka_unit_test(test_randaugment),
+      cmocka_unit_test(test_erase),
+      cmocka_unit_test(test_fills),
+      cmocka_unit_test(test_cutout),
+      cmocka_unit_test(test_turns_and_parts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
