@@ -49,7 +49,10 @@ static dt_status time_steps(bench *b, int64_t steps, FILE *out) {
   }
   qsort(lap, LAPS, sizeof *lap, by_value);
   if (b->comm->rank != 0) return DT_OK;
-  double seconds = lap[LAPS / 2], flops = dt_graph_flops(b->job->graph) * samples;
+  const int passes = ((const dt_solver *)b->job->spec->solver.kind->impl)->passes;
+  double seconds = lap[LAPS / 2], flops;
+  DT_TRY(dt_graph_flops(b->job->graph, &flops));
+  flops *= samples * (passes > 1 ? passes : 1);
   fprintf(out, "step %.1f us (median of %d laps, %.1f to %.1f), %.0f samples/s, %.1f GFLOP/s", seconds * 1e6, LAPS,
           lap[0] * 1e6, lap[LAPS - 1] * 1e6, samples / seconds, flops / seconds * 1e-9);
   if (b->job->device->id == NULL) {

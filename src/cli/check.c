@@ -1,6 +1,7 @@
 /* dtrain check: whether the gradient of a config's network is right, and how large a learning rate its loss bears. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +9,13 @@
 #include "cli/cli.h"
 #include "core/numbers.h"
 #include "core/optim/optimizer.h"
+#include "core/optim/schedule.h"
 #include "core/program/flops.h"
 #include "core/wrap.h"
 #include "train/check.h"
 #include "train/evaluate.h"
 
-enum { TEXT_COLUMN = 10, SAMPLES_PER_SHARD = 2, SET_BYTES = 64 };
+enum { TEXT_COLUMN = 10, SAMPLES_PER_SHARD = 2, SETS_MAX = 8 + DT_HYPER_MAX, SET_BYTES = 128 };
 static const double flops_at_once = 2.5e8; /* what the reference device does in about half a second */
 
 static const dt_cli_option options[] = {
@@ -28,7 +30,10 @@ static const dt_cli_option options[] = {
 
 typedef struct request {
   const dt_cli *cli;
-  int64_t samples, shards, products; /* samples 0: not given */
+  int64_t samples, products; /* samples 0: not given */
+  double rate;               /* the config's largest */
+  char set[SETS_MAX][SET_BYTES];
+  int set_count;
 } request;
 
 static dt_status read_request(const dt_cli *cli, request *out) {
@@ -57,14 +62,11 @@ static void leave(place *p) {
   dt_config_destroy(&p->config);
 }
 
-/* The step of the solver is never made: it is the one whose program sums gradients over batches. Its arithmetic is that of
- * floats: gradients in half precision differ by more than a mistake may make them. */
 static dt_status load(const request *r, bool reference, place *out) {
-  char batch[SET_BYTES], shards[SET_BYTES];
-  const char *sets[] = {batch, shards, "solver=gradient_descent", "precision=fp32", reference ? "device=reference" : NULL,
-                        NULL};
-  snprintf(batch, sizeof batch, "train.global_batch=%" PRId64, r->samples);
-  snprintf(shards, sizeof shards, "train.shards=%" PRId64, r->shards);
+  const char *sets[SETS_MAX + 2] = {NULL};
+  int count = 0;
+  for (; count < r->set_count; count++) sets[count] = r->set[count];
+  if (reference) sets[count] = "device=reference";
   DT_TRY(dt_cli_config_with(r->cli, 0, sets, &out->config));
   return dt_job_create(out->config, r->cli->comm, DT_JOB_TRAIN, false, &out->job);
 }
@@ -80,7 +82,7 @@ static dt_status enter(const request *r, bool reference, place *out) {
   double value;
   DT_TRY(load(r, reference, out));
   DT_TRY(restore(r->cli, out->job));
-  out->objective = dt_objective_of(out->job, 1);
+  out->objective = dt_objective_of(out->job);
   const size_t count = (size_t)out->objective.count;
   dt_status status = dt_alloc(2 * count, sizeof *out->param, &out->param);
   out->gradient = out->param + count;
@@ -128,7 +130,7 @@ static dt_status compare_device(const request *r, const place *reference) {
 
 static void tell_rate(const request *r, const dt_job *job, double largest) {
   const dt_optimizer *optimizer = job->spec->optimizer.kind->impl;
-  const double rate = job->schedules.hyper[DT_HYPER_LR].peak;
+  const double rate = r->rate;
   char text[256];
   if (!(largest > 0)) {
     tell(r, "rate", "no eigenvalue is above 0: the loss bends nowhere upwards here, and bounds no rate");
@@ -160,27 +162,54 @@ static dt_status measure(const request *r, place *reference) {
   return DT_OK;
 }
 
-/* By what a sample costs, so that ranks choose alike. A shard gets two samples at least, which a batchnorm may need. */
+static void __attribute__((format(printf, 2, 3))) add_set(request *r, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(r->set[r->set_count++], SET_BYTES, format, args);
+  va_end(args);
+}
+
+/* One batch of so many samples, cut into shards of two or more, which a batchnorm may need. The step of the solver is never
+ * made: it is the one whose program sums gradients over batches; no update is, so schedules are left out. Its arithmetic is
+ * that of floats: gradients in half precision differ by more than a mistake may make them. */
+static void make_sets(request *r, const dt_spec *spec) {
+  const int64_t most = r->samples / SAMPLES_PER_SHARD, shards = most < spec->train.shards ? most : spec->train.shards;
+  add_set(r, "train.global_batch=%" PRId64, r->samples);
+  add_set(r, "train.length=%" PRId64 " samples", r->samples);
+  add_set(r, "train.shards=%" PRId64, shards > 1 ? shards : 1);
+  add_set(r, "data.last_batch=short");
+  add_set(r, "solver=gradient_descent");
+  add_set(r, "precision=fp32");
+  add_set(r, "schedule.lr={peak: %.17g, warmup: 0 samples}", spec->schedule.lr.peak);
+  for (int i = 0; i < spec->schedule.other.count; i++)
+    add_set(r, "schedule.%s={peak: %.17g, warmup: 0 samples}", spec->schedule.other.item[i].name,
+            ((const dt_schedule_spec *)spec->schedule.other.item[i].value)->peak);
+}
+
+/* By what a sample costs, so that ranks choose alike. */
 static dt_status choose_batch(request *r) {
   dt_config *config;
   dt_graph *graph = NULL;
+  double flops = 0;
   DT_TRY(dt_cli_config(r->cli, 0, &config));
   const dt_spec *spec = dt_config_spec(config);
-  dt_status status = dt_comm_agree(r->cli->comm, dt_graph_create(config, &graph));
+  dt_status status = dt_graph_create(config, &graph);
+  if (status == DT_OK) status = dt_graph_flops(graph, &flops);
+  status = dt_comm_agree(r->cli->comm, status);
   if (status == DT_OK && r->samples == 0) {
-    const int64_t cheap = (int64_t)(flops_at_once / (dt_graph_flops(graph) + 1)), least = SAMPLES_PER_SHARD;
+    const int64_t cheap = (int64_t)(flops_at_once / (flops + 1));
     r->samples = cheap < spec->train.global_batch ? cheap : spec->train.global_batch;
-    if (r->samples < least) r->samples = least;
+    if (r->samples < SAMPLES_PER_SHARD) r->samples = SAMPLES_PER_SHARD;
   }
-  r->shards = r->samples / SAMPLES_PER_SHARD < spec->train.shards ? r->samples / SAMPLES_PER_SHARD : spec->train.shards;
-  if (r->shards < 1) r->shards = 1;
+  r->rate = dt_hyper_largest(spec, DT_HYPER_LR);
+  make_sets(r, spec);
   dt_graph_destroy(&graph);
   dt_config_destroy(&config);
   return status;
 }
 
 static dt_status run(dt_cli *cli) {
-  request r;
+  request r = {.set_count = 0};
   place reference = {.param = NULL};
   DT_TRY(read_request(cli, &r));
   DT_TRY(choose_batch(&r));

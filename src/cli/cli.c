@@ -307,7 +307,7 @@ static dt_status collect_sets(const dt_cli *cli, const char **set, char **made, 
   return DT_OK;
 }
 
-enum { OWN_SETS = 8 };
+enum { OWN_SETS = 32 };
 
 static dt_status load_config(const dt_cli *cli, int index, const char *const *own, dt_config **out) {
   const char *set[DT_CLI_VALUES + OWN_SETS];

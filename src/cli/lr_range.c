@@ -36,6 +36,8 @@ static dt_status read_request(const dt_cli *cli, dt_rate_range *out) {
   *out = (dt_rate_range){.count = 0};
   DT_TRY(read_rate(cli, "from", 1e-6, &out->from));
   DT_TRY(read_rate(cli, "to", 10, &out->to));
+  DT_REQUIRE(isfinite(out->to / out->from), DT_USAGE,
+             "--from and --to: found %g and %g, expected rates that are less far apart", out->from, out->to);
   DT_REQUIRE(out->from < out->to, DT_USAGE, "--from and --to: found %g and %g, expected the lower rate first", out->from,
              out->to);
   return dt_cli_integer(cli, "steps", 100, 20, 1 << 24, &out->steps);
@@ -66,17 +68,26 @@ static dt_plot plot_of(const dt_rate_range *range, const char *title, char note[
   return plot;
 }
 
-static dt_status write_svg(const dt_plot *plot, const char *path) {
-  FILE *out = fopen(path, "w");
-  DT_REQUIRE(out != NULL, DT_IO, "--svg: %s: could not be written: %s", path, strerror(errno));
+/* Before the test, which takes its time. On rank 0 alone. */
+static dt_status open_svg(const dt_cli *cli, FILE **out) {
+  const char *path = dt_cli_value(cli, "svg");
+  *out = NULL;
+  if (path == NULL || cli->comm->rank != 0) return DT_OK;
+  *out = fopen(path, "w");
+  DT_REQUIRE(*out != NULL, DT_IO, "--svg: %s: could not be written: %s", path, strerror(errno));
+  return DT_OK;
+}
+
+static dt_status write_svg(const dt_plot *plot, const char *path, FILE *out) {
   dt_plot_svg(plot, out);
-  const bool written = !ferror(out);
-  DT_REQUIRE(fclose(out) == 0 && written, DT_IO, "--svg: %s: could not be written: %s", path, strerror(errno));
+  DT_REQUIRE(fflush(out) == 0 && !ferror(out), DT_IO, "--svg: %s: could not be written: %s", path, strerror(errno));
   return DT_OK;
 }
 
 static void tell(const dt_rate_range *range, double configured) {
-  const char *end = range->diverged ? "where the loss grew beyond four times its least" : "the last of the test";
+  const char *end = !range->diverged              ? "the last of the test"
+                    : range->count < range->steps ? "where the loss grew beyond four times its least, or was finite no more"
+                                                  : "where the loss grew beyond four times its least";
   dt_wrap_printf(0, stdout, "\n%" PRId64 " steps, from a rate of %.2g to %.2g, %s.\n", range->count, range->rate[0],
                  range->rate[range->count - 1], end);
   if (range->steepest < 0) {
@@ -90,23 +101,25 @@ static void tell(const dt_rate_range *range, double configured) {
       range->rate[range->steepest], range->rate[range->lowest], range->rate[range->lowest] / 10, configured);
 }
 
-static dt_status show(const dt_cli *cli, const dt_rate_range *range, const char *name, double configured) {
+static dt_status show(const dt_cli *cli, const dt_rate_range *range, const char *name, double configured, FILE *picture) {
   const char *svg = dt_cli_value(cli, "svg");
   char title[256], note[2][NOTE_BYTES];
-  DT_REQUIRE(range->count > 1, DT_NUMERIC,
-             "found a loss that is not finite at a rate of %.2g, the first, expected a finite one; take a lower --from",
-             range->from);
+  DT_REQUIRE(
+      range->count > 1, DT_NUMERIC,
+      "found a loss that is not finite within the first two steps, at a rate of %.2g, expected finite ones; take a lower "
+      "--from",
+      range->rate[range->count]);
   snprintf(title, sizeof title, "%s: learning-rate range test", name);
   const dt_plot plot = plot_of(range, title, note);
   if (cli->comm->rank != 0) return DT_OK;
   dt_plot_text(&plot, DT_LINE_COLUMNS, stdout);
   tell(range, configured);
-  if (svg != NULL) DT_TRY(write_svg(&plot, svg));
+  if (svg != NULL) DT_TRY(write_svg(&plot, svg, picture));
   if (svg != NULL) printf("%s: the plot\n", svg);
   return DT_OK;
 }
 
-static dt_status run_job(const dt_cli *cli, dt_job *job, dt_rate_range *range) {
+static dt_status run_job(const dt_cli *cli, dt_job *job, FILE *picture, dt_rate_range *range) {
   const double configured = job->schedules.hyper[DT_HYPER_LR].peak;
   double *memory;
   DT_TRY(dt_comm_agree(cli->comm, dt_alloc(3 * (size_t)range->steps, sizeof *memory, &memory)));
@@ -114,7 +127,7 @@ static dt_status run_job(const dt_cli *cli, dt_job *job, dt_rate_range *range) {
   range->loss = memory + range->steps;
   range->smooth = memory + 2 * range->steps;
   dt_status status = dt_rate_range_run(job, range);
-  if (status == DT_OK) status = dt_comm_agree(cli->comm, show(cli, range, job->spec->name, configured));
+  if (status == DT_OK) status = dt_comm_agree(cli->comm, show(cli, range, job->spec->name, configured, picture));
   free(memory);
   return status;
 }
@@ -123,10 +136,13 @@ static dt_status run(dt_cli *cli) {
   dt_rate_range range;
   dt_config *config;
   dt_job *job = NULL;
+  FILE *picture = NULL;
   DT_TRY(read_request(cli, &range));
   DT_TRY(dt_cli_config(cli, 0, &config));
-  dt_status status = dt_job_create(config, cli->comm, DT_JOB_TRAIN, false, &job);
-  if (status == DT_OK) status = run_job(cli, job, &range);
+  dt_status status = dt_comm_agree(cli->comm, open_svg(cli, &picture));
+  if (status == DT_OK) status = dt_job_create(config, cli->comm, DT_JOB_TRAIN, false, &job);
+  if (status == DT_OK) status = run_job(cli, job, picture, &range);
+  if (picture != NULL) fclose(picture);
   dt_job_destroy(&job);
   dt_config_destroy(&config);
   return status;

@@ -29,6 +29,16 @@ static inline void dt_comm_mark(dt_comm *comm, dt_collective op, dt_dtype dtype,
 void dt_fold_to_all(dt_dtype dtype, const dt_merge *fold, int fold_count, void *const *source, int source_count, int64_t count,
                     void *const *out, int out_count);
 
+/* dt_reducer_ops.bcast by the communicator's. */
+static inline dt_status dt_reducer_bcast(dt_reducer *reducer, dt_comm *comm, dt_dtype dtype, int64_t first, int64_t count,
+                                         int root) {
+  const size_t bytes = dt_dtype_bytes(dtype);
+  const double start = dt_clock_seconds();
+  dt_status status = comm->ops->bcast(comm, (char *)reducer->gradient + (size_t)first * bytes, (size_t)count * bytes, root);
+  reducer->wait_seconds += dt_clock_seconds() - start;
+  return status;
+}
+
 /* Zeroed memory aligned to 64 bytes (to huge pages where it spans several). DT_MEMORY. Release with free. */
 dt_status dt_block_alloc(size_t bytes, void **out);
 /* What dt_block_alloc takes for so many. */

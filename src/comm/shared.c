@@ -170,12 +170,7 @@ static void shared_destroy(dt_reducer **reducer) {
 
 static dt_status shared_bcast(dt_reducer *reducer, int64_t first, int64_t count, int root) {
   const shared_reducer *r = (const shared_reducer *)reducer;
-  const size_t bytes = dt_dtype_bytes(r->options.dtype);
-  double start = dt_clock_seconds();
-  dt_status status =
-      r->comm->base.ops->bcast(&r->comm->base, (char *)reducer->gradient + (size_t)first * bytes, (size_t)count * bytes, root);
-  reducer->wait_seconds += dt_clock_seconds() - start;
-  return status;
+  return dt_reducer_bcast(reducer, &r->comm->base, r->options.dtype, first, count, root);
 }
 
 static const dt_reducer_ops shared_ops = {

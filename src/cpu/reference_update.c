@@ -22,7 +22,7 @@ dt_status dt_reference_ascend(dt_run *run, const dt_instr *instr, const dt_micro
   for (int64_t i = 0; i < count; i++) sum += grad[i] * grad[i];
   const double factor = dt_step_ascent(run->step, sum);
   memcpy(run->blocks.sum, param, (size_t)count * sizeof *param);
-  for (int64_t i = 0; i < count; i++) param[i] += factor * grad[i];
+  for (int64_t i = 0; factor != 0 && i < count; i++) param[i] += factor * grad[i];
   return DT_OK;
 }
 

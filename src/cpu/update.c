@@ -69,7 +69,7 @@ static void ascend_piece(void *context, int index, int thread) {
   const int64_t first = (int64_t)index * UPDATE_PIECE, end = smaller(first + UPDATE_PIECE, m->count);
   for (int64_t i = first; i < end; i++) {
     m->kept[i] = m->param[i];
-    m->param[i] = m->param[i] + m->factor * m->grad[i];
+    if (m->factor != 0) m->param[i] = m->param[i] + m->factor * m->grad[i];
   }
 }
 

@@ -232,7 +232,7 @@ __global__ void ascend(const double *partial, int pieces, const float *grad, int
     dt_read<PACK>(param + i, p);
     dt_read<PACK>(grad + i, g);
     dt_write<PACK>(kept + i, p);
-    for (int k = 0; k < PACK; k++) p[k] = __fadd_rn(p[k], __fmul_rn(factor, g[k]));
+    for (int k = 0; k < PACK && factor != 0; k++) p[k] = __fadd_rn(p[k], __fmul_rn(factor, g[k]));
     dt_write<PACK>(param + i, p);
     if (low != NULL) dt_write<PACK>(low + i, p);
   }

@@ -194,19 +194,31 @@ static void fill_columns(const dt_plot *plot, const axis *x, int columns, double
   for (int c = 0; c < columns; c++) mean[c] = counts[c] > 0 ? mean[c] / counts[c] : NAN;
 }
 
+/* A number at its place, unless it would touch the one before it. */
+static void put_label(const axis *x, double value, int columns, char *line, int *end) {
+  char text[32];
+  const int length = snprintf(text, sizeof text, "%.3g", value);
+  int at = (int)lround(on_axis(x, value) * (columns - 1)) - length / 2;
+  if (at < 0) at = 0;
+  if (at > columns - length) at = columns - length;
+  if (*end > 0 && at < *end + 1) return;
+  memcpy(line + at, text, (size_t)length);
+  *end = at + length;
+}
+
+/* Round numbers, or the ends where there is none. */
 static void print_x_labels(const dt_plot *plot, const axis *x, int columns, FILE *out) {
-  char line[TEXT_COLUMNS_MAX + 32], text[32];
+  char line[TEXT_COLUMNS_MAX + 1];
   memset(line, ' ', sizeof line);
-  const double step = x->log ? ceil((x->high - x->low) / 6) : nice_step(x->high - x->low, 5);
+  const double step = x->log ? fmax(1, ceil((x->high - x->low) / 6)) : nice_step(x->high - x->low, 5);
   int end = 0;
-  for (double v = ceil(x->low / step - 1e-9) * step; v <= x->high + step * 1e-9; v += step) {
-    const int length = snprintf(text, sizeof text, "%g", x->log ? pow(10, round(v)) : v);
-    const int at = (int)lround((v - x->low) / (x->high - x->low) * (columns - 1)) - length / 2;
-    if (at < end || at + length > columns + 4) continue;
-    memcpy(line + at, text, (size_t)length);
-    end = at + length + 1;
+  for (double v = ceil(x->low / step - 1e-9) * step; v <= x->high + step * 1e-9; v += step)
+    put_label(x, x->log ? pow(10, round(v)) : v, columns, line, &end);
+  if (end == 0) {
+    put_label(x, plot->x[0], columns, line, &end);
+    put_label(x, plot->x[plot->count - 1], columns, line, &end);
   }
-  fprintf(out, "%*s %.*s\n", LABEL, plot->x_name, end, line);
+  fprintf(out, "%*s %.*s\n", LABEL + 1, plot->x_name, end, line);
 }
 
 void dt_plot_text(const dt_plot *plot, int columns, FILE *out) {

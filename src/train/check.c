@@ -52,7 +52,8 @@ static void choose_direction(search *s, uint64_t stream) {
     const dt_param *param = &s->program->param[p];
     double *part = s->direction + param->offset;
     const double typical = length(s->gradient + param->offset, param->count) / sqrt((double)param->count);
-    const double size = 1 / (length(part, param->count) * fmax(fmax(typical, 1e-3 * whole), DBL_MIN));
+    const double counts = whole > 0 ? fmax(typical, 1e-3 * whole) : 1;
+    const double size = 1 / (length(part, param->count) * counts);
     for (int64_t e = 0; e < param->count; e++) part[e] *= size;
   }
   const double all = length(s->direction, count);
@@ -89,7 +90,7 @@ static dt_status compare(search *s, int first, int end, double *out_error, doubl
     scale += s->given[p] * s->given[p];
   }
   *out_error = INFINITY;
-  for (int i = 0; i<STEPS && * out_error> clear_difference; i++) {
+  for (int i = 0; i < STEPS && (*out_error > clear_difference); i++) {
     double found;
     DT_TRY(difference(s, first, end, step_lengths[i], &found));
     const double most = fmax(fmax(fabs(found), fabs(*out_given)), sqrt(scale));
@@ -160,7 +161,7 @@ dt_status dt_compare_gradients(const dt_program *program, const double *gradient
     double sum = 0;
     DT_ASSERT(own != NULL && own->count == right->count);
     for (int64_t e = 0; e < own->count; e++) sum += pow(gradient[own->offset + e] - expected[right->offset + e], 2);
-    const double size = fmax(length(expected + right->offset, right->count), 1e-3 * whole * sqrt((double)right->count));
+    const double size = fmax(length(expected + right->offset, right->count), 1e-2 * whole * sqrt((double)right->count));
     const double error = size > 0 ? sqrt(sum) / size : sqrt(sum);
     if (!(error <= out->worst)) { /* what is no number is the worst */
       out->worst = isfinite(error) ? error : INFINITY;
@@ -248,11 +249,11 @@ static dt_status extend(lanczos *l) {
 }
 
 static void turn(lanczos *l) {
-  double *free = l->before;
+  double *oldest = l->before;
   const double beta = l->off_diagonal[l->size - 1];
   l->before = l->v;
   l->v = l->hv;
-  l->hv = free;
+  l->hv = oldest;
   for (int64_t i = 0; i < l->objective->count; i++) l->v[i] /= beta;
 }
 

@@ -23,7 +23,7 @@ typedef struct dt_gradient_difference {
   char name[DT_CHECK_NAME];
 } dt_gradient_difference;
 
-/* A gradient that is small beside the whole one's is measured by a thousandth of that. DT_NUMERIC where one differs by more
+/* A gradient that is small beside the whole one's is measured by a hundredth of that. DT_NUMERIC where one differs by more
  * than a hundredth. */
 dt_status dt_compare_gradients(const dt_program *program, const double *gradient, const dt_program *reference,
                                const double *expected, dt_gradient_difference *out);
@@ -37,7 +37,8 @@ typedef struct dt_curvature {
 
 /* Of an objective in double precision whose gradient at param[count] is gradient[count]: by Lanczos' process on products H v =
  * (g(p + e v) - g(p)) / e, e so short that no relu changes sides. The Hessian is that of the pieces between such kinks, as
- * differentiating twice gives it. At most so many products. Collective. */
+ * differentiating twice gives it. At most so many products, which may take a few gradients each
+ * where a step meets kinks. Collective. */
 dt_status dt_measure_curvature(dt_objective *objective, const double *param, const double *gradient, int products,
                                dt_curvature *out);
 

@@ -10,6 +10,7 @@
 #include "core/optim/average.h"
 #include "core/optim/optimizer.h"
 #include "core/optim/schedule.h"
+#include "core/program/flops.h"
 #include "core/solver.h"
 #include "core/wrap.h"
 #include "train/memory.h"
@@ -147,18 +148,10 @@ static void add_activations(const dt_program *program, const dt_device *device, 
 }
 
 static void fill_row(const dt_graph *graph, const bool *trainable, const dt_node *node, layer_row *row) {
-  const dt_shape *in[DT_NODE_INPUTS];
-  bool needs_dx = false;
-  for (int i = 0; i < node->input_count; i++) {
-    in[i] = &graph->node[node->input[i]].shape;
-    needs_dx |= trainable[node->input[i]];
-  }
   row->name = node->name;
   shape_text(&node->shape, row->shape);
   for (int i = 0; i < node->param_count; i++) row->params += dt_shape_count(&node->param[i].shape);
-  if (node->layer == NULL) return;
-  if (node->layer->flops_forward != NULL) row->forward = node->layer->flops_forward(node, in);
-  if (node->layer->flops_backward != NULL) row->backward = node->layer->flops_backward(node, in, needs_dx);
+  dt_node_flops(graph, trainable, node, &row->forward, &row->backward);
 }
 
 /* Columns of text, the first two to the left. */
@@ -306,7 +299,10 @@ void dt_describe_memory(dt_device *device, const dt_spec *spec, const dt_tree *t
   snprintf(how, sizeof how, "%s elements of %s", grouped(train->param_elements, count), dt_dtype_name(device->ops->dtype));
   print_memory("parameters", how, (double)m.params, out);
   snprintf(how, sizeof how, "%s elements x %d %s of the tree%s; %d %s of about %s", grouped(train->grad_elements, count), nodes,
-           nodes == 1 ? "node" : "nodes", dt_program_accumulates(train) ? ", and the sum over batches" : "",
+           nodes == 1 ? "node" : "nodes",
+           !dt_program_accumulates(train)               ? ""
+           : train->partial_begin < train->update_begin ? ", and the parameters between two passes"
+                                                        : ", and the sum over batches",
            train->bucket_count, train->bucket_count == 1 ? "bucket" : "buckets",
            bytes_text((double)train->bucket_bytes, naive));
   print_memory("gradients", how, (double)m.gradients, out);

@@ -16,6 +16,7 @@ typedef struct taken {
 /* Of a step of several batches the last brings the sums over all. */
 static dt_status take_batch(void *context, const dt_in_flight *step, const dt_step_result *outcome) {
   taken *t = context;
+  DT_TRY(dt_steps_check_signals(t->job, outcome));
   if (step->partial) return DT_OK;
   const dt_goals *goals = &t->job->graph->goals;
   t->loss = dt_measure_value(goals, &goals->measure[0], outcome->sum, NULL, (double)step->samples);
@@ -51,15 +52,16 @@ static dt_status run_steps(dt_steps *steps, const taken *t, dt_rate_range *range
   return DT_OK;
 }
 
-static void find_marks(dt_rate_range *range) {
+void dt_rate_range_mark(dt_rate_range *range) {
+  const int64_t first = range->count > 2 * LEAD ? LEAD : 0; /* before it the mean is noise, if there are others */
   double steepest = 0;
-  range->lowest = 0;
+  range->lowest = first;
   range->steepest = -1;
-  for (int64_t i = 0; i < range->count; i++) {
+  for (int64_t i = first; i < range->count; i++) {
     if (range->smooth[i] < range->smooth[range->lowest]) range->lowest = i;
   }
   /* Rates grow by equal factors: a difference of neighbours is a slope. */
-  for (int64_t i = 1; i < range->lowest; i++) {
+  for (int64_t i = first + 1; i < range->lowest; i++) {
     const double slope = range->smooth[i + 1] - range->smooth[i - 1];
     if (slope >= steepest) continue;
     steepest = slope;
@@ -69,12 +71,12 @@ static void find_marks(dt_rate_range *range) {
 
 dt_status dt_rate_range_run(dt_job *job, dt_rate_range *range) {
   taken t = {.job = job};
-  dt_steps steps = {.job = job, .taken = take_batch, .context = &t};
+  dt_steps steps = {.job = job, .taken = take_batch, .flags = dt_steps_raise_signals, .context = &t};
   range->diverged = false;
   dt_status status = dt_comm_agree(job->comm, dt_steps_begin(&steps, INT64_MAX));
   if (status == DT_OK) status = run_steps(&steps, &t, range);
   dt_steps_end(&steps);
   DT_TRY(status);
-  find_marks(range);
+  dt_rate_range_mark(range);
   return DT_OK;
 }

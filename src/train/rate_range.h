@@ -17,6 +17,8 @@ typedef struct dt_rate_range {
   int64_t steepest; /* where it falls most steeply over the logarithm of the rate, before that; -1: it falls nowhere */
 } dt_rate_range;
 
+/* Finds lowest and steepest in what was seen, of one step or more. */
+void dt_rate_range_mark(dt_rate_range *range);
 /* Trains from where the job's parameters are, in equal factors from `from` to `to`; the arrays are the caller's. The same on
  * every rank. Collective. */
 dt_status dt_rate_range_run(dt_job *job, dt_rate_range *range);

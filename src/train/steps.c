@@ -1,6 +1,7 @@
 #include "train/steps.h"
 
 #include "core/optim/average.h"
+#include "train/signals.h"
 
 static dt_status next_batch(void *context, const dt_batch **out) {
   return dt_loader_next(context, out);
@@ -63,6 +64,16 @@ static dt_status take(dt_steps *s, int left) {
   }
   if (s->in_flight == 0) dt_rank_enter(&s->job->comm->state, DT_RANK_TOGETHER);
   return DT_OK;
+}
+
+void dt_steps_raise_signals(void *context, double *flags) {
+  flags[DT_STATISTIC_STOP] = dt_signal_stop() || dt_signal_preempt();
+}
+
+dt_status dt_steps_check_signals(const dt_job *job, const dt_step_result *outcome) {
+  if (outcome->statistic[DT_STATISTIC_STOP] == 0) return DT_OK;
+  dt_rank_enter(&job->comm->state, DT_RANK_TOGETHER); /* every rank has seen the flag */
+  DT_RAISE(DT_INTERRUPTED, "stopped by a signal; nothing was to be saved");
 }
 
 dt_status dt_steps_drain(dt_steps *s) {

@@ -50,6 +50,10 @@ dt_status dt_steps_advance(dt_steps *steps);
 dt_status dt_steps_batch(dt_steps *steps);
 /* Waits for every batch that was started. Collective. */
 dt_status dt_steps_drain(dt_steps *steps);
+/* dt_step_flags and what dt_step_taken makes of them where nothing is to be saved: a signal to any rank ends the work of all.
+ * DT_INTERRUPTED, on every rank. */
+void dt_steps_raise_signals(void *context, double *flags);
+dt_status dt_steps_check_signals(const dt_job *job, const dt_step_result *outcome);
 /* Frees what begin made; may be called without it. */
 void dt_steps_end(dt_steps *steps);
 

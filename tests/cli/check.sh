@@ -53,6 +53,57 @@ END
 [[ $(lambda "$work/out") == 9 ]] || fail "a line through inputs of mean square 4.5: found lambda $(lambda "$work/out"), expected 2 * 4.5"
 grep -q '^cpu' "$work/out" && fail "the reference device was compared with itself"
 
+# What belongs to a training alone is no hindrance: a warm-up of more steps than passes, a last batch that is left out or too short for
+# the network, a rate that grows with the batch. That is the training's own, whatever the number of samples here.
+cat >"$work/rows.yaml" <<END
+name: rows
+seed: 1
+data: {train: {spirals: {samples: 90}}, last_batch: drop}
+model: {input: [2], layers: [{linear: 8}, batchnorm, relu, {linear: 3}]}
+train: {global_batch: 64, shards: 8, epochs: 10}
+optimizer: {sgd: {momentum: 0.9}}
+schedule: {lr: {peak: 0.01, warmup: 5 steps}, scaling: {rule: linear, base_batch: 16}}
+END
+for samples in 16 59 64 90 200; do
+  "$dtrain" check "$work/rows.yaml" --samples $samples >"$work/out" 2>"$work/err" || fail "check of $samples samples: exit $?: $(cat "$work/err")"
+  tr -s '\n ' ' ' <"$work/out" | grep -q 'schedule.lr is 0.04,' || fail "check of $samples samples, another rate than 4 * 0.01: $(cat "$work/out")"
+done
+# A gradient of zero, as the normalised input is zero: nothing is wrong with it.
+cat >"$work/ones.csv" <<END
+a,y
+1,0
+1,1
+1,0
+1,1
+END
+cat >"$work/zero.yaml" <<END
+name: zero
+data: {dir: $work, train: {csv: {files: ones.csv, label: y}}}
+model: {input: [1], layers: [{linear: {units: 4, bias: false}}, {linear: {units: 2, bias: false}}]}
+train: {global_batch: 4, shards: 1, epochs: 1}
+optimizer: {sgd: {}}
+schedule: {lr: 0.1}
+END
+"$dtrain" check "$work/zero.yaml" >"$work/out" 2>"$work/err" || fail "check of a zero gradient: exit $?: $(cat "$work/err")"
+
+# A signal ends both on all ranks.
+for np in self 2; do
+  for signal in INT TERM; do
+    if [[ $np == self ]]; then
+      "$dtrain" lr-range "$work/net.yaml" --steps 16777216 --to 1e-5 >"$work/out" 2>"$work/err" &
+    else
+      mpirun -np $np "$dtrain" lr-range "$work/net.yaml" --steps 16777216 --to 1e-5 >"$work/out" 2>"$work/err" &
+    fi
+    started=$!
+    sleep 1
+    kill -$signal $started
+    wait $started
+    code=$?
+    # The launcher has a code of its own.
+    grep -q 'interrupted: stopped by a signal' "$work/err" && [[ $code == 20 || ($np == 2 && $code != 0) ]] || fail "SIG$signal to lr-range on $np: exit $code: $(cat "$work/err")"
+  done
+done
+
 "$dtrain" lr-range "$work/net.yaml" --steps 30 --svg "$work/a.svg" >"$work/alone" || fail "lr-range: exit $?"
 grep -q 'steps, from a rate of' "$work/alone" && grep -q '|.*\*' "$work/alone" || fail "lr-range: no plot: $(cat "$work/alone")"
 grep -q '<polyline' "$work/a.svg" && grep -q '</svg>' "$work/a.svg" || fail "lr-range: no picture"
@@ -78,6 +129,7 @@ refused() {
   [[ $(wc -l <"$work/err") == 1 ]] || fail "$*: more than a line: $(cat "$work/err")"
 }
 refused 'expected the lower rate first' lr-range "$work/net.yaml" --from 1 --to 0.1
+refused 'less far apart' lr-range "$work/net.yaml" --from 1e-320 --to 1e308
 refused 'expected a number above 0' lr-range "$work/net.yaml" --from -1
 refused 'expected an integer from 20' lr-range "$work/net.yaml" --steps 3
 refused 'expected an integer from 1' check "$work/net.yaml" --samples 0

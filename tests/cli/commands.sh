@@ -13,6 +13,9 @@ for command in train eval predict describe data check lr-range bench; do
     groff -man -Tutf8 -ww "$work/man" 2>&1 >/dev/null | grep -q . && fail "$command --man: groff complains"
   fi
 done
+for command in $("$dtrain" --help | sed -n '/^commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p'); do
+  [[ -s $build/man/dtrain-$command.1 ]] || fail "$command: no manual page was built"
+done
 "$dtrain" --help | grep -q 'mpirun -np' || fail "--help does not show mpirun"
 "$dtrain" --version | grep -Eq '^dtrain [0-9]+\.[0-9]+' || fail "--version"
 

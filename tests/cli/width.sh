@@ -18,7 +18,7 @@ fits() {
 }
 
 fits --help
-commands=$("$dtrain" --help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+commands=$("$dtrain" --help | sed -n '/^commands:/,/^$/s/^  \([a-z-]*\) .*/\1/p')
 [[ $(wc -w <<<"$commands") -ge 5 ]] || fail "--help lists $commands"
 for command in $commands; do fits "$command" --help; done
 

@@ -49,6 +49,27 @@ check sam --set solver=sam --set precision=fp32
 near=0.03
 check 'sam in bf16' --set 'solver={sam: 0.5}' --set precision=bf16 --set schedule.lr=0.02
 near=1e-3
+# A first gradient that overflows in fp16 moves nothing: both passes are skipped, and the loss scale falls.
+{
+  printf 'a,b,y\n'
+  for i in $(seq 24); do printf '%d,%d,%d\n' $((i % 5)) $((i % 7)) $((1000 + 300 * (i % 3))); done
+} >"$work/big.csv"
+cat >"$work/big.yaml" <<END
+name: big
+output: $work/runs
+device: gpu
+precision: fp16
+data: {dir: $work, train: {csv: {files: big.csv, target: y}}}
+model: {input: [2], layers: [{linear: 8}, tanh, {linear: 1}], loss: mse}
+train: {global_batch: 24, shards: 2, epochs: 30}
+solver: sam
+optimizer: adam
+schedule: {lr: 0.01}
+log: {every: 1 steps}
+END
+rm -rf "$work/runs"
+ranks self "$work/big.yaml" || fail "sam in fp16 over an overflow: exit $?: $(tail -n 3 "$work/err")"
+grep -q '"grad_norm":0\.0[,}]' "$work/runs/big/metrics.jsonl" || fail "sam in fp16: no step was skipped, so that nothing was tried"
 check 'nesterov with an evaluation' --set optimizer=nesterov --set schedule.lr=0.02 --set precision=fp32 --set eval.every='2 steps'
 check 'gradient descent' --set solver=gradient_descent --set optimizer=sgd --set train.length='5 steps' --set schedule.lr.warmup='0 steps'
 finish

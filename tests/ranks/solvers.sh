@@ -59,6 +59,18 @@ numbers --set solver=minibatch --set train.global_batch=150 >"$work/one"
 paste "$work/whole" "$work/one" >"$work/both"
 awk '{ for (i = 2; i <= 3; i++) { d = $i / $(i + 3) - 1; if (!(d * d < 1e-24)) bad = 1 } if ($1 != $4 || $1 != 150 * NR) bad = 1 }
      END { exit bad || NR != 4 }' "$work/both" || fail "gradient descent, and minibatch with one batch: $(cat "$work/both")"
+# Both passes of sam see the same batch, moved alike, with the same dropout, and batch statistics are counted once: where the ascent is
+# next to nothing, it trains as minibatch does.
+sed 's/device: cpu/device: reference/' "$work/net.yaml" >"$work/both.yaml"
+losses() {
+  rm -rf "$work/runs"
+  ranks self "$work/both.yaml" --threads 1 --set optimizer=sgd --set schedule.lr=0.01 --set train.length='8 steps' "$@" || fail "both $*: exit $?: $(tail -n 3 "$work/err")"
+  sed -nE 's/.*"loss":([^,}]*).*/\1/p' "$work/runs/net/metrics.jsonl"
+}
+losses >"$work/one"
+losses --set 'solver={sam: 1e-12}' >"$work/two"
+paste "$work/one" "$work/two" | awk '{ d = $1 / $2 - 1; if (!(d * d < 1e-18)) bad = 1 } END { exit bad || NR < 8 }' ||
+  fail "sam that ascends by 1e-12 trains otherwise than minibatch: $(paste "$work/one" "$work/two")"
 awk 'NR == 1 { first = $2 } { last = $2 } END { exit !(last < first) }' "$work/both" || fail "gradient descent does not descend"
 
 # A signal at a chosen batch of a step that takes four of them: the step is given up, what is saved is what the step before left, and

@@ -82,7 +82,7 @@ static void open_setting(const hessian_case *c, setting *s) {
   assert_int_equal(dt_comm_self_create(&s->comm), DT_OK);
   if (dt_job_create(s->config, s->comm, DT_JOB_TRAIN, false, &s->job) != DT_OK) fail_msg("%s", dt_error_text());
   const dt_program *program = s->job->program[0];
-  s->objective = dt_objective_of(s->job, 1);
+  s->objective = dt_objective_of(s->job);
   s->param = calloc(2 * (size_t)s->objective.count, sizeof *s->param);
   s->gradient = s->param + s->objective.count;
   for (int p = 0; p < program->trained_count; p++)

@@ -1,4 +1,4 @@
-/* Ten steps of sharpness-aware minimization against PyTorch's (tests/oracles/make_sam.py), in double precision and in floats.
+/* Ten steps of sharpness-aware minimization against PyTorch's (tests/oracles/make_steps.py), in double precision and in floats.
  */
 #include <math.h>
 #include <stdio.h>
