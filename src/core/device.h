@@ -69,10 +69,12 @@ typedef struct dt_step {
   double clip_norm, clip_value;     /* 0 = off */
   double ascent;                    /* how far ASCEND moves the parameters: core/solver.h */
   double clip_units;                /* what a unit's gradient may be of the unit's norm (CLIP_UNITS) */
+  double l1, l2;                    /* factors of PENALTY */
   double average;                   /* how much of the new parameters goes into their average: core/optim/average.h */
   double flags[DT_STATISTIC_COUNT]; /* [DT_STATISTIC_STOP..DT_STATISTIC_FAIL] of this rank: TALLY puts them into the first
                                        micro-batch's statistics */
   double grad_norm;                 /* written by GRAD_NORM, for the record */
+  double penalty;                   /* likewise by PENALTY */
   /* What makes the mean gradient, clipped, of the sum over samples: 1 / batch_samples. GRAD_NORM, which then stands before
    * every UPDATE, puts what clipping and a loss scale make of it. */
   double scale;
@@ -120,6 +122,7 @@ typedef struct dt_step_result {
   const double *sum, *nonfinite; /* [program->sum_count]: those of nodes, 0 for one not taken, and how many of its terms were
                                     not finite. The executor's, until the next outcome */
   double grad_norm;
+  double penalty; /* 0 where the program has none */
   /* Seconds for which this rank's computing stood still. No moment is in both. */
   double data_wait;   /* for the step's input, from when it was asked for and all before it was computed, until it was there */
   double reduce_wait; /* for sums over ranks, when all that the rank does alone was computed; 0 in a world of one */

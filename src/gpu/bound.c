@@ -326,6 +326,7 @@ dt_status dt_gpu_result(dt_run *run, double *statistics, dt_step_result *out) {
   const float *narrow = statistics_of(result);
   for (int64_t i = 0; i < run->program->statistics_count; i++) statistics[i] = (double)narrow[i];
   out->grad_norm = result->grad_norm;
+  out->penalty = result->penalty;
   DT_TRY(dt_gpu_inputs_waited(&bound->inputs, turn, &out->data_wait));
   out->reduce_wait = 1e-9 * (double)(result->reduction.end - result->reduction.begin);
   bound->taken++;

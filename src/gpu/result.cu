@@ -11,6 +11,7 @@ static __global__ void give_result(const float *statistics, int64_t count, float
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = statistics[i];
   if (threadIdx.x > 0) return;
   out->grad_norm = step->grad_norm;
+  out->penalty = step->penalty;
   out->reduction.begin = reduction != NULL ? reduction->begin : 0;
   out->reduction.end = reduction != NULL ? reduction->end : 0;
 }

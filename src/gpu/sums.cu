@@ -1,5 +1,6 @@
 /* Sums in a fixed order: over the rows of a matrix, of gradient blocks, of many roots, and the norm of the gradient. */
 #include "gpu/columns.cuh"
+#include "gpu/fold.cuh"
 
 namespace {
 
@@ -134,18 +135,6 @@ norm_cut cut_norm(int64_t count) {
   return cut;
 }
 
-/* Thread 0 of the block gets the sum over its threads. */
-__device__ double fold_block(double value) {
-  __shared__ double store[DT_BLOCK];
-  int t = (int)threadIdx.x;
-  store[t] = value;
-  for (int half = DT_BLOCK / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (t < half) store[t] += store[t + half];
-  }
-  return t == 0 ? store[0] : 0;
-}
-
 __global__ void sum_squares(const float *x, int64_t count, int64_t piece, double *partial) {
   int64_t first = blockIdx.x * piece, end = first + piece < count ? first + piece : count;
   double sum = 0;
@@ -154,7 +143,7 @@ __global__ void sum_squares(const float *x, int64_t count, int64_t piece, double
     dt_read<PACK>(x + i, value);
     for (int k = 0; k < PACK; k++) sum += (double)value[k] * (double)value[k];
   }
-  sum = fold_block(sum);
+  sum = dt_fold_block(sum);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
@@ -188,7 +177,7 @@ __global__ void tensor_squares(const dt_segment *tensor, const float *param, con
     dt_read<PACK>(x + i, value);
     for (int k = 0; k < PACK; k++) sum += (double)value[k] * (double)value[k];
   }
-  sum = fold_block(sum);
+  sum = dt_fold_block(sum);
   if (threadIdx.x == 0) out[2 * blockIdx.x + blockIdx.y] = sum;
 }
 
@@ -206,9 +195,9 @@ __global__ void clip_units(const dt_segment *tensor, const float *param, float *
       of_p += (double)p[i] * (double)p[i];
       of_g += (double)g[i] * (double)g[i];
     }
-    of_p = fold_block(of_p);
+    of_p = dt_fold_block(of_p);
     __syncthreads();
-    of_g = fold_block(of_g);
+    of_g = dt_fold_block(of_g);
     if (threadIdx.x == 0) factor = dt_step_clip_unit(step, of_p, of_g);
     __syncthreads();
     const float by = (float)factor;
@@ -224,7 +213,7 @@ __global__ void ascend(const double *partial, int pieces, const float *grad, int
   __shared__ float factor;
   double sum = 0;
   for (int i = (int)threadIdx.x; i < pieces; i += DT_BLOCK) sum += partial[i];
-  sum = fold_block(sum);
+  sum = dt_fold_block(sum);
   if (threadIdx.x == 0) factor = (float)dt_step_ascent(step, sum);
   __syncthreads();
   for (int64_t i = dt_thread_index() * PACK; i < count; i += dt_thread_count() * PACK) {
@@ -252,7 +241,7 @@ __global__ void come_back(const float *kept, int64_t count, float *param, T *low
 __global__ void finish_norm(const double *partial, int pieces, float *loss_scale, dt_step *step) {
   double sum = 0;
   for (int i = (int)threadIdx.x; i < pieces; i += DT_BLOCK) sum += partial[i];
-  sum = fold_block(sum);
+  sum = dt_fold_block(sum);
   if (threadIdx.x > 0) return;
   double norm = sqrt(sum) / (double)step->batch_samples;
   step->grad_norm = loss_scale != NULL ? rescale(loss_scale, norm) : norm;

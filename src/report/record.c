@@ -240,6 +240,7 @@ static dt_status write_step_metrics(const dt_record *r, const dt_record_step *s)
                            (json_int_t)s->step, "epoch", (json_int_t)s->epoch);
   add_values(r, s->value, line);
   for (int i = 0; i < s->hyper_count; i++) json_object_set_new(line, s->hyper_name[i], dt_json_real(s->hyper[i]));
+  if (s->penalised) json_object_set_new(line, "penalty", dt_json_real(s->penalty));
   json_object_set_new(line, "grad_norm", dt_json_real(s->grad_norm));
   return write_line(r->metrics_fd, dt_metrics_file, line);
 }

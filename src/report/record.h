@@ -40,6 +40,8 @@ typedef struct dt_record_step {
   const double *hyper;
   int hyper_count;
   double grad_norm;
+  bool penalised; /* there is a penalty to tell of */
+  double penalty;
   double samples_per_second;
   /* Of rank 0, seconds per step since the last line: dt_step_result's data_wait and reduce_wait. */
   double data_wait, exposed_communication;

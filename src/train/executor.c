@@ -353,6 +353,7 @@ static dt_status read_outcome(dt_executor *executor) {
   const float *narrow = (const float *)executor->statistics;
   for (int64_t i = count - 1; i >= 0 && device->ops->dtype == DT_F32; i--) executor->statistics[i] = (double)narrow[i];
   executor->outcome.grad_norm = executor->step.grad_norm;
+  executor->outcome.penalty = executor->step.penalty;
   return DT_OK;
 }
 

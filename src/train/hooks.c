@@ -75,6 +75,8 @@ static dt_status write_line(dt_trainer *t, bool late) {
                          .hyper = of->hyper,
                          .hyper_count = job->schedules.count,
                          .grad_norm = t->steps.outcome.grad_norm,
+                         .penalised = job->spec->train.l1 > 0 || job->spec->train.l2 > 0,
+                         .penalty = t->steps.outcome.penalty,
                          .samples_per_second = seconds > 0 ? samples / seconds : 0,
                          .data_wait = steps > 0 ? t->lap_data_wait / steps : 0,
                          .exposed_communication = steps > 0 ? t->lap_reduce_wait / steps : 0,

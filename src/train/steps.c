@@ -41,6 +41,8 @@ static void set_step(const dt_steps *s, const dt_in_flight *batch) {
                     .clip_norm = job->spec->train.clip_norm,
                     .clip_value = job->spec->train.clip_value,
                     .clip_units = job->spec->train.clip_units,
+                    .l1 = job->spec->train.l1,
+                    .l2 = job->spec->train.l2,
                     .scale = 1.0 / (double)batch->samples};
   const dt_average_step at = {
       .clock = &job->clock, .number = batch->step, .before = s->samples_seen, .after = s->samples_seen + batch->samples};

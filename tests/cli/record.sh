@@ -113,7 +113,7 @@ assert s["training"] > 0 and s["evaluation"] > 0 and s["checkpoints"] > 0, s
 assert s["training"] + s["evaluation"] + s["checkpoints"] <= s["wall"], s
 END
   # Figures are per step, the short one that ends an epoch too: ten steps hold 600 samples.
-  ranks self "$work/net.yaml" --set log.every='1 epochs' --set eval.every=never || fail "a line an epoch: exit $?"
+  ranks self "$work/net.yaml" --set log.every='1 epochs' --set eval.every=never --set train.l2=1e-3 || fail "a line an epoch: exit $?"
   python3 - "$run" <<'END' || fail "figures of an epoch with a short step are not per step"
 import json, sys
 lines = [json.loads(l) for l in open(sys.argv[1] + "/timing.jsonl")]

@@ -78,6 +78,7 @@ static void mark_uses(const dt_program *program, int i, bool *read, bool *writte
     case DT_OP_ASCEND:
       mark(0, program->trained_elements, read);
       break;
+    case DT_OP_PENALTY:
     case DT_OP_CLIP_UNITS:
     case DT_OP_DIRECTION:
     case DT_OP_ORTHOGONALISE:
@@ -113,7 +114,8 @@ static void require_sums(const char *text, const dt_program *program) {
     for (int w = 0; w < i; w++) {
       const dt_op op = program->instr[w].op;
       const bool makes = op == DT_OP_COMBINE || op == DT_OP_REDUCE_BEGIN || op == DT_OP_REDUCE_END || op == DT_OP_ACCUMULATE ||
-                         op == DT_OP_GRAD_ADD || op == DT_OP_CLIP_UNITS || op == DT_OP_DIRECTION || op == DT_OP_ORTHOGONALISE;
+                         op == DT_OP_GRAD_ADD || op == DT_OP_PENALTY || op == DT_OP_CLIP_UNITS || op == DT_OP_DIRECTION ||
+                         op == DT_OP_ORTHOGONALISE;
       const dt_op to = program->instr[i].op;
       const bool scaled = to == DT_OP_UPDATE || to == DT_OP_CLIP_UNITS || to == DT_OP_DIRECTION || to == DT_OP_ORTHOGONALISE;
       if (makes && has_edge(text, w, i) != wanted[w])
@@ -163,7 +165,7 @@ static void everything_is_drawn(void **state) {
     for (int f = 0; f < 6; f++) {
       fake_device device = fake_make(f % 2 == 0 ? 0 : FAKE_FUSES_ALL, 64);
       lowered l = lower_net_set(i < NET_COUNT ? &nets[i] : &more, &device.base, DT_PROGRAM_TRAIN,
-                                f == 2   ? ", clip_norm: 1"
+                                f == 2   ? ", clip_norm: 1, l1: 0.1"
                                 : f == 4 ? ", clip_units: 0.01"
                                          : "",
                                 f == 3   ? "optimizer=lars"

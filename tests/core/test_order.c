@@ -46,7 +46,8 @@ static void mark_bucket(const dt_program *program, const dt_instr *instr, const 
   if (instr->op == DT_OP_TENSOR_NORM) mark(map->param, 0, program->trained_elements, false);
   if (instr->op == DT_OP_ASCEND) mark(map->grad, 0, program->trained_elements, false);
   if (instr->op == DT_OP_ASCEND || instr->op == DT_OP_RETURN) mark(map->param, 0, program->trained_elements, true);
-  if (instr->op == DT_OP_CLIP_UNITS || instr->op == DT_OP_DIRECTION || instr->op == DT_OP_ORTHOGONALISE) {
+  if (instr->op == DT_OP_PENALTY || instr->op == DT_OP_CLIP_UNITS || instr->op == DT_OP_DIRECTION ||
+      instr->op == DT_OP_ORTHOGONALISE) {
     mark(map->param, 0, program->trained_elements, false);
     mark(map->grad, 0, program->trained_elements, true);
   }
@@ -296,7 +297,8 @@ static void clipped_buckets_are_ordered(void **state) {
 static void tensor_norms_are_ordered(void **state) {
   for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], "", "optimizer=lars", 0);
   for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], ", clip_units: 0.01", "optimizer=lamb", 0);
-  for (unsigned seed = 1; seed <= 3; seed++) lower_and_check_set(&nets[3], ", clip_norm: 1", "optimizer=lars", seed);
+  for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], ", l1: 0.01", NULL, 0);
+  for (unsigned seed = 1; seed <= 3; seed++) lower_and_check_set(&nets[3], ", clip_norm: 1, l2: 1", "optimizer=lars", seed);
 }
 
 /* Each of the two passes leaves out what is the other's. */

@@ -1,9 +1,9 @@
-/* The devices against PyTorch's numbers: tests/oracles/data, written by tests/oracles/make_layers.py, make_losses.py and
- * make_trajectories.py, which also say what the files hold. The reference device must agree to double precision, the others to
- * single.
+/* The devices against PyTorch's numbers: tests/oracles/data, written by tests/oracles/make_layers.py, make_losses.py,
+ * make_regularisers.py and make_trajectories.py, which also say what the files hold. The reference device must agree to double
+ * precision, the others to single.
  *
  *   test_parity_pytorch         reference and cpu
- *   test_parity_pytorch gpu     the plug-in's device, or the one that DTRAIN_GPU_PLUGIN names: losses and metrics */
+ *   test_parity_pytorch gpu     the plug-in's device, or the one that DTRAIN_GPU_PLUGIN names: losses, metrics and penalties */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,9 +56,11 @@ static char *read_file(const char *name) {
 typedef struct oracle {
   char input[64], *layers, *optimizer;
   char *goal, *metrics; /* the loss, NULL = cross_entropy; what is measured, NULL = what goes with it, and is not compared */
+  char *train;          /* further keys of `train`, NULL = none */
   int samples, classes, steps, shards;
   int cycle; /* how many batches there are; 0 = another one for each step */
   double lr, clip, loss[STEPS_MAX], norm[STEPS_MAX];
+  double penalty[STEPS_MAX]; /* before each step's update; all 0 where the file says nothing of it */
 } oracle;
 
 static void read_numbers(char *text, int count, double *out) {
@@ -82,6 +84,7 @@ static void read_head(char **text, oracle *o) {
   o->optimizer = after_keyword(line, "optimizer");
   assert_non_null(o->optimizer);
   line = next_line(text);
+  if ((o->train = after_keyword(line, "train")) != NULL) line = next_line(text);
   const char *cycle = after_keyword(line, "cycle");
   if (cycle != NULL) {
     o->cycle = atoi(cycle);
@@ -95,6 +98,7 @@ static void read_head(char **text, oracle *o) {
   read_numbers(expect_line(text, "clip"), 1, &o->clip);
   read_numbers(expect_line(text, "loss"), o->steps, o->loss);
   read_numbers(expect_line(text, "norm"), o->steps, o->norm);
+  if (o->train != NULL) read_numbers(expect_line(text, "penalty"), o->steps, o->penalty);
 }
 
 typedef struct check {
@@ -204,6 +208,7 @@ static void train(check *c) {
     net_step(&c->net, tag, c->oracle.samples, (int64_t)step * c->oracle.samples, &sums);
     require_error(c, "loss", fabs(net_loss(&c->net, &sums) - c->oracle.loss[step]) / c->oracle.loss[step]);
     require_error(c, "gradient norm", fabs(sums.grad_norm - c->oracle.norm[step]) / c->oracle.norm[step]);
+    require_error(c, "penalty", fabs(sums.penalty - c->oracle.penalty[step]) / fmax(c->oracle.penalty[step], 1e-300));
     c->grad_norm = sums.grad_norm * c->oracle.samples;
   }
 }
@@ -234,13 +239,16 @@ typedef dt_status device_maker(const dt_device_options *options, dt_device **out
 
 static void check_case(char **text, device_maker *device, double tolerance) {
   check c = {.name = expect_line(text, "case"), .tolerance = tolerance};
+  char keys[256] = "";
   read_head(text, &c.oracle);
+  if (c.oracle.train != NULL) snprintf(keys, sizeof keys, ", %s", c.oracle.train);
   net_options options = {
       .input = c.oracle.input,
       .layers = c.oracle.layers,
       .loss = c.oracle.goal,
       .metrics = c.oracle.metrics,
       .optimizer = c.oracle.optimizer,
+      .train = keys,
       .global_batch = c.oracle.samples,
       .shards = c.oracle.shards,
       .lr = c.oracle.lr,
@@ -285,7 +293,8 @@ static void test_cpu_trajectories(void **state) {
 
 int main(int argc, char **argv) {
   static char layers[] = "layers.txt", joins[] = "joins.txt", graphs[] = "graphs.txt", lenet[] = "lenet.txt",
-              resnet[] = "resnet.txt", losses[] = "losses.txt", trajectories[] = "trajectories.txt";
+              resnet[] = "resnet.txt", losses[] = "losses.txt", trajectories[] = "trajectories.txt",
+              regularisers[] = "regularisers.txt";
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_prestate(test_reference, layers),
       cmocka_unit_test_prestate(test_cpu, layers),
@@ -299,10 +308,13 @@ int main(int argc, char **argv) {
       cmocka_unit_test_prestate(test_cpu, resnet),
       cmocka_unit_test_prestate(test_reference, losses),
       cmocka_unit_test_prestate(test_cpu, losses),
+      cmocka_unit_test_prestate(test_reference, regularisers),
+      cmocka_unit_test_prestate(test_cpu, regularisers),
       cmocka_unit_test_prestate(test_reference_trajectories, trajectories),
       cmocka_unit_test_prestate(test_cpu_trajectories, trajectories),
   };
-  const struct CMUnitTest of_gpu[] = {cmocka_unit_test_prestate(test_gpu, losses)};
+  const struct CMUnitTest of_gpu[] = {cmocka_unit_test_prestate(test_gpu, losses),
+                                      cmocka_unit_test_prestate(test_gpu, regularisers)};
   if (argc > 1 && strcmp(argv[1], "gpu") == 0) return cmocka_run_group_tests(of_gpu, NULL, NULL);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

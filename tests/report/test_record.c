@@ -94,6 +94,8 @@ static dt_record_step step_at(int64_t step) {
                           .hyper_name = names,
                           .hyper = values,
                           .hyper_count = 2,
+                          .penalised = step == 3,
+                          .penalty = 0.5,
                           .grad_norm = 2,
                           .samples_per_second = 12345,
                           .data_wait = 0.001,
@@ -125,7 +127,7 @@ static void one_line_a_step_and_every_digit(void **state) {
   assert_string_equal(
       slurp("net/metrics.jsonl", text),
       "{\"kind\":\"train\",\"samples_seen\":192,\"step\":3,\"epoch\":1,\"loss\":0.33333333333333331,\"accuracy\":0.5,"
-      "\"lr\":0.10000000000000001,\"beta1\":0.90000000000000002,\"grad_norm\":2.0}\n"
+      "\"lr\":0.10000000000000001,\"beta1\":0.90000000000000002,\"penalty\":0.5,\"grad_norm\":2.0}\n"
       "{\"kind\":\"epoch\",\"samples_seen\":192,\"step\":3,\"epoch\":1,\"samples\":192,\"correct\":96,\"loss\":0.75,"
       "\"accuracy\":0.5}\n"
       "{\"kind\":\"eval\",\"samples_seen\":192,\"step\":3,\"epoch\":1,\"samples\":10,\"correct\":9,\"loss\":0.25,"

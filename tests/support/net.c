@@ -300,6 +300,7 @@ void net_take_sums(const net *n, const dt_step_result *outcome, net_sums *out) {
   memcpy(out->sum, outcome->sum, bytes);
   memcpy(out->nonfinite, outcome->nonfinite, bytes);
   out->grad_norm = outcome->grad_norm;
+  out->penalty = outcome->penalty;
 }
 
 double net_loss(const net *n, const net_sums *sums) {
@@ -326,6 +327,8 @@ void net_step(net *n, const char *tag, int64_t samples, int64_t samples_seen, ne
                     .clip_norm = n->options.clip_norm,
                     .clip_value = n->spec->train.clip_value,
                     .clip_units = n->spec->train.clip_units,
+                    .l1 = n->spec->train.l1,
+                    .l2 = n->spec->train.l2,
                     .scale = 1.0 / (double)samples};
   const dt_clock clock = dt_clock_make(n->options.global_batch, n->options.global_batch, (dt_duration){1e6, DT_STEPS});
   const dt_average_step at = {.clock = &clock, .number = step->number, .before = samples_seen, .after = samples_seen + samples};

@@ -52,7 +52,7 @@ typedef struct net {
 typedef struct net_sums {
   double statistic[DT_STATISTIC_COUNT];
   double sum[DT_SUMS_MAX], nonfinite[DT_SUMS_MAX];
-  double grad_norm;
+  double grad_norm, penalty;
 } net_sums;
 
 /* Fails the test with the error's text. */

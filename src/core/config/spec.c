@@ -205,6 +205,15 @@ static const dt_option train_options[] = {
         "scaled down to this times the row's own norm, or times 1e-3 where that is larger; 0.01 is usual. Behind "
         "clip_norm (Brock et al., 2021).",
         .open_min = true, .choices = off_word),
+    DT_ROW_REAL(
+        "l1", IN(train, l1), "off", 0, INFINITY,
+        "Adds this times the sum of the parameters' absolute values to what training makes small. Its gradient is clipped, "
+        "averaged and divided by the optimizer as the loss's is.",
+        .open_min = true, .choices = off_word),
+    DT_ROW_REAL("l2", IN(train, l2), "off", 0, INFINITY,
+                "Likewise half of this times the sum of the parameters' squares; an optimizer's weight_decay goes another way "
+                "(docs/optimizers.md).",
+                .open_min = true, .choices = off_word),
     DT_ROW_LIST("groups", IN(train, groups), "[]", &group_kinds,
                 "Parameters by their names, and what holds for them beside what their layers say: `[{match: \"*.bias\", decay: "
                 "false}]`. A parameter may be in several: factors multiply, and one that says no is enough.",
@@ -212,9 +221,10 @@ static const dt_option train_options[] = {
     DT_ROW_MAP("early_stopping", IN(train, early_stopping), early_stopping_options,
                "Ends training when evaluations of data.eval gain no more.", .default_text = "", .positional = "patience",
                .has_given = true, .keeps_results = true),
-    DT_ROW_ENUM("decayed", IN(train, decayed), "all", decayed_names,
-                "Which parameters the optimizer's weight decay takes: all, or weights alone, and neither biases nor what "
-                "normalisations multiply by and add (parameters of one dimension)."),
+    DT_ROW_ENUM(
+        "decayed", IN(train, decayed), "all", decayed_names,
+        "Which parameters the optimizer's weight decay, l1 and l2 take: all, or weights alone, and neither biases nor what "
+        "normalisations multiply by and add (parameters of one dimension)."),
     {0},
 };
 

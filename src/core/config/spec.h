@@ -82,6 +82,7 @@ typedef struct dt_spec {
     int64_t micro_batch_shards;               /* shards run at once; 0 = as many as a rank holds. Never changes a bit. */
     dt_duration length;                       /* option "length", or "epochs: 10" as short for "length: 10 epochs" */
     double clip_norm, clip_value, clip_units; /* 0 = off */
+    double l1, l2;                            /* penalties of the parameters that weight decay takes; 0 = off */
     dt_choices groups;                        /* kinds: dt_group_kinds; of parameters by their names (core/config/group.h) */
     struct {
       bool given;
@@ -89,7 +90,7 @@ typedef struct dt_spec {
       int64_t patience;   /* evaluations in a row without gain, after which training ends */
       double min_gain;
     } early_stopping;
-    int decayed; /* dt_decayed: which parameters weight decay takes */
+    int decayed; /* dt_decayed: which parameters weight decay and penalties take */
   } train;
   dt_choice solver;    /* kinds: dt_solver_kinds */
   dt_choice optimizer; /* kinds: dt_optimizer_kinds */

@@ -85,11 +85,12 @@ static dt_status append_update(dt_instr_list *list, int bucket, int tensor_buffe
  * clipping, or a loss scale that may make gradients overflow, every update needs the norm of all of them. The gradient of a
  * parameter that nodes share is whole when the last bucket has arrived. Where a step is several batches, each of them ends with
  * the sum, and the last one goes on; where it is two passes over one, the first ends with the ascent. What the optimizer emits
- * of its own looks at all gradients. */
+ * of its own looks at all gradients. Penalties of parameters are part of what training makes small: whoever looks at gradients
+ * has to find theirs in them, but for the ascent, which is the losses' (Foret et al. add weight decay outside of it). */
 static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_list *list) {
   int buckets = b->program->bucket_count, tensor_buffer = -1;
-  bool early = !form.norm_first && !form.clips_units && !form.accumulates && !form.ascends && form.emit == NULL &&
-               b->additions.count == 0;
+  bool early = !form.norm_first && !form.penalises && !form.clips_units && !form.accumulates && !form.ascends &&
+               form.emit == NULL && b->additions.count == 0;
   for (int k = 0; k < buckets; k++) {
     DT_TRY(append_bucket_op(list, DT_OP_REDUCE_END, k, DT_STREAM_COMM));
     if (form.accumulates) DT_TRY(append_bucket_op(list, DT_OP_ACCUMULATE, k, DT_STREAM_COMPUTE));
@@ -101,6 +102,7 @@ static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_li
   b->program->update_begin = form.accumulates || form.ascends ? list->count : b->program->micro_batch_end;
   if (form.ascends) DT_TRY(append_bucket_op(list, DT_OP_RETURN, -1, DT_STREAM_COMPUTE));
   if (!form.ascends) DT_TRY(append_all(list, &b->additions));
+  if (form.penalises) DT_TRY(append_bucket_op(list, DT_OP_PENALTY, -1, DT_STREAM_COMPUTE));
   DT_TRY(append_bucket_op(list, DT_OP_GRAD_NORM, -1, DT_STREAM_COMPUTE));
   if (form.clips_units) DT_TRY(append_bucket_op(list, DT_OP_CLIP_UNITS, -1, DT_STREAM_COMPUTE));
   if (form.emit != NULL) DT_TRY(form.emit(b, &tensor_buffer));

@@ -137,7 +137,7 @@ static stretch buffer_stretch(const dt_buffer *buffer) {
 
 /* Ops that change all gradients before the first update. */
 static bool remakes_all(dt_op op) {
-  return op == DT_OP_CLIP_UNITS || op == DT_OP_DIRECTION || op == DT_OP_ORTHOGONALISE;
+  return op == DT_OP_PENALTY || op == DT_OP_CLIP_UNITS || op == DT_OP_DIRECTION || op == DT_OP_ORTHOGONALISE;
 }
 
 /* What the instruction makes of the sums; empty where it makes none. */

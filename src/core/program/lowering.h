@@ -76,6 +76,7 @@ dt_status dt_fuse(dt_builder *b);
 /* What the step section is like. */
 typedef struct dt_step_form {
   bool norm_first;                                   /* the norm is needed before the first update (clipping, loss scaling) */
+  bool penalises;                                    /* PENALTY stands before GRAD_NORM */
   bool clips_units;                                  /* CLIP_UNITS stands before the optimizer */
   bool accumulates;                                  /* a step may be several batches */
   bool ascends;                                      /* a step is two passes over a batch */

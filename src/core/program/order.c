@@ -61,6 +61,7 @@ static void use_bucket(const dt_program *program, const dt_instr *instr, dt_redu
     case DT_OP_RETURN:
       use(u, PARAM, 0, program->trained_elements, true);
       break;
+    case DT_OP_PENALTY:
     case DT_OP_CLIP_UNITS:
     case DT_OP_DIRECTION:
     case DT_OP_ORTHOGONALISE:
