@@ -70,6 +70,7 @@ typedef struct dt_step {
   double ascent;                    /* how far ASCEND moves the parameters: core/solver.h */
   double clip_units;                /* what a unit's gradient may be of the unit's norm (CLIP_UNITS) */
   double l1, l2;                    /* factors of PENALTY */
+  double max_norm;                  /* of a unit (MAX_NORM) */
   double average;                   /* how much of the new parameters goes into their average: core/optim/average.h */
   double flags[DT_STATISTIC_COUNT]; /* [DT_STATISTIC_STOP..DT_STATISTIC_FAIL] of this rank: TALLY puts them into the first
                                        micro-batch's statistics */
@@ -106,6 +107,13 @@ DT_EXACT_SUM_FUNCTION double dt_step_clip_unit(const dt_step *step, double param
   const double unit = sqrt(param_squares), norm = sqrt(grad_squares) * step->scale;
   const double most = step->clip_units * (unit > 1e-3 ? unit : 1e-3);
   return norm > most ? most / norm : 1;
+}
+
+/* What a unit is multiplied by behind an update, from its sum of squares (Srivastava et al., "Dropout: a simple way to prevent
+ * neural networks from overfitting", 2014, section 5.1). */
+DT_EXACT_SUM_FUNCTION double dt_step_shorten(const dt_step *step, double param_squares) {
+  const double norm = sqrt(param_squares);
+  return norm > step->max_norm ? step->max_norm / norm : 1;
 }
 
 /* What the memory of a bound program depends on besides the program. */

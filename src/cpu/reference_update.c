@@ -61,6 +61,20 @@ dt_status dt_reference_clip_units(dt_run *run, const dt_instr *instr, const dt_m
   return DT_OK;
 }
 
+dt_status dt_reference_max_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  const dt_program *program = run->program;
+  for (int s = 0; s < program->segment_count; s++) {
+    const dt_segment *tensor = &program->segment[s];
+    for (int64_t u = 0; tensor->bounded && u < tensor->units; u++) {
+      double *p = (double *)run->blocks.param + tensor->first + u * tensor->unit_count, squares = 0;
+      for (int64_t i = 0; i < tensor->unit_count; i++) squares += p[i] * p[i];
+      const double factor = dt_step_shorten(run->step, squares);
+      for (int64_t i = 0; factor < 1 && i < tensor->unit_count; i++) p[i] = factor * p[i];
+    }
+  }
+  return DT_OK;
+}
+
 dt_status dt_reference_direction(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_program *program = run->program;
   for (int s = 0; s < program->segment_count; s++) {

@@ -149,6 +149,23 @@ dt_status dt_cpu_clip_units(dt_run *run, const dt_instr *instr, const dt_micro_b
   return DT_OK;
 }
 
+static void shorten_tensor(void *context, int index, int thread) {
+  const dt_run *run = context;
+  const dt_cpu_kernels *kernels = ((const dt_cpu *)run->device)->kernels;
+  const dt_segment *tensor = &run->program->segment[index];
+  for (int64_t u = 0; tensor->bounded && u < tensor->units; u++) {
+    float *p = (float *)run->blocks.param + tensor->first + u * tensor->unit_count;
+    const double factor = dt_step_shorten(run->step, squares_of(kernels, p, tensor->unit_count));
+    const float by = (float)factor;
+    for (int64_t i = 0; factor < 1 && i < tensor->unit_count; i++) p[i] = by * p[i];
+  }
+}
+
+dt_status dt_cpu_max_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  dt_threads_run(threads_of(run), run->program->segment_count, shorten_tensor, run);
+  return DT_OK;
+}
+
 /* --- updates --- */
 
 typedef struct update {

@@ -75,7 +75,7 @@ typedef struct dt_gpu_bound {
   float *scale, *shift; /* [channels] */
   void *low;            /* parameters in the value type; NULL in fp32 */
   bool owns_low;
-  dt_segment *tensors;  /* device memory: the program's segments, where it has TENSOR_NORM or CLIP_UNITS; else NULL */
+  dt_segment *tensors;  /* device memory: the program's segments, where an instruction goes by tensors or units; else NULL */
   dt_gpu_pieces pieces; /* none where all parameters are updated alike */
   float *loss_scale;    /* in the state block; NULL but in fp16 */
   int64_t *score;       /* [program->score_words], device memory; NULL but in EVAL */

@@ -128,9 +128,9 @@ void dt_gpu_pieces_release(dt_gpu_pieces *pieces);
 /* Those of a stretch that begins and ends where buckets do. */
 dt_gpu_pieces dt_gpu_pieces_within(const dt_gpu_pieces *all, const dt_gpu_stretch *stretch);
 dt_gpu_pieces dt_gpu_pieces_of(const dt_run *run, const dt_gpu_stretch *stretch);
-size_t dt_gpu_tensors_bytes(const dt_program *program); /* of device memory, for TENSOR_NORM and CLIP_UNITS */
+size_t dt_gpu_tensors_bytes(const dt_program *program); /* of device memory, for what goes by tensors or units */
 dt_status dt_gpu_tensors_make(const dt_run *run, dt_segment **out);
-/* For TENSOR_NORM and CLIP_UNITS: the segments of a program that has one of them, each a tensor. */
+/* For TENSOR_NORM, CLIP_UNITS and MAX_NORM: the segments of a program that has one of them, each a tensor. */
 const dt_segment *dt_gpu_tensors_of(const dt_run *run);
 /* dt_device_ops.updates. */
 bool dt_gpu_updates(const dt_device *device, const dt_optimizer *optimizer);

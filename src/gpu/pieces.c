@@ -68,7 +68,8 @@ dt_gpu_pieces dt_gpu_pieces_within(const dt_gpu_pieces *all, const dt_gpu_stretc
 size_t dt_gpu_tensors_bytes(const dt_program *program) {
   for (int i = program->micro_batch_end; i < program->count; i++) {
     const dt_op op = program->instr[i].op;
-    if (op == DT_OP_TENSOR_NORM || op == DT_OP_CLIP_UNITS) return (size_t)program->segment_count * sizeof(dt_segment);
+    if (op == DT_OP_TENSOR_NORM || op == DT_OP_CLIP_UNITS || op == DT_OP_MAX_NORM)
+      return (size_t)program->segment_count * sizeof(dt_segment);
   }
   return 0;
 }

@@ -237,6 +237,28 @@ __global__ void come_back(const float *kept, int64_t count, float *param, T *low
   }
 }
 
+/* Likewise of parameters, and of the copy that products read (NULL: there is none). */
+template <class T>
+__global__ void shorten_units(const dt_segment *tensor, float *param, T *low, const dt_step *step) {
+  __shared__ double factor;
+  const dt_segment own = tensor[blockIdx.x];
+  for (int64_t u = blockIdx.y; own.bounded && u < own.units; u += UNIT_BLOCKS) {
+    const int64_t first = own.first + u * own.unit_count;
+    float *p = param + first;
+    double squares = 0;
+    for (int64_t i = threadIdx.x; i < own.unit_count; i += DT_BLOCK) squares += (double)p[i] * (double)p[i];
+    squares = dt_fold_block(squares);
+    if (threadIdx.x == 0) factor = dt_step_shorten(step, squares);
+    __syncthreads();
+    const float by = (float)factor;
+    for (int64_t i = threadIdx.x; factor < 1 && i < own.unit_count; i += DT_BLOCK) {
+      p[i] = by * p[i];
+      if (low != NULL) low[first + i] = dt_from_float<T>(p[i]);
+    }
+    __syncthreads();
+  }
+}
+
 /* One block. */
 __global__ void finish_norm(const double *partial, int pieces, float *loss_scale, dt_step *step) {
   double sum = 0;
@@ -354,5 +376,14 @@ dt_status dt_gpu_clip_units(dt_run *run, const dt_instr *instr, const dt_micro_b
   DT_LAUNCH(clip_units, dim3((unsigned)run->program->segment_count, UNIT_BLOCKS), dim3(DT_BLOCK), dt_gpu_stream(run, instr),
             dt_gpu_tensors_of(run), static_cast<const float *>(run->blocks.param), static_cast<float *>(run->blocks.grad),
             static_cast<const dt_step *>(dt_gpu_input_of(run, micro).step));
+  return DT_OK;
+}
+
+dt_status dt_gpu_max_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(
+      dt_gpu_of(run)->type,
+      DT_LAUNCH(shorten_units<T>, dim3((unsigned)run->program->segment_count, UNIT_BLOCKS), dim3(DT_BLOCK),
+                dt_gpu_stream(run, instr), dt_gpu_tensors_of(run), static_cast<float *>(run->blocks.param),
+                static_cast<T *>(dt_gpu_low_params(run)), static_cast<const dt_step *>(dt_gpu_input_of(run, micro).step)));
   return DT_OK;
 }

@@ -41,6 +41,7 @@ static void set_step(const dt_steps *s, const dt_in_flight *batch) {
                     .clip_norm = job->spec->train.clip_norm,
                     .clip_value = job->spec->train.clip_value,
                     .clip_units = job->spec->train.clip_units,
+                    .max_norm = job->spec->train.max_norm,
                     .l1 = job->spec->train.l1,
                     .l2 = job->spec->train.l2,
                     .scale = 1.0 / (double)batch->samples};

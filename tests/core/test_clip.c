@@ -113,6 +113,14 @@ static void test_refused(void **state) {
   assert_int_equal(dt_config_parse("s.yaml", text, sizeof text - 1, &lars, 1, &config), DT_USAGE);
   assert_non_null(strstr(dt_error_text(), "train.clip_value: found 1 with the optimizer lars"));
   dt_error_clear();
+  const char *const with[][2] = {{"optimizer=nesterov", "train.max_norm: found 3 with the optimizer nesterov"},
+                                 {"average=ema", "train.max_norm: found 3 with average: ema"}};
+  for (int i = 0; i < 2; i++) {
+    const char *const set[] = {with[i][0], "train.max_norm=3"};
+    assert_int_equal(dt_config_parse("s.yaml", text, sizeof text - 1, set, 2, &config), DT_USAGE);
+    if (strstr(dt_error_text(), with[i][1]) == NULL) fail_msg("%s", dt_error_text());
+    dt_error_clear();
+  }
   assert_int_equal(dt_config_parse("s.yaml", text, sizeof text - 1, &lamb, 1, &config), DT_OK);
   dt_config_destroy(&config);
 }

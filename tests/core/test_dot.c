@@ -165,7 +165,7 @@ static void everything_is_drawn(void **state) {
     for (int f = 0; f < 6; f++) {
       fake_device device = fake_make(f % 2 == 0 ? 0 : FAKE_FUSES_ALL, 64);
       lowered l = lower_net_set(i < NET_COUNT ? &nets[i] : &more, &device.base, DT_PROGRAM_TRAIN,
-                                f == 2   ? ", clip_norm: 1, l1: 0.1"
+                                f == 2   ? ", clip_norm: 1, l1: 0.1, max_norm: 3"
                                 : f == 4 ? ", clip_units: 0.01"
                                          : "",
                                 f == 3   ? "optimizer=lars"

@@ -51,6 +51,7 @@ static void mark_bucket(const dt_program *program, const dt_instr *instr, const 
     mark(map->param, 0, program->trained_elements, false);
     mark(map->grad, 0, program->trained_elements, true);
   }
+  if (instr->op == DT_OP_MAX_NORM) mark(map->param, 0, program->trained_elements, true);
   if (dt_instr_bucket(instr) < 0) return;
   const dt_bucket *b = &program->bucket[instr->bucket];
   bool update = instr->op == DT_OP_UPDATE;
@@ -297,7 +298,7 @@ static void clipped_buckets_are_ordered(void **state) {
 static void tensor_norms_are_ordered(void **state) {
   for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], "", "optimizer=lars", 0);
   for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], ", clip_units: 0.01", "optimizer=lamb", 0);
-  for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], ", l1: 0.01", NULL, 0);
+  for (int n = 0; n < NET_COUNT; n++) lower_and_check_set(&nets[n], ", l1: 0.01, max_norm: 2", NULL, 0);
   for (unsigned seed = 1; seed <= 3; seed++) lower_and_check_set(&nets[3], ", clip_norm: 1, l2: 1", "optimizer=lars", seed);
 }
 

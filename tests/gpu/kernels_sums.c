@@ -215,6 +215,47 @@ static void test_clip_units(void **state) {
   kernel_run_end(&k);
 }
 
+/* Tensors as above, the last of which has one dimension; the copy in half precision follows where a unit is too long, and there
+ * alone, as the rest is written by the update. */
+static void test_max_norm(void **state) {
+  enum { FIRST = 70 * 300, SECOND = 5 * 1003, THIRD = 48, ALL = 21008 + 5024 + 48 };
+  const dt_segment tensors[] = {{.first = 0, .count = 21008, .bounded = true, .units = 300, .unit_count = 70},
+                                {.first = 21008, .count = 5024, .bounded = true, .units = 5, .unit_count = 1003},
+                                {.first = 21008 + 5024, .count = 48, .units = 1, .unit_count = THIRD}};
+  const int64_t elements[] = {FIRST, SECOND, THIRD};
+  static float got[ALL], low[ALL];
+  float *p = kernel_numbers(47, ALL, 0, 0.5);
+  const dt_step step = {.max_norm = 4};
+  int shortened = 0, spared = 0;
+  kernel_run k;
+  kernel_run_begin(&k, DT_GPU_BF16);
+  k.program.segment_count = 3;
+  k.tensors = kernel_memory(tensors, sizeof tensors);
+  k.run.blocks.param = kernel_memory(p, sizeof got);
+  k.low = kernel_memory(NULL, ALL * dt_gpu_type_bytes(DT_GPU_BF16));
+  kernel_write(k.step, &step, sizeof step);
+  kernel_ok(dt_gpu_max_norm(&k.run, &k.instr, &k.micro));
+  kernel_read(got, k.run.blocks.param, sizeof got);
+  kernel_read_values(low, k.low, ALL);
+  for (int t = 0; t < 3; t++) {
+    for (int64_t u = 0, unit = tensors[t].unit_count; u < elements[t]; u += unit) {
+      const int64_t first = tensors[t].first + u;
+      double squares = 0;
+      for (int64_t i = first; i < first + unit; i++) squares += (double)p[i] * p[i];
+      const bool longer = t < 2 && sqrt(squares) > 4;
+      longer ? shortened++ : spared++;
+      for (int64_t i = first; i < first + unit; i++) {
+        const double expected = longer ? 4 / sqrt(squares) * p[i] : p[i];
+        if (!(fabs(got[i] - expected) <= 2e-7 * fabs(expected)) || low[i] != (longer ? kernel_round(DT_GPU_BF16, got[i]) : 0))
+          fail_msg("tensor %d, element %d: found %.9g and %.9g, expected %.9g", t, (int)u, got[i], low[i], expected);
+      }
+    }
+  }
+  assert_true(shortened > 50 && spared > 50);
+  free(p);
+  kernel_run_end(&k);
+}
+
 /* A gradient of norm 4 * 24 / 24 = 4: what clipping leaves of it is in the scale. */
 static void test_clip(void **state) {
   static const double clip[] = {0, 0.5, 3, 4.001, 1e9};
@@ -271,7 +312,8 @@ int main(void) {
   struct CMUnitTest columns[COLUMNS], scales[SCALES];
   const struct CMUnitTest others[] = {cmocka_unit_test(test_add),         cmocka_unit_test(test_fold),
                                       cmocka_unit_test(test_norm),        cmocka_unit_test(test_clip),
-                                      cmocka_unit_test(test_tensor_norm), cmocka_unit_test(test_clip_units)};
+                                      cmocka_unit_test(test_tensor_norm), cmocka_unit_test(test_clip_units),
+                                      cmocka_unit_test(test_max_norm)};
   for (int i = 0; i < COLUMNS; i++) {
     columns[i] =
         (struct CMUnitTest){.name = column_cases[i].name, .test_func = test_columns, .initial_state = (void *)&column_cases[i]};

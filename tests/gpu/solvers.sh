@@ -70,7 +70,7 @@ END
 rm -rf "$work/runs"
 ranks self "$work/big.yaml" || fail "sam in fp16 over an overflow: exit $?: $(tail -n 3 "$work/err")"
 grep -q '"grad_norm":0\.0[,}]' "$work/runs/big/metrics.jsonl" || fail "sam in fp16: no step was skipped, so that nothing was tried"
-check penalties --set train.l1=0.003 --set train.l2=0.2 --set schedule.lr=0.05 --set precision=fp16
+check 'penalties, max_norm' --set train.l1=0.003 --set train.l2=0.2 --set train.max_norm=0.5 --set schedule.lr=0.05 --set precision=fp16
 check 'nesterov with an evaluation' --set optimizer=nesterov --set schedule.lr=0.02 --set precision=fp32 --set eval.every='2 steps'
 # dtrain check reads gradients back in the host's order, whatever the GPU's is.
 "$dtrain" check "$work/net.yaml" --samples 8 --products 0 >"$work/out" 2>"$work/err" || fail "check: exit $?: $(cat "$work/err")"

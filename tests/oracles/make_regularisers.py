@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what PyTorch computes, in float64, for penalties of parameters: tests/oracles/data/regularisers.txt.
+"""Writes what PyTorch computes, in float64, for penalties of parameters and for max_norm: tests/oracles/data/regularisers.txt.
 
     python3 tests/oracles/make_regularisers.py        (PyTorch and numpy)
 
@@ -19,18 +19,30 @@ from make_layers import DATA, Case, initial, numbers, sharded_loss, tensor_text
 class Regularised(Case):
     """`decays` says of a parameter's name and shape whether penalties take it; `make` is the optimizer."""
 
-    def __init__(self, name, shape, layers, modules, train, make, l1=0.0, l2=0.0, decays=lambda name, p: True, **case):
+    def __init__(self, name, shape, layers, modules, train, make, l1=0.0, l2=0.0, max_norm=None,
+                 decays=lambda name, p: True, **case):
         super().__init__(name, shape, layers, modules, **case)
-        self.text, self.make, self.l1, self.l2, self.decays = train, make, l1, l2, decays
+        self.text, self.make, self.l1, self.l2, self.max_norm, self.decays = train, make, l1, l2, max_norm, decays
 
     def penalty(self, params):
         of = [p for name, p in params if self.decays(name, p)]
         return self.l1 * sum(p.abs().sum() for p in of) + self.l2 / 2 * sum(p.square().sum() for p in of)
 
+    def shorten(self, params):
+        """torch.renorm divides by norm + 1e-7; this does not."""
+        for name, p in params:
+            if self.max_norm and p.ndim > 1 and self.decays(name, p):
+                norm = torch.linalg.vector_norm(p.data.flatten(1), dim=1)
+                p.data *= (self.max_norm / norm).clamp(max=1).reshape(-1, *[1] * (p.ndim - 1))
+                assert torch.allclose(p.data, torch.renorm(p.data, 2, 0, self.max_norm), rtol=1e-6)
+                self.shortened += (norm > self.max_norm).sum().item()
+                self.spared += (norm <= self.max_norm).sum().item()
+
 
 def train(case, params, states):
     optimizer = case.make([p for _, p in params])
     losses, norms, penalties, grads = [], [], [], {}
+    case.shortened = case.spared = 0
     for step in range(case.steps):
         x, labels = case.batch(f"step{step}")
         optimizer.zero_grad()
@@ -41,6 +53,10 @@ def train(case, params, states):
         losses.append(loss.item())
         penalties.append(penalty.item())
         optimizer.step()
+        case.shorten(params)
+    if case.max_norm:
+        free = max(torch.linalg.vector_norm(p.data) for _, p in params if p.ndim == 1)
+        assert case.shortened > 3 and case.spared > 3 and free > 1.2 * case.max_norm
     return losses, norms, penalties, grads
 
 
@@ -86,6 +102,10 @@ def cases():
                       "l1: 0.0625, l2: 0.25, groups: [{match: \"linear1.*\", decay: false}]",
                       lambda p: torch.optim.SGD(p, lr=0.125, weight_decay=0.0), l1=0.0625, l2=0.25,
                       decays=lambda name, p: not name.startswith("linear1"), steps=2, lr=0.125)
+    yield Regularised("max_norm", (2, 6, 5), "[{conv: {filters: 4, kernel: 3}}, tanh, flatten, {linear: 6}, tanh, {linear: 3}]",
+                      plain() | {"linear1": nn.Linear(48, 6), "tanh2": nn.Tanh(), "linear2": nn.Linear(6, 3)}, "max_norm: 0.5",
+                      lambda p: torch.optim.SGD(p, lr=0.5, momentum=0.875), max_norm=0.5, steps=4, shards=2, lr=0.5,
+                      optimizer="{sgd: {momentum: 0.875}}")
 
 
 def main():

@@ -35,7 +35,7 @@ check 'muon by messages' "${small[@]}" --set optimizer=muon --set comm.transport
 check 'gradient descent' "${small[@]}" --set solver=gradient_descent --set optimizer=sgd
 check sam "${small[@]}" --set solver=sam
 check 'sam, averaged' "${small[@]}" --set "solver={sam: 0.2}" --set "$adam" --set 'average={ema: 0.9}'
-check penalties "${small[@]}" --set train.l1=1e-3 --set train.l2=0.01 --set train.clip_norm=1 --set optimizer.sgd.momentum=0.9
+check 'penalties, max_norm' "${small[@]}" --set train.l1=1e-3 --set train.l2=0.01 --set train.max_norm=0.5 --set train.clip_norm=1 --set optimizer.sgd.momentum=0.9
 check 'gradient descent by adam' "${small[@]}" --set solver=gradient_descent --set "$adam" --set train.l1=1e-3
 
 # The sum over batches is the gradient of all samples: in double precision the losses are those of one batch of everything.

@@ -327,6 +327,7 @@ void net_step(net *n, const char *tag, int64_t samples, int64_t samples_seen, ne
                     .clip_norm = n->options.clip_norm,
                     .clip_value = n->spec->train.clip_value,
                     .clip_units = n->spec->train.clip_units,
+                    .max_norm = n->spec->train.max_norm,
                     .l1 = n->spec->train.l1,
                     .l2 = n->spec->train.l2,
                     .scale = 1.0 / (double)samples};

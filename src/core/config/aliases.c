@@ -66,6 +66,8 @@ const dt_alias dt_aliases[] = {
     {"agc", "train.clip_units"},
     {"kernel_regularizer", "train.l2"},
     {"weight_regularizer", "train.l2"},
+    {"kernel_constraint", "train.max_norm"},
+    {"maxnorm", "train.max_norm"},
     {"l1_lambda", "train.l1"},
     {"l2_lambda", "train.l2"},
     {"param_groups", "train.groups"},

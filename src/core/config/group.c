@@ -13,7 +13,7 @@ const dt_option dt_group_options[] = {
         "freeze", offsetof(dt_group, freeze), "false",
         "Whether the parameters stay as they are; a layer all of whose parameters do is frozen as by its own `freeze`."),
     DT_ROW_REAL("lr_scale", offsetof(dt_group, lr_scale), "1", 0, 1e6, "Times the learning rate, for the parameters."),
-    DT_ROW_BOOL("decay", offsetof(dt_group, decay), "true", "Whether weight decay, `l1` and `l2` apply to them."),
+    DT_ROW_BOOL("decay", offsetof(dt_group, decay), "true", "Whether weight decay, `l1`, `l2` and `max_norm` apply to them."),
     {0},
 };
 

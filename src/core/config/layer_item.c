@@ -25,7 +25,7 @@ const dt_option dt_layer_item_options[] = {
     DT_ROW_REAL("lr_scale", offsetof(dt_layer_item, lr_scale), "1", 0, 1e6,
                 "Times the learning rate, for its parameters; what stands around it multiplies."),
     DT_ROW_BOOL("decay", offsetof(dt_layer_item, decay), "true",
-                "Whether weight decay, `l1` and `l2` apply to its parameters, of a composite to any within it."),
+                "Whether weight decay, `l1`, `l2` and `max_norm` apply to its parameters, of a composite to any within it."),
     {0},
 };
 

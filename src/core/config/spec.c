@@ -214,6 +214,11 @@ static const dt_option train_options[] = {
                 "Likewise half of this times the sum of the parameters' squares; an optimizer's weight_decay goes another way "
                 "(docs/optimizers.md).",
                 .open_min = true, .choices = off_word),
+    DT_ROW_REAL(
+        "max_norm", IN(train, max_norm), "off", 0, INFINITY,
+        "Behind each update, each row of a parameter of several dimensions - the weights of one output, a filter - whose "
+        "2-norm is longer than this is scaled back to it; 2 to 4 is usual beside dropout (Srivastava et al., 2014).",
+        .open_min = true, .choices = off_word),
     DT_ROW_LIST("groups", IN(train, groups), "[]", &group_kinds,
                 "Parameters by their names, and what holds for them beside what their layers say: `[{match: \"*.bias\", decay: "
                 "false}]`. A parameter may be in several: factors multiply, and one that says no is enough.",
@@ -602,6 +607,17 @@ static void check_average(const dt_config *config, dt_config_errors *errors) {
                      average->kind->name, optimizer->kind->name);
 }
 
+/* An average of weights that were too long may be too long, and so may weights that are not those that are updated. */
+static void check_max_norm(const dt_config *config, dt_config_errors *errors) {
+  const dt_choice *average = &config->spec.average, *optimizer = &config->spec.optimizer;
+  const bool other = optimizer->kind != NULL && ((const dt_optimizer *)optimizer->kind->impl)->evaluated != 0;
+  if (config->spec.train.max_norm == 0 || (average->kind == NULL && !other)) return;
+  dt_config_complain(errors, blame(config, &config->spec.train.max_norm, other ? optimizer : average),
+                     "train.max_norm: found %g with %s %s, whose weights for evaluations it would not hold for, expected off",
+                     config->spec.train.max_norm,
+                     other ? "the optimizer" : "average:", other ? optimizer->kind->name : average->kind->name);
+}
+
 /* Norms of whole gradients and elements that are cut off do not go together. */
 static void check_clip(const dt_config *config, dt_config_errors *errors) {
   const dt_kind *kind = config->spec.optimizer.kind;
@@ -656,5 +672,6 @@ void dt_spec_check(const dt_config *config, dt_config_errors *errors) {
   check_augment(config, errors);
   check_schedules(config, errors);
   check_average(config, errors);
+  check_max_norm(config, errors);
   check_clip(config, errors);
 }

@@ -82,6 +82,7 @@ typedef struct dt_spec {
     int64_t micro_batch_shards;               /* shards run at once; 0 = as many as a rank holds. Never changes a bit. */
     dt_duration length;                       /* option "length", or "epochs: 10" as short for "length: 10 epochs" */
     double clip_norm, clip_value, clip_units; /* 0 = off */
+    double max_norm;                          /* of a row of weights; 0 = off */
     double l1, l2;                            /* penalties of the parameters that weight decay takes; 0 = off */
     dt_choices groups;                        /* kinds: dt_group_kinds; of parameters by their names (core/config/group.h) */
     struct {

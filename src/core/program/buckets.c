@@ -109,6 +109,7 @@ static dt_status make_step_section(dt_builder *b, dt_step_form form, dt_instr_li
   DT_TRY(b->status);
   DT_TRY(append_all(list, &b->optimizer));
   for (int k = 0; !early && k < buckets; k++) DT_TRY(append_update(list, k, tensor_buffer));
+  if (form.bounds) DT_TRY(append_bucket_op(list, DT_OP_MAX_NORM, -1, DT_STREAM_COMPUTE));
   return append_all(list, &b->step);
 }
 

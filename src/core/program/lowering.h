@@ -78,6 +78,7 @@ typedef struct dt_step_form {
   bool norm_first;                                   /* the norm is needed before the first update (clipping, loss scaling) */
   bool penalises;                                    /* PENALTY stands before GRAD_NORM */
   bool clips_units;                                  /* CLIP_UNITS stands before the optimizer */
+  bool bounds;                                       /* MAX_NORM stands behind the updates */
   bool accumulates;                                  /* a step may be several batches */
   bool ascends;                                      /* a step is two passes over a batch */
   dt_status (*emit)(dt_builder *b, int *out_buffer); /* dt_optimizer.emit */

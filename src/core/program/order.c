@@ -68,6 +68,9 @@ static void use_bucket(const dt_program *program, const dt_instr *instr, dt_redu
       use(u, PARAM, 0, program->trained_elements, false);
       use(u, GRAD, 0, program->trained_elements, true);
       break;
+    case DT_OP_MAX_NORM:
+      use(u, PARAM, 0, program->trained_elements, true);
+      break;
     case DT_OP_UPDATE:
       use(u, GRAD, bucket->first, bucket->param_count, false);
       use(u, PARAM, bucket->first, bucket->param_count, true);

@@ -158,6 +158,7 @@ static dt_status lower(dt_builder *b, const dt_spec *spec) {
   const dt_step_form form = {.norm_first = spec->train.clip_norm > 0 || spec->precision == DT_FP16,
                              .penalises = spec->train.l1 > 0 || spec->train.l2 > 0,
                              .clips_units = spec->train.clip_units > 0,
+                             .bounds = spec->train.max_norm > 0,
                              .accumulates = solver->whole,
                              .ascends = solver->passes > 1,
                              .emit = ((const dt_optimizer *)spec->optimizer.kind->impl)->emit};

@@ -218,7 +218,8 @@ typedef struct dt_segment {
   double lr_scale;      /* times the learning rate */
   bool decay;           /* whether weight decay applies */
   int tensor;           /* the first that it has, as in dt_program.param */
-  int64_t units;        /* of that tensor, for CLIP_UNITS, */
+  bool bounded;         /* whether MAX_NORM shortens its units */
+  int64_t units;        /* of that tensor, for CLIP_UNITS and MAX_NORM, */
   int64_t unit_count;   /* and their elements */
   bool matrix;          /* whether it has two dimensions or more */
 } dt_segment;

@@ -1,6 +1,6 @@
 /* Segments: where in the parameter block the learning rate has another multiplier or weight decay does not apply. A network
- * without either is one segment, unless the optimizer looks at each tensor (dt_optimizer.emit), or clipping does. Frozen
- * parameters lie behind the trained ones and are in none. */
+ * without either is one segment, unless the optimizer looks at each tensor (dt_optimizer.emit), or what goes by units does.
+ * Frozen parameters lie behind the trained ones and are in none. */
 #include "core/optim/optimizer.h"
 #include "core/program/lowering.h"
 
@@ -15,7 +15,8 @@ static bool are_alike(const dt_segment *a, const dt_segment *b) {
 
 dt_status dt_make_segments(dt_builder *b, const dt_spec *spec) {
   dt_program *program = b->program;
-  const bool apart = ((const dt_optimizer *)spec->optimizer.kind->impl)->emit != NULL || spec->train.clip_units > 0;
+  const bool apart = ((const dt_optimizer *)spec->optimizer.kind->impl)->emit != NULL || spec->train.clip_units > 0 ||
+                     spec->train.max_norm > 0;
   DT_TRY(dt_alloc((size_t)program->trained_count, sizeof *program->segment, &program->segment));
   for (int p = 0; p < program->trained_count; p++) {
     const dt_param *param = &program->param[p];
@@ -25,6 +26,7 @@ dt_status dt_make_segments(dt_builder *b, const dt_spec *spec) {
                       .lr_scale = param->lr_scale,
                       .decay = decays(param, spec),
                       .tensor = p,
+                      .bounded = param->decay && param->shape.ndim > 1,
                       .units = param->shape.ndim > 1 ? param->shape.dim[0] : 1};
     own.unit_count = param->count / own.units;
     own.matrix = param->shape.ndim > 1;
