@@ -36,6 +36,7 @@ static dt_gpu_work *const work[DT_OP_COUNT] = {
     [DT_OP_BN_BWD] = dt_gpu_bn_work,
     [DT_OP_LN_BWD] = dt_gpu_ln_work,
     [DT_OP_PENALTY] = dt_gpu_penalty_work,
+    [DT_OP_ACTIVITY_KL] = dt_gpu_activity_kl_work,
     [DT_OP_GRAD_NORM] = dt_gpu_grad_norm_work,
     [DT_OP_ASCEND] = dt_gpu_grad_norm_work,
     [DT_OP_ORTHOGONALISE] = dt_gpu_orthogonalise_work,

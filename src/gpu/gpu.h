@@ -241,7 +241,7 @@ dt_status dt_gpu_fold_shards(dt_gpu_type type, const dt_gpu_shard_sums *sums, cu
 #undef DT_OP
 
 dt_gpu_work dt_gpu_library_work, dt_gpu_bn_work, dt_gpu_ln_work, dt_gpu_bias_wgrad_work, dt_gpu_grad_norm_work;
-dt_gpu_work dt_gpu_orthogonalise_work, dt_gpu_penalty_work;
+dt_gpu_work dt_gpu_orthogonalise_work, dt_gpu_penalty_work, dt_gpu_activity_kl_work;
 
 /* libraries.c: opens cuDNN and cuBLASLt (handles only with a device) and the plan table, and closes them. */
 dt_status dt_gpu_libraries_open(dt_gpu *gpu, const dt_device_options *options);

@@ -1,6 +1,6 @@
-/* SQUARED_ERROR, HUBER, BINARY_CROSS_ENTROPY and ABSOLUTE_ERROR, element by element; see core/program/ops.def for the
- * formulas. A sample belongs to one warp, whose lanes take its elements in turns and join by shuffles, so that sums are in an
- * order of the shapes alone. Sums of many elements are in doubles. */
+/* SQUARED_ERROR, HUBER, BINARY_CROSS_ENTROPY, ABSOLUTE_ERROR, ACTIVITY_L1 and ACTIVITY_L2, element by element; see
+ * core/program/ops.def for the formulas. A sample belongs to one warp, whose lanes take its elements in turns and join by
+ * shuffles, so that sums are in an order of the shapes alone. Sums of many elements are in doubles. */
 #include <math.h>
 
 #include "gpu/kernel.cuh"
@@ -8,7 +8,7 @@
 static constexpr unsigned ALL_LANES = 0xffffffffu;
 
 struct pairs {
-  const void *target; /* [samples][elements] in the order [C, H, W]: floats or bytes */
+  const void *target; /* [samples][elements] in the order [C, H, W]: floats or bytes; NULL: zeros */
   dt_gpu_shards shards;
   const float *scale; /* dt_gpu_loss_scale */
   float *terms;       /* [samples][columns], from the first column on */
@@ -48,6 +48,13 @@ struct absolute {
   }
 };
 
+struct magnitude {
+  static constexpr int sums = 1;
+  static __device__ element of(float x, float, float) {
+    return {fabsf(x), 0, x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f};
+  }
+};
+
 struct logistic {
   static constexpr int sums = 2;
   static __device__ element of(float x, float t, float) {
@@ -79,7 +86,7 @@ static __global__ void compare(pairs p, const T *x, T *dx) {
     double loss = 0, right = 0;
     for (int64_t e = lane; e < p.elements; e += DT_WARP) {
       element found = {0, 0, 0};
-      if (valid) found = F::of(dt_to_float(x[s * p.elements + e]), target_of(p, s, e), p.param);
+      if (valid) found = F::of(dt_to_float(x[s * p.elements + e]), p.target != NULL ? target_of(p, s, e) : 0, p.param);
       loss += found.loss;
       right += found.right;
       if (dx != NULL) dx[s * p.elements + e] = dt_from_float<T>(found.gradient * scale);
@@ -95,7 +102,10 @@ static __global__ void compare(pairs p, const T *x, T *dx) {
 static pairs pairs_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   const dt_gpu_values values = dt_gpu_values_of(run, instr, micro, DT_ARG_X);
   pairs p = {};
-  p.target = dt_gpu_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_TARGET), DT_PART_VALUES);
+  if (instr->arg[DT_ARG_TARGET] >= 0) {
+    p.target = dt_gpu_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_TARGET), DT_PART_VALUES);
+    p.bytes = dt_instr_field(run->program, instr, DT_ARG_TARGET)->dtype == DT_U8;
+  }
   p.shards = dt_gpu_input_of(run, micro).shards;
   p.scale = dt_gpu_loss_scale(run);
   p.terms = static_cast<float *>(dt_gpu_arg(run, instr, micro, DT_ARG_TERMS)) + instr->loss.column;
@@ -104,7 +114,6 @@ static pairs pairs_of(const dt_run *run, const dt_instr *instr, const dt_micro_b
   p.positions = values.inner;
   p.elements = p.channels * p.positions;
   p.columns = run->program->columns;
-  p.bytes = dt_instr_field(run->program, instr, DT_ARG_TARGET)->dtype == DT_U8;
   p.weight = (float)(instr->loss.weight / (double)p.elements);
   p.target_scale = (float)instr->loss.target_scale;
   p.param = (float)instr->loss.param[0];
@@ -137,5 +146,15 @@ dt_status dt_gpu_absolute_error(dt_run *run, const dt_instr *instr, const dt_mic
 
 dt_status dt_gpu_binary_cross_entropy(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   DT_WITH_TYPE(dt_gpu_of(run)->type, return run_compare<T, logistic>(run, instr, micro));
+  return DT_OK;
+}
+
+dt_status dt_gpu_activity_l1(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, return run_compare<T, magnitude>(run, instr, micro));
+  return DT_OK;
+}
+
+dt_status dt_gpu_activity_l2(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  DT_WITH_TYPE(dt_gpu_of(run)->type, return run_compare<T, square>(run, instr, micro));
   return DT_OK;
 }

@@ -18,7 +18,7 @@ import torch
 from sklearn import metrics as scores
 from torch import nn
 
-from make_layers import DATA, Case, fill, initial, numbers, tensor_text
+from make_layers import DATA, Case, fill, initial, numbers, shards_of, tensor_text
 
 
 class LossCase(Case):
@@ -150,6 +150,21 @@ def r2(y, _, t):
     return torch.tensor(scores.r2_score(t((1,)).flatten(), y[None].flatten().detach()), dtype=torch.float64)
 
 
+def of_layer(of, penalty):
+    """A penalty of what the named module gives, a mean over the elements."""
+    return lambda y, *_: penalty(y[of]).mean()
+
+
+def divergence(of, rho, shards):
+    """KL(rho || m), m each unit's mean activity over a shard's samples; a mean over units and, over shards, over samples."""
+    def penalty(y, *_):
+        m = torch.cat([y[of][piece].mean(0, keepdim=True).expand(piece.stop - piece.start, *y[of].shape[1:])
+                       for piece in shards_of(len(y[of]), shards)])
+        return torch.distributions.kl_divergence(torch.distributions.Bernoulli(torch.full_like(m, rho)),
+                                                 torch.distributions.Bernoulli(m)).mean()
+    return penalty
+
+
 def perplexity(y, k, _):
     return nn.functional.cross_entropy(y[None], k).exp()
 
@@ -205,6 +220,17 @@ def loss_cases():
                    "[auc]", {"auc": auc_of_label}, samples=30, shards=2)
     yield LossCase("measures_of_a_number", (7,), "[{linear: 6}, tanh, {linear: 1}]", "mse", mlp(7, 6, 1), squared_error, "[r2, mae]",
                    {"r2": r2, "mae": absolute_error}, samples=30, steps=2, shards=2)
+    size, square = of_layer("tanh1", torch.abs), of_layer("linear2", torch.square)
+    yield LossCase("activities", (7,), "[{linear: 6}, tanh, {linear: 3}]",
+                   "[cross_entropy, {activity_l1: {of: tanh1, weight: 0.5}}, {activity_l2: {weight: 0.25}}]", mlp(7, 6, 3),
+                   lambda *given: first(*given) + 0.5 * size(*given) + 0.25 * square(*given), "[accuracy]",
+                   {"loss1": first, "loss2": size, "loss3": square, "accuracy": accuracy(None)}, steps=3, shards=2)
+    sparse = {"linear1": nn.Linear(7, 18), "sigmoid1": nn.Sigmoid(), "linear2": nn.Linear(18, 4)}
+    apart = divergence("sigmoid1", 0.125, 3)
+    yield LossCase("sparse_units", (7,), "[{linear: 18}, sigmoid, {linear: 4}]",
+                   "[mse, {activity_kl: {of: sigmoid1, rho: 0.125, weight: 0.75, name: sparsity}}]", sparse,
+                   lambda *given: squared_error(*given) + 0.75 * apart(*given), "[mae]",
+                   {"loss1": squared_error, "sparsity": apart, "mae": absolute_error}, samples=20, steps=3, shards=3)
 
 
 def main():

@@ -7,11 +7,15 @@ const dt_kind *const dt_loss_kinds[] = {
     &dt_loss_mse,
     &dt_loss_huber,
     &dt_loss_binary_cross_entropy,
+    &dt_loss_activity_l1,
+    &dt_loss_activity_l2,
+    &dt_loss_activity_kl,
     NULL,
 };
 /* clang-format on */
 
 const dt_option dt_loss_options[] = {DT_LOSS_ROWS, {0}};
+const dt_option dt_penalty_options[] = {DT_PENALTY_ROWS, {0}};
 
 static const dt_loss *loss_of(const dt_node *node) {
   return (const dt_loss *)node->layer;
@@ -20,8 +24,9 @@ static const dt_loss *loss_of(const dt_node *node) {
 static void emit_terms(dt_builder *b, const dt_node *node) {
   const bool trains = dt_builder_needs_gradient(b, node, 0);
   const bool mixed = node->mixed_field > 0 && dt_builder_mode(b) == DT_PROGRAM_TRAIN;
-  const int target = dt_builder_field(b, mixed ? node->mixed_field : node->field),
-            dx = trains ? dt_builder_new_gradient(b, node, 0) : -1;
+  const int field = mixed ? node->mixed_field : node->field;
+  const int target = field >= 0 ? dt_builder_field(b, field) : -1;
+  const int dx = trains ? dt_builder_new_gradient(b, node, 0) : -1;
   dt_instr *instr = dt_builder_emit_terms(b, node, loss_of(node)->op);
   instr->arg[DT_ARG_X] = dt_builder_input(b, node, 0);
   instr->arg[DT_ARG_TARGET] = target;

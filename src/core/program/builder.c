@@ -136,6 +136,7 @@ bool dt_builder_is_main_loss(const dt_builder *b, const dt_node *node) {
 
 /* Bytes that an input reads as well count as they do there, so that a network can be trained to give back what it reads. */
 static double target_scale(const dt_builder *b, const dt_node *node) {
+  if (node->field < 0) return 1; /* a loss without a target */
   const bool bytes = b->graph->field[node->field].dtype == DT_U8;
   return bytes && node->field < dt_graph_input_fields(b->graph) ? 1.0 / 255 : 1;
 }

@@ -71,19 +71,31 @@ static dt_status loss_name(const goal_builder *g, const dt_choice *choice, int i
   return dt_graph_builder_format(g->b, out, "loss%d", index + 1);
 }
 
+static dt_status set_loss_target(const goal_builder *g, int node, const dt_choice *choice, const dt_shape *x) {
+  const dt_loss_attr *attr = choice->attr;
+  const dt_loss *loss = choice->kind->impl;
+  if (loss->field == NULL) return dt_graph_set_target(g->b, node, NULL);
+  const dt_field field = loss->field(attr, x);
+  DT_TRY(set_target(g, node, field, attr->target));
+  const bool mixed = g->spec->data.mix.count > 0 && field.dtype == DT_I32;
+  return mixed ? dt_graph_mix_target(g->b, node, field.limit) : DT_OK;
+}
+
 static dt_status add_loss(goal_builder *g, int index) {
   const dt_choice choice = blamed(g, &g->spec->model.loss.item[index]);
   const dt_loss_attr *attr = choice.attr;
   const dt_loss *loss = choice.kind->impl;
   const char *name;
   int input, node;
+  if (index == 0 && loss->field == NULL)
+    return dt_config_error_at(g->config, choice.origin,
+                              "model.loss: found %s first, expected a loss with a target, by which predictions and metrics go",
+                              choice.kind->name);
   DT_TRY(loss_name(g, &choice, index, &name));
   DT_TRY(check_name(g, &choice, name));
   DT_TRY(find_input(g, &choice, attr->of, g->last, &input));
   DT_TRY(dt_graph_add(g->b, &choice, name, input, &node));
-  const dt_field field = loss->field(attr, &node_at(g, input)->shape);
-  DT_TRY(set_target(g, node, field, attr->target));
-  if (g->spec->data.mix.count > 0 && field.dtype == DT_I32) DT_TRY(dt_graph_mix_target(g->b, node, field.limit));
+  DT_TRY(set_loss_target(g, node, &choice, &node_at(g, input)->shape));
   g->goals->loss[g->goals->loss_count].node = node;
   g->goals->loss[g->goals->loss_count].sum = sums_before(g, node);
   g->goals->loss[g->goals->loss_count++].weight = attr->weight;

@@ -458,6 +458,10 @@ static bool serves_as_target(const dt_field *input, const dt_field *needed) {
 }
 
 dt_status dt_graph_set_target(dt_graph_builder *b, int node, const dt_field *field) {
+  if (field == NULL) {
+    b->node[node].field = -1;
+    return DT_OK;
+  }
   char one[DT_SHAPE_TEXT], other[DT_SHAPE_TEXT];
   dt_node *of = &b->node[node];
   int f;
@@ -486,7 +490,8 @@ dt_status dt_graph_mix_target(dt_graph_builder *b, int node, int64_t classes) {
 }
 
 const char *dt_graph_target(const dt_graph_builder *b, int node) {
-  return b->field[b->node[node].field].name;
+  const int field = b->node[node].field;
+  return field >= 0 ? b->field[field].name : "";
 }
 
 /* As the data's format tells it before it reads; floats, which take most memory, where it does not. */

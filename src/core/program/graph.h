@@ -76,9 +76,9 @@ typedef struct dt_node {
   int index;
   int input[DT_NODE_INPUTS]; /* node indices; the graph's input is node 0 */
   int input_count;
-  int field;                           /* of an input: which it is; of a loss: its target; an index in dt_graph.field */
-  int mixed_field;                     /* of a loss over classes: its target in training where samples are mixed; 0 = none */
-  dt_shape shape;                      /* of the output */
+  int field;       /* of an input: which it is; of a loss: its target, -1 for none; an index in dt_graph.field */
+  int mixed_field; /* of a loss over classes: its target in training where samples are mixed; 0 = none */
+  dt_shape shape;  /* of the output */
   dt_param_decl param[DT_NODE_PARAMS]; /* as the layer declared them */
   int param_index[DT_NODE_PARAMS];     /* of each in the graph's list */
   int param_count;

@@ -104,7 +104,7 @@ typedef struct dt_loss_op {
   double weight;       /* of the loss in what training makes small */
   double target_scale; /* of ops whose targets are numbers: what the field's are multiplied by: 1/255 of bytes that an input
                           reads as well, as LOAD counts them, else 1 */
-  double param[DT_LOSS_PARAMS]; /* HUBER: delta; zeros behind those that an op has */
+  double param[DT_LOSS_PARAMS]; /* HUBER: delta; ACTIVITY_KL: rho; zeros behind those that an op has */
 } dt_loss_op;
 
 /* Member of dt_instr, and its type. print.c has print_<member> for each, without which it does not compile. */

@@ -1,5 +1,5 @@
 /* What is compared element by element, sixteen samples at a time: squared error, Huber, the binary cross-entropy of logits,
- * absolute error; see core/program/ops.def for the formulas. Sums over elements go in the runs of sums.h. */
+ * absolute error, and penalties without a target; see core/program/ops.def for the formulas. Sums over elements go in the runs of sums.h. */
 #include "cpu/simd/common.h"
 #include "cpu/simd/math.h"
 #include "cpu/simd/sums.h"
@@ -8,7 +8,7 @@ typedef struct pairs {
   const float *x; /* [blocks][count][16] */
   float *dx;      /* likewise; NULL: not wanted */
   float *terms;   /* [blocks][columns][16], from the first column on */
-  const void *target; /* [shards][shard_capacity][count]: floats or bytes */
+  const void *target; /* [shards][shard_capacity][count]: floats or bytes; NULL: zeros */
   const int32_t *valid;
   int64_t count, shard_capacity, columns;
   int shard_blocks;
@@ -48,6 +48,12 @@ VEC element absolute(v16 x, v16 t, v16 param) {
   return (element){.loss = v16_abs(v16_sub(x, t)), .right = v16_zero(), .gradient = v16_zero()};
 }
 
+VEC element magnitude(v16 x, v16 t, v16 param) {
+  const v16 one = v16_set1(1.0f), zero = v16_zero();
+  const v16 sign = v16_select(v16_gt(x, zero), one, v16_select(v16_gt(zero, x), v16_set1(-1.0f), zero));
+  return (element){.loss = v16_abs(x), .right = zero, .gradient = sign};
+}
+
 /* log(1 + e) for e in (0, 1]: where e is lost in 1 + e the sum is exact to float's last digit all the same, by Kahan's quotient
  * log(u) e / (u - 1) with u = 1 + e (HP-15C Advanced Functions Handbook, 1982). */
 VEC v16 log_one_plus(v16 e) {
@@ -80,7 +86,8 @@ VEC void compare_block(const pairs *p, int index, const int sums, each_element *
     end = p->count - begin > SUM_RUN ? begin + SUM_RUN : p->count;
     sum[0] = sum[1] = v16_zero();
     for (int64_t e = begin; e < end; e++) {
-      const element found = each(v16_load(x + e * 16), block_target(p, first, valid, e), param);
+      const v16 target = p->target != NULL ? block_target(p, first, valid, e) : v16_zero();
+      const element found = each(v16_load(x + e * 16), target, param);
       sum[0] = v16_add(sum[0], found.loss);
       sum[1] = v16_add(sum[1], found.right);
       if (dx != NULL) v16_store(dx + e * 16, v16_select(lanes, v16_mul(found.gradient, weight), v16_zero()));
@@ -103,26 +110,33 @@ static void absolute_task(void *context, int index, int thread) {
   compare_block(context, index, 1, absolute);
 }
 
+static void magnitude_task(void *context, int index, int thread) {
+  compare_block(context, index, 1, magnitude);
+}
+
 static void logistic_task(void *context, int index, int thread) {
   compare_block(context, index, 2, logistic);
 }
 
 static dt_status compare(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_task *task) {
   const int64_t count = arg_count(run, instr, DT_ARG_X);
+  const bool has_target = instr->arg[DT_ARG_TARGET] >= 0;
   pairs p = {.x = dt_cpu_arg(run, instr, micro, DT_ARG_X),
              .dx = dt_cpu_arg(run, instr, micro, DT_ARG_DX),
              .terms = dt_cpu_arg(run, instr, micro, DT_ARG_TERMS) + instr->loss.column * 16,
-             .target = dt_host_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_TARGET), DT_PART_VALUES),
              .valid = micro->batch->valid,
              .count = count,
              .shard_capacity = run->program->shard_capacity,
              .columns = run->program->columns,
              .shard_blocks = dt_cpu_shard_blocks(run->program),
-             .bytes = dt_instr_field(run->program, instr, DT_ARG_TARGET)->dtype == DT_U8,
              .share = (float)(1.0 / (double)count),
              .weight = (float)(instr->loss.weight / (double)count),
              .target_scale = (float)instr->loss.target_scale,
              .param = (float)instr->loss.param[0]};
+  if (has_target) {
+    p.target = dt_host_field(run, micro, dt_instr_field_index(run->program, instr, DT_ARG_TARGET), DT_PART_VALUES);
+    p.bytes = dt_instr_field(run->program, instr, DT_ARG_TARGET)->dtype == DT_U8;
+  }
   dt_threads_run(run_threads(run), micro_batch_blocks(run, micro), task, &p);
   return DT_OK;
 }
@@ -141,4 +155,12 @@ dt_status DT_SIMD(dt_cpu_absolute_error)(dt_run *run, const dt_instr *instr, con
 
 dt_status DT_SIMD(dt_cpu_binary_cross_entropy)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
   return compare(run, instr, micro, logistic_task);
+}
+
+dt_status DT_SIMD(dt_cpu_activity_l1)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return compare(run, instr, micro, magnitude_task);
+}
+
+dt_status DT_SIMD(dt_cpu_activity_l2)(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
+  return compare(run, instr, micro, square_task);
 }
