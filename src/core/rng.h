@@ -18,6 +18,7 @@ typedef enum dt_rng_purpose {
   DT_RNG_CHECK,     /* a = parameter, b = element: directions of dtrain check */
   DT_RNG_MIX,       /* a = epoch, b = position, c = block: see data/mix.c */
   DT_RNG_LABELS,    /* a = 0, b = sample: whether its label is changed, see data/label_noise.c */
+  DT_RNG_NOISE,     /* as DROPOUT, of noise layers */
 } dt_rng_purpose;
 
 typedef struct dt_rng_block {

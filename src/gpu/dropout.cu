@@ -3,43 +3,16 @@
  * pixels of a channel. */
 #include <math.h>
 
+#include "gpu/draw.cuh"
 #include "gpu/elementwise.cuh"
-
-extern "C" {
-#include "core/rng.h"
-}
 
 enum { QUAD = 4 };
 
 typedef struct dropout_job {
-  const dt_step *step;
-  dt_gpu_shards shards;
-  const int64_t *position;
-  uint32_t key[2], layer;
+  dt_drawer by;
   float factor, limit; /* 1 / (1 - p); the smallest float that keeps */
   int64_t samples, channels, plane;
 } dropout_job;
-
-/* Place of a sample in the global batch. */
-static __device__ int64_t place_of(const dropout_job &job, int64_t sample) {
-  const int64_t shard = dt_quotient(sample, job.shards.capacity);
-  return job.position[shard] + sample - shard * job.shards.capacity;
-}
-
-/* dt_rng(seed, DT_RNG_DROPOUT, samples_seen, layer << 32 | place, quad), as core/rng.c computes it. */
-static __device__ dt_rng_block draw(const dropout_job &job, int64_t sample, uint32_t quad) {
-  const uint64_t seen = (uint64_t)job.step->samples_seen;
-  uint32_t k0 = job.key[0], k1 = job.key[1];
-  uint32_t x0 = quad, x1 = (uint32_t)place_of(job, sample), x2 = (uint32_t)seen, x3 = (uint32_t)(seen >> 32) | job.layer << 16;
-  for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-    const uint64_t a = (uint64_t)0xD2511F53u * x0, b = (uint64_t)0xCD9E8D57u * x2;
-    x0 = (uint32_t)(b >> 32) ^ x1 ^ k0;
-    x1 = (uint32_t)b;
-    x2 = (uint32_t)(a >> 32) ^ x3 ^ k1;
-    x3 = (uint32_t)a;
-  }
-  return {{x0, x1, x2, x3}};
-}
 
 /* x / (1 - p) or 0, by a word that was drawn; dt_rng_float's number in [0, 1). */
 static __device__ float choose(const dropout_job &job, uint32_t word, float x) {
@@ -53,7 +26,7 @@ static __global__ void drop_runs(const T *in, dt_fused<T> fused, T *out, dropout
   const int64_t count = job.samples * quads;
   for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
     const int64_t sample = dt_quotient(i, quads), quad = i - sample * quads;
-    const dt_rng_block random = draw(job, sample, (uint32_t)quad);
+    const dt_rng_block random = dt_draw(job.by, sample, (uint32_t)quad);
     const int64_t first = sample * elements;
     for (int j = 0; j < QUAD; j += N) {
       const int64_t e = quad * QUAD + j;
@@ -73,7 +46,7 @@ static __global__ void drop_planes(const T *in, dt_fused<T> fused, T *out, dropo
   const int64_t quads = dt_quotient(job.plane, QUAD), count = job.samples * quads * job.channels;
   for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
     const int64_t row = dt_quotient(i, job.channels), channel = i - row * job.channels, sample = dt_quotient(row, quads);
-    const dt_rng_block random = draw(job, sample, (uint32_t)(channel * quads + row - sample * quads));
+    const dt_rng_block random = dt_draw(job.by, sample, (uint32_t)(channel * quads + row - sample * quads));
     for (int j = 0; j < QUAD; j++) {
       const int64_t at = (row * QUAD + j) * job.channels + channel;
       float value[1] = {choose(job, random.word[j], dt_to_float(in[at]))};
@@ -90,7 +63,7 @@ static __global__ void drop_elements(const T *in, dt_fused<T> fused, T *out, dro
   for (int64_t i = dt_thread_index(); i < count; i += dt_thread_count()) {
     const int64_t pixel = dt_quotient(i, job.channels), sample = dt_quotient(pixel, job.plane);
     const int64_t e = (i - pixel * job.channels) * job.plane + pixel - sample * job.plane;
-    const dt_rng_block random = draw(job, sample, (uint32_t)(e / QUAD));
+    const dt_rng_block random = dt_draw(job.by, sample, (uint32_t)(e / QUAD));
     const uint32_t low = e % 2 == 0 ? random.word[0] : random.word[1], high = e % 2 == 0 ? random.word[2] : random.word[3];
     float value[1] = {choose(job, e % QUAD < 2 ? low : high, dt_to_float(in[i]))};
     dt_finish(fused, i, value);
@@ -105,16 +78,9 @@ static float limit_of(double p) {
 }
 
 static dropout_job job_of(const dt_run *run, const dt_instr *instr, const dt_micro_batch *micro, dt_arg to) {
-  const dt_gpu_input input = dt_gpu_input_of(run, micro);
   const dt_gpu_values values = dt_gpu_values_of(run, instr, micro, to);
-  const uint64_t key = dt_rng_key(run->seed, DT_RNG_DROPOUT);
   dropout_job job = {};
-  job.step = input.step;
-  job.shards = input.shards;
-  job.position = input.position;
-  job.key[0] = (uint32_t)key;
-  job.key[1] = (uint32_t)(key >> 32);
-  job.layer = (uint32_t)instr->dropout.layer;
+  job.by = dt_drawer_of(run, micro, DT_RNG_DROPOUT, instr->dropout.layer);
   job.factor = (float)(1 / (1 - instr->dropout.p));
   job.limit = limit_of(instr->dropout.p);
   job.samples = values.samples;

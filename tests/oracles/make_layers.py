@@ -102,20 +102,42 @@ def splitmix(z):
     return z ^ z >> 31
 
 
-class Dropout(nn.Module):
-    """nn.Dropout, but the choice comes from dtrain's generator (src/core/rng.h): PyTorch's own cannot be had elsewhere."""
+class Random(nn.Module):
+    """A layer whose numbers come from dtrain's generator (src/core/rng.h): PyTorch's own cannot be had elsewhere."""
 
-    DROPOUT_PURPOSE = 4
-
-    def __init__(self, p, layer, seed=1):
+    def __init__(self, purpose, layer, seed=1):
         super().__init__()
-        self.p, self.layer, self.samples_seen = p, layer, 0
-        key = splitmix((seed + self.DROPOUT_PURPOSE * 0x9E3779B97F4A7C15) % 2**64)
+        self.layer, self.samples_seen = layer, 0
+        key = splitmix((seed + purpose * 0x9E3779B97F4A7C15) % 2**64)
         self.key = [key % 2**32, key >> 32]
 
     def uniform(self, sample, element):
         word = philox([element // 4, sample, self.samples_seen, self.layer << 16], self.key)[element % 4]
         return (word >> 8) / 2.0**24
+
+
+class Noise(Random):
+    """Normal numbers by Box and Muller's transform of two uniform ones."""
+
+    def __init__(self, std, layer):
+        super().__init__(10, layer)
+        self.std = std
+
+    def normal(self, sample, element):
+        u, v = self.uniform(sample, element // 2 * 2) + 2.0**-24, self.uniform(sample, element // 2 * 2 + 1)
+        return math.sqrt(-2 * math.log(u)) * (math.sin if element % 2 else math.cos)(2 * math.pi * v)
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        z = [[self.normal(n, e) for e in range(x[0].numel())] for n in range(len(x))]
+        return x + self.std * torch.tensor(z).reshape(x.shape)
+
+
+class Dropout(Random):
+    def __init__(self, p, layer):
+        super().__init__(4, layer)
+        self.p = p
 
     def forward(self, x):
         if not self.training:
@@ -190,7 +212,7 @@ def train(case, net, params, states):
     net.train()
     for step in range(case.steps):
         for module in net.modules():
-            if isinstance(module, Dropout):
+            if isinstance(module, Random):
                 module.samples_seen = step * case.samples
         x, labels = case.batch(f"step{step}")
         sgd.zero_grad()
@@ -309,6 +331,12 @@ def dropout_case():
     return Case("dropout", (9,), "[{linear: 10}, {dropout: 0.3}, relu, {linear: 6}, {dropout: 0.5}, {linear: 3}]", modules, steps=2)
 
 
+def noise_case():
+    modules = {"noise": Noise(0.5, 0), "linear1": nn.Linear(9, 7), "tanh": nn.Tanh(), "noise2": Noise(0.25, 1),
+               "linear2": nn.Linear(7, 3)}
+    return Case("noise", (9,), "[{noise: 0.5}, {linear: 7}, tanh, {noise: {std: 0.25}}, {linear: 3}]", modules, steps=3)
+
+
 def residual_case():
     conv, norm = nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3)
     first, linear = nn.Conv2d(2, 3, 1), nn.Linear(48, 3)
@@ -339,6 +367,7 @@ def branches_case():
 
 def joined_cases():
     yield dropout_case()
+    yield noise_case()
     yield residual_case()
     yield projection_case()
     yield branches_case()

@@ -162,6 +162,11 @@ const net_case net_cases[] = {
     NET_CASE("dropout none", "10", "[{linear: 12}, {dropout: 0}, {linear: 3}]", 6, 6, 1),
     NET_CASE_BETWEEN("dropout image", 3, 5, 5, "{conv: {filters: 5, kernel: 3}}, {dropout: 0.4}, relu", 18, 18, 2),
     NET_CASE("dropout on the input", "10", "[{dropout: 0.2}, {linear: 3}]", 6, 6, 1),
+    /* noise */
+    NET_CASE("noise", "10", "[{linear: 13}, {noise: 0.5}, tanh, {noise: 0.25}, {linear: 3}]", 37, 35, 2),
+    NET_CASE("noise on the input", "10", "[{noise: {std: 0.2}}, {linear: 3}]", 6, 6, 1),
+    NET_CASE_BETWEEN("noise image", 3, 5, 5, "{conv: {filters: 5, kernel: 3}}, relu, {noise: 0.4}", 18, 18, 2),
+    NET_CASE_BETWEEN("noise in a branch", 3, 4, 4, "{residual: [{noise: 0.1}, relu]}, batchnorm", 20, 17, 3),
     /* residual */
     NET_CASE_BETWEEN("residual", 3, 5, 5, "{residual: [{conv: {filters: 3, kernel: 3, pad: 1}}]}", 6, 6, 1),
     NET_CASE_BETWEEN(

@@ -22,7 +22,7 @@ static dt_instr *emit(dt_builder *b, const dt_node *node, dt_op op) {
   const dropout_attr *attr = node->attr;
   dt_instr *instr = dt_builder_emit(b, node, op);
   instr->dropout.p = attr->p;
-  instr->dropout.layer = dt_builder_dropout_index(b, node);
+  instr->dropout.layer = dt_builder_layer_index(b, node);
   return instr;
 }
 

@@ -85,7 +85,7 @@ int dt_builder_kept(const dt_builder *b, const dt_node *node);
 bool dt_builder_needs_gradient(const dt_builder *b, const dt_node *node, int i);
 /* Hands over a gradient of the node's i-th input; a second one for the same value is added (ADD, then fused away). */
 void dt_builder_add_gradient(dt_builder *b, const dt_node *node, int i, int buffer);
-/* Counts the dropout layers before this one. */
-int dt_builder_dropout_index(const dt_builder *b, const dt_node *node);
+/* Counts the layers of its kind before this one. */
+int dt_builder_layer_index(const dt_builder *b, const dt_node *node);
 
 #endif

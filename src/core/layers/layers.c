@@ -15,6 +15,7 @@ const dt_kind *const dt_layer_kinds[] = {
     &dt_layer_batchnorm,
     &dt_layer_layernorm,
     &dt_layer_dropout,
+    &dt_layer_noise,
     &dt_layer_flatten,
     &dt_layer_residual,
     &dt_layer_branches,

@@ -24,6 +24,7 @@ extern const dt_kind dt_layer_global_avgpool;
 extern const dt_kind dt_layer_batchnorm;
 extern const dt_kind dt_layer_layernorm;
 extern const dt_kind dt_layer_dropout;
+extern const dt_kind dt_layer_noise;
 extern const dt_kind dt_layer_flatten;
 extern const dt_kind dt_layer_residual;
 extern const dt_kind dt_layer_branches;

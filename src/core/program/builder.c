@@ -235,7 +235,7 @@ void dt_builder_add_gradient(dt_builder *b, const dt_node *node, int i, int buff
   input->gradient = sum;
 }
 
-int dt_builder_dropout_index(const dt_builder *b, const dt_node *node) {
+int dt_builder_layer_index(const dt_builder *b, const dt_node *node) {
   int index = 0;
   for (int n = 0; n < node->index; n++) index += b->graph->node[n].layer == node->layer;
   return index;

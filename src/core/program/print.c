@@ -90,6 +90,10 @@ static void print_dropout(const dt_instr *instr, FILE *out) {
   fprintf(out, " p=%.17g layer=%" PRId64, instr->dropout.p, instr->dropout.layer);
 }
 
+static void print_noise(const dt_instr *instr, FILE *out) {
+  fprintf(out, " std=%.17g layer=%" PRId64, instr->noise.std, instr->noise.layer);
+}
+
 static void print_channel(const dt_instr *instr, FILE *out) {
   fprintf(out, " channel=%d", instr->channel);
 }

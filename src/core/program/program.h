@@ -98,6 +98,11 @@ typedef struct dt_dropout_op {
   int64_t layer; /* counts dropout layers from 0 */
 } dt_dropout_op;
 
+typedef struct dt_noise_op {
+  double std;
+  int64_t layer; /* counts noise layers from 0 */
+} dt_noise_op;
+
 enum { DT_LOSS_PARAMS = 2 };
 typedef struct dt_loss_op {
   int64_t column;      /* of the terms: the first of the node's sums */
@@ -113,6 +118,7 @@ typedef struct dt_loss_op {
   X(pool, dt_pool_op)                                                                         \
   X(norm, dt_norm_op)                                                                         \
   X(dropout, dt_dropout_op)                                                                   \
+  X(noise, dt_noise_op)                                                                       \
   X(channel, int) /* CONCAT, SLICE: the first in the joined tensor; LOAD: among all inputs */ \
   X(loss, dt_loss_op)                                                                         \
   X(bucket, int)

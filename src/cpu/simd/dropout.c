@@ -1,7 +1,6 @@
 /* Dropout: y = x / (1 - p) where the element is kept, else 0. The choice is drawn again in backward; four elements share a
- * Philox block, drawn for sixteen samples side by side so that the compiler can use the lanes. */
-#include "core/rng.h"
-#include "cpu/simd/common.h"
+ * Philox block. */
+#include "cpu/simd/philox.h"
 
 enum { CHUNK = 64 }; /* elements of a task, a multiple of 4 */
 
@@ -18,36 +17,6 @@ typedef struct dropout {
   dt_act act;
 } dropout;
 
-typedef struct philox_lanes {
-  uint32_t word[4][16];
-} philox_lanes;
-
-/* dt_philox with one counter a lane. */
-static void philox_rounds(philox_lanes *state, uint64_t key) {
-  uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-  for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-    for (int i = 0; i < 16; i++) {
-      uint64_t a = (uint64_t)0xD2511F53u * state->word[0][i], b = (uint64_t)0xCD9E8D57u * state->word[2][i];
-      uint32_t x0 = (uint32_t)(b >> 32) ^ state->word[1][i] ^ k0, x2 = (uint32_t)(a >> 32) ^ state->word[3][i] ^ k1;
-      state->word[0][i] = x0;
-      state->word[1][i] = (uint32_t)b;
-      state->word[2][i] = x2;
-      state->word[3][i] = (uint32_t)a;
-    }
-  }
-}
-
-/* The counters of dt_rng(seed, DT_RNG_DROPOUT, samples_seen, layer << 32 | place, quad) for a block's samples. */
-static void set_counters(philox_lanes *state, const dropout *d, int64_t place, uint32_t quad) {
-  uint64_t seen = (uint64_t)d->run->step->samples_seen;
-  for (int i = 0; i < 16; i++) {
-    state->word[0][i] = quad;
-    state->word[1][i] = (uint32_t)(place + i);
-    state->word[2][i] = (uint32_t)seen;
-    state->word[3][i] = (uint32_t)(seen >> 32) | d->layer << 16;
-  }
-}
-
 /* The smallest float that is not below p: u >= p for a float u is u >= this. */
 static float limit_of(double p) {
   float limit = (float)p;
@@ -63,8 +32,7 @@ static void dropout_task(void *context, int index, int thread) {
   philox_lanes random;
   for (int64_t e = first; e < end; e++) {
     if (e % 4 == 0) {
-      set_counters(&random, d, place, (uint32_t)(e / 4));
-      philox_rounds(&random, d->key);
+      philox_draw(&random, d->key, (uint64_t)d->run->step->samples_seen, d->layer, place, (uint32_t)(e / 4));
     }
     float u[16];
     for (int i = 0; i < 16; i++) u[i] = dt_rng_float(random.word[e % 4][i]);
