@@ -66,7 +66,7 @@ dt_status dt_record_open(const dt_spec *spec, const dt_goals *goals, int rank, b
   DT_TRY(dt_alloc(1, sizeof *r, &r));
   *r = (dt_record){.spec = spec,
                    .goals = goals,
-                   .best = dt_goals_find(goals, spec->checkpoint.best),
+                   .best = dt_goals_find(goals, dt_spec_best(spec)),
                    .output = *output,
                    .rank = rank,
                    .resume = resume,

@@ -107,8 +107,11 @@ static dt_status check_source(const dt_source *source, const char *named) {
 }
 
 dt_status dt_score_restore(dt_job *job, const char *path, dt_source *out) {
-  char own[PATH_MAX];
+  char own[PATH_MAX], best[PATH_MAX + 8];
+  struct stat unused;
   DT_TRY(dt_job_checkpoint_dir(job->spec, own));
+  snprintf(best, sizeof best, "%s/%s/best", job->spec->output, job->spec->name);
+  if (path == NULL && job->spec->train.early_stopping.restore && stat(best, &unused) == 0) path = best;
   if (path != NULL) { /* a run's folder stands for the checkpoints in it */
     int length = snprintf(own, sizeof own, "%s/ckpt", path);
     if (length < (int)sizeof own && dt_checkpoint_exists(own)) path = own;

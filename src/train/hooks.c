@@ -162,7 +162,7 @@ static dt_status check_score(const dt_trainer *t) {
 int dt_trainer_watched(const dt_trainer *t, dt_watched watch) {
   const dt_spec *spec = t->job->spec;
   const char *const name[DT_WATCH_COUNT] = {[DT_WATCH_TARGET] = spec->target.metric,
-                                            [DT_WATCH_BEST] = spec->checkpoint.best,
+                                            [DT_WATCH_BEST] = dt_spec_best(spec),
                                             [DT_WATCH_STOP] = spec->train.early_stopping.metric};
   return dt_goals_find(&t->job->graph->goals, name[watch]);
 }
@@ -193,7 +193,7 @@ void dt_trainer_look(dt_trainer *t) {
 }
 
 static void watch_all(dt_trainer *t, const dt_evaluation *evaluation) {
-  const bool keeps_best = t->job->spec->checkpoint.best[0] != '\0';
+  const bool keeps_best = dt_spec_keeps_best(t->job->spec);
   for (int w = 0; w < DT_WATCH_COUNT; w++) {
     if (w == DT_WATCH_BEST && !keeps_best) continue;
     const int m = dt_trainer_watched(t, (dt_watched)w);

@@ -91,6 +91,20 @@ static bool wants_end(const dt_trainer *t) {
          (t->options->stop_after_steps > 0 && t->steps.step - t->first_step >= t->options->stop_after_steps);
 }
 
+/* What a run that is over leaves behind where it is the best evaluation's. */
+static void tell_restored(const dt_trainer *t) {
+  const dt_watch *best = &t->watch[DT_WATCH_BEST];
+  char value[DT_MEASURE_TEXT];
+  const bool over = t->stopped_early || t->target_reached || t->steps.samples_seen >= t->job->clock.total_samples;
+  if (!over || !t->job->spec->train.early_stopping.restore || best->measure[0] == '\0' || isnan(best->best)) return;
+  dt_record_log(
+      t->record,
+      "restored: what eval and predict take is the state of epoch %lld (step %lld), the best by %s (%s): best/ in the run's "
+      "folder",
+      (long long)((best->samples_seen - 1) / t->job->clock.epoch_samples + 1), (long long)best->step, best->measure,
+      dt_measure_text(&t->job->graph->goals.measure[dt_trainer_watched(t, DT_WATCH_BEST)], best->best, value));
+}
+
 static dt_status loop(dt_trainer *t) {
   t->ending = wants_end(t);
   while (!t->ending) {
@@ -100,7 +114,9 @@ static dt_status loop(dt_trainer *t) {
     t->ending = t->ending || wants_end(t);
   }
   DT_TRY(dt_comm_agree(t->job->comm, t->failed));
-  return dt_trainer_save(t);
+  DT_TRY(dt_trainer_save(t));
+  tell_restored(t);
+  return DT_OK;
 }
 
 /* --- the start --- */

@@ -76,6 +76,33 @@ evaluated=$(measures "$(grep ' of 200 right' "$work/out")")
 ranks self predict "$work/net.yaml" "${goals[@]}" --from "$work/runs/net/best" || fail "predict with two losses: exit $?"
 [[ $(head -n 1 "$work/out") == index,label,probability,true ]] || fail "predict with two losses: $(head -n 1 "$work/out")"
 
+# The best evaluation is what a run leaves behind: with two ranks and one, stopped on the way, ended early and run out.
+restored=("${goals[@]:0:10}" --set train.epochs=3 --set checkpoint.keep=2 --set 'checkpoint.every=3 steps' --set schedule.lr.peak=0.4)
+early=(--set 'train.early_stopping={metric: early, patience: 4, min_gain: 0.02, restore: true}')
+late=(--set 'train.early_stopping={metric: early, patience: 99, restore: true}' --set train.epochs=2)
+best_of() { awk '/"kind":"eval"/ && match($0, /"early":[-+.0-9e]+/) { v = substr($0, RSTART + 8, RLENGTH - 8)
+  if (best == "" || v + 0 < best + 0) { best = v; match($0, /"step":[0-9]+/); step = substr($0, RSTART + 7, RLENGTH - 7) } }
+  END { print step }' "$1/metrics.jsonl"; }
+for case in early late; do
+  declare -n more=$case
+  rm -rf "$work/runs"
+  ranks 2 "$work/net.yaml" "${restored[@]}" "${more[@]}" || fail "restore, $case: exit $?: $(tail -n 3 "$work/err")"
+  step=$(best_of "$work/runs/net")
+  last=$(ls "$work/runs/net/ckpt" | tail -n 1)
+  [[ $(readlink "$work/runs/net/best") == "ckpt/step-$(printf %010d "$step")-"* && ckpt/$last != "$(readlink "$work/runs/net/best")" ]] ||
+    fail "restore, $case: the best is step $step of those up to $last, the link is $(readlink "$work/runs/net/best")"
+  grep -q "restored: .*(step $step), the best by early" "$work/out" || fail "restore, $case: not said: $(tail -n 3 "$work/out")"
+  expected=$(state "$work/runs/net")
+  ranks 2 eval "$work/net.yaml" "${restored[@]}" "${more[@]}" || fail "eval, restored, $case: exit $?: $(tail -n 3 "$work/err")"
+  grep -q "step $step\b" "$work/out" || fail "eval, restored, $case: took another than step $step: $(head -n 2 "$work/out")"
+  rm -rf "$work/runs"
+  ranks 3 "$work/net.yaml" "${restored[@]}" "${more[@]}" --stop-after 4 || fail "restore, $case, stopped: exit $?"
+  ranks self "$work/net.yaml" "${restored[@]}" "${more[@]}" --resume || fail "restore, $case, resumed: exit $?: $(tail -n 3 "$work/err")"
+  [[ $(state "$work/runs/net") == "$expected" ]] || fail "restore, $case: stopped and gone on to another record or best"
+done
+ranks self "$work/net.yaml" "${restored[@]}" "${late[@]}" --set checkpoint.best=loss
+[[ $? == 2 ]] && grep -q 'checkpoint.best: found loss, expected early' "$work/err" || fail "two best checkpoints: $(tail -n 3 "$work/err")"
+
 # A target on the loss, which is reached from above.
 ranks self "$work/net.yaml" --set target.loss=2.29 --set eval.every='1 steps' || fail "a target on the loss: exit $?: $(tail -n 3 "$work/err")"
 grep -q '"outcome": "target reached"' "$work/runs/net/run.json" || fail "a target on the loss: not reached"

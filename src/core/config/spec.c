@@ -173,6 +173,10 @@ static const dt_option early_stopping_options[] = {
                "Training ends after so many evaluations in a row without a gain.", .unit = "evaluations"),
     DT_ROW_REAL("min_gain", IN(train.early_stopping, min_gain), "0", 0, INFINITY,
                 "An evaluation is a gain where it is better than the best before it by more than this."),
+    DT_ROW_BOOL(
+        "restore", IN(train.early_stopping, restore), "false",
+        "Keeps the checkpoint of the best evaluation, as checkpoint.best does, and leaves that behind: eval and predict take "
+        "it where no other is named, whether the run was stopped early or ran out."),
     {0},
 };
 

@@ -90,6 +90,7 @@ typedef struct dt_spec {
       const char *metric; /* "" or NULL = the chief measure (core/program/graph.h) */
       int64_t patience;   /* evaluations in a row without gain, after which training ends */
       double min_gain;
+      bool restore; /* the best evaluation's state is kept, and is what the run leaves behind */
     } early_stopping;
     int decayed; /* dt_decayed: which parameters weight decay and penalties take */
   } train;
@@ -132,6 +133,15 @@ typedef struct dt_spec {
   } target;
   dt_strings replaced; /* no option: what overrides replaced with all that belonged to it, a sentence each */
 } dt_spec;
+
+/* Whether the best evaluation's state is kept, and by which measure; "" or NULL: the chief one. */
+static inline bool dt_spec_keeps_best(const dt_spec *spec) {
+  return spec->checkpoint.best[0] != '\0' || spec->train.early_stopping.restore;
+}
+static inline const char *dt_spec_best(const dt_spec *spec) {
+  const bool own = spec->checkpoint.best[0] == '\0' && spec->train.early_stopping.restore;
+  return own ? spec->train.early_stopping.metric : spec->checkpoint.best;
+}
 
 static inline const dt_input *dt_spec_input(const dt_spec *spec, int i) {
   return (const dt_input *)spec->model.inputs.item[i].attr;

@@ -306,6 +306,16 @@ static dt_status check_measure(const goal_builder *g, const char *key, const cha
                             dt_did_you_mean(dt_name_nearest(*value, next_measure_name, g->goals), hint, sizeof hint));
 }
 
+/* There is one best checkpoint. */
+static dt_status check_restore(const goal_builder *g) {
+  const char *best = g->spec->checkpoint.best;
+  const int watched = dt_goals_find(g->goals, g->spec->train.early_stopping.metric);
+  if (!g->spec->train.early_stopping.restore || best[0] == '\0' || dt_goals_find(g->goals, best) == watched) return DT_OK;
+  return dt_config_error_at(g->config, dt_config_origin(g->config, &g->spec->checkpoint.best),
+                            "checkpoint.best: found %s, expected %s, which train.early_stopping restores the best of", best,
+                            g->goals->measure[watched].name);
+}
+
 /* A share is no percentage. */
 static dt_status check_target(const goal_builder *g) {
   const double *value = &g->spec->target.value;
@@ -335,7 +345,8 @@ dt_status dt_graph_add_goals(dt_graph_builder *b, int last, dt_goals *out) {
   DT_TRY(check_measure(&g, "target.metric", &g.spec->target.metric));
   DT_TRY(check_target(&g));
   DT_TRY(check_measure(&g, "checkpoint.best", &g.spec->checkpoint.best));
-  return check_measure(&g, "train.early_stopping.metric", &g.spec->train.early_stopping.metric);
+  DT_TRY(check_measure(&g, "train.early_stopping.metric", &g.spec->train.early_stopping.metric));
+  return check_restore(&g);
 }
 
 /* --- values --- */
