@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 torch.set_num_threads(1)
+yaml.SafeDumper.ignore_aliases = lambda *_: True  # dtrain takes no anchors
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 DATA = os.path.join(os.environ["DTRAIN_DATA"], "tabular")

@@ -119,6 +119,11 @@ static dt_status bench_step(dt_cli *cli) {
   return bench_config(cli, false);
 }
 
+static dt_status check_augment(const dt_cli *cli) {
+  DT_REQUIRE(dt_cli_value(cli, "steps") == NULL, DT_USAGE, "--steps: bench augment makes no steps");
+  return check_steps(cli);
+}
+
 static dt_status bench_layers(dt_cli *cli) {
   return bench_config(cli, true);
 }
@@ -129,7 +134,7 @@ static const struct bench {
   dt_status (*run)(dt_cli *cli);
 } benches[] = {
     {"allreduce", check_allreduce, bench_allreduce}, {"step", check_steps, bench_step},   {"layers", check_steps, bench_layers},
-    {"augment", check_steps, bench_augment},         {"plans", check_plans, bench_plans},
+    {"augment", check_augment, bench_augment},       {"plans", check_plans, bench_plans},
 };
 
 static const struct bench *find(const dt_cli *cli) {

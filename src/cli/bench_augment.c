@@ -63,10 +63,10 @@ static dt_status time_all(bench *b, FILE *out) {
 }
 
 static dt_status bench_set(bench *b, FILE *out) {
-  while (b->field < b->set->fields.count && !dt_field_is_image(&b->set->fields.field[b->field])) b->field++;
-  DT_REQUIRE(b->field < b->set->fields.count && b->spec->data.augment.count > 0, DT_USAGE,
-             "bench augment: found %s, expected images of bytes [C, H, W] and a data.augment",
-             b->field < b->set->fields.count ? "no data.augment" : "no image");
+  DT_TRY(dt_augment_find_image(b->set, b->spec, &b->field));
+  DT_REQUIRE(b->field >= 0 && b->spec->data.augment.count > 0, DT_USAGE,
+             "bench augment: found no %s, expected an input of images of bytes [C, H, W] and a data.augment",
+             b->field >= 0 ? "data.augment" : "such input");
   b->image.shape = &b->set->fields.field[b->field].shape;
   const size_t scratch = (size_t)dt_augment_scratch_bytes(&b->spec->data.augment, b->image.shape);
   uint8_t *room;

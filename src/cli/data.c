@@ -234,10 +234,10 @@ static dt_status draw_rows(const dt_spec *spec, const dt_dataset *set, int f, dt
 }
 
 static dt_status draw(const dt_spec *spec, const dt_dataset *set, const char *path) {
-  int f = 0;
+  int f;
   dt_contact_sheet sheet;
-  while (f < set->fields.count && !dt_field_is_image(&set->fields.field[f])) f++;
-  DT_REQUIRE(f < set->fields.count, DT_USAGE, "--png: found no images of bytes [C, H, W] in %s, expected some to draw",
+  DT_TRY(dt_augment_find_image(set, spec, &f));
+  DT_REQUIRE(f >= 0, DT_USAGE, "--png: found no images of bytes [C, H, W] in %s that an input reads, expected some to draw",
              set->source);
   const int64_t rows = set->count < SHEET_ROWS ? set->count : SHEET_ROWS;
   DT_TRY(dt_contact_sheet_create(&set->fields.field[f].shape, rows, spec->data.augment.count > 0 ? SHEET_COLUMNS : 1, &sheet));

@@ -137,6 +137,24 @@ static dt_augmentation shift_draw(const void *attr, dt_rng_block random) {
                            .dx = (int16_t)draw_offset(random.word[1], limit)};
 }
 
+dt_status dt_augment_find_image(const dt_dataset *dataset, const dt_spec *spec, int *out) {
+  for (int i = 0; i < spec->model.inputs.count; i++) {
+    const int f = dt_dataset_find(dataset, dt_spec_input_field(spec, i));
+    const dt_ints *declared = &dt_spec_input(spec, i)->shape;
+    if (f < 0 || !dt_field_is_image(&dataset->fields.field[f])) continue;
+    const dt_shape *found = &dataset->fields.field[f].shape;
+    bool same = declared->count == found->ndim;
+    for (int d = 0; same && d < found->ndim; d++) same = declared->value[d] == found->dim[d];
+    char text[DT_SHAPE_TEXT];
+    DT_REQUIRE(same, DT_DATA, "%s: found images of %s, expected the shape of the model's input %s", dataset->source,
+               dt_shape_text(found, text), spec->model.inputs.name[i]);
+    *out = f;
+    return DT_OK;
+  }
+  *out = -1;
+  return DT_OK;
+}
+
 /* An image that is moved by its own size is gone. */
 static void shift_refuse(const void *attr, const dt_shape *shape, char why[DT_AUGMENT_WHY]) {
   const int64_t reach = ((const move_attr *)attr)->pixels, height = shape->dim[1], width = shape->dim[2];

@@ -86,6 +86,10 @@ void dt_augment_apply(const dt_choices *augment, const dt_augment_key *key, dt_a
 /* Of dt_augment_image.scratch, for images of that shape: a multiple of 64, which is 0 without any augmentation. */
 int64_t dt_augment_scratch_bytes(const dt_choices *augment, const dt_shape *shape);
 
+/* The first image of bytes that an input of the config reads; -1: none does. DT_DATA where it has another shape than the config
+ * says, by which augmentations were checked. */
+dt_status dt_augment_find_image(const dt_dataset *dataset, const dt_spec *spec, int *out);
+
 /* Where a step stands in the stream of samples. */
 typedef struct dt_step_plan {
   int64_t epoch;

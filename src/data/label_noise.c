@@ -6,10 +6,15 @@
 #include "data/augment.h"
 #include "data/sets.h"
 
-static int64_t class_count(const dt_dataset *dataset, const int32_t *label, int64_t named) {
-  int64_t classes = named;
-  for (int64_t i = 0; i < dataset->count; i++) classes = label[i] >= classes ? (int64_t)label[i] + 1 : classes;
-  return classes;
+/* By the labels alone: names of classes change no result. */
+static dt_status count_classes(const dt_dataset *dataset, const int32_t *label, int64_t *out) {
+  *out = 0;
+  for (int64_t i = 0; i < dataset->count; i++) {
+    DT_REQUIRE(label[i] >= 0, DT_DATA, "%s: found the label %d, expected a class, from 0 on", dataset->source, label[i]);
+    if (label[i] >= *out) *out = (int64_t)label[i] + 1;
+  }
+  DT_REQUIRE(*out >= 2, DT_USAGE, "data.label_noise: found one class in %s, expected two or more", dataset->source);
+  return DT_OK;
 }
 
 /* Number with separators of thousands. */
@@ -32,18 +37,17 @@ static dt_status note_changed(dt_dataset *dataset, int64_t changed) {
   return dt_dataset_note(dataset, line);
 }
 
-dt_status dt_dataset_change_labels(dt_dataset *dataset, double fraction, uint64_t seed, int64_t classes) {
+dt_status dt_dataset_change_labels(dt_dataset *dataset, double fraction, uint64_t seed) {
   const int f = dt_dataset_find(dataset, "label");
   DT_REQUIRE(f >= 0 && dataset->fields.field[f].dtype == DT_I32 && dataset->fields.field[f].shape.ndim == 0, DT_USAGE,
              "data.label_noise: found no field label of one class a sample in %s, expected one", dataset->source);
   int32_t *label = dataset->data[f].values;
-  int64_t changed = 0;
-  classes = class_count(dataset, label, classes);
-  DT_REQUIRE(classes >= 2, DT_USAGE, "data.label_noise: found one class in %s, expected two or more", dataset->source);
+  int64_t changed = 0, classes;
+  DT_TRY(count_classes(dataset, label, &classes));
   for (int64_t i = 0; i < dataset->count; i++) {
     const dt_rng_block random = dt_rng(seed, DT_RNG_LABELS, 0, (uint64_t)i, 0);
     if (!dt_draw_chance(random.word[0], fraction)) continue;
-    label[i] = (int32_t)((label[i] + 1 + dt_draw_below(random.word[1], classes - 1)) % classes);
+    label[i] = (int32_t)(((int64_t)label[i] + 1 + dt_draw_below(random.word[1], classes - 1)) % classes);
     changed++;
   }
   DT_TRY(note_changed(dataset, changed));

@@ -347,6 +347,21 @@ static const dt_shape *first_image(const dt_program *program) {
   return NULL;
 }
 
+/* What is moved together must be of one size, or an image would part from its mask. */
+static dt_status check_sizes(const dt_program *program) {
+  const dt_field *first = NULL;
+  for (int f = 0; f < program->field_count; f++) {
+    const dt_field *field = &program->field[f];
+    if (!is_augmented(program, f)) continue;
+    if (first == NULL) first = field;
+    const int64_t *size = &field->shape.dim[1], *other = &first->shape.dim[1];
+    DT_REQUIRE(size[0] == other[0] && size[1] == other[1], DT_USAGE,
+               "data.augment: found images of %lldx%lld in %s and of %lldx%lld in %s, expected one size: they are moved alike",
+               (long long)other[0], (long long)other[1], first->name, (long long)size[0], (long long)size[1], field->name);
+  }
+  return DT_OK;
+}
+
 static dt_status check_request(const dt_program *program, const dt_choices *augment, const dt_sampler *sampler,
                                int64_t shard_capacity) {
   DT_REQUIRE(dt_sampler_epoch_samples(sampler) > 0, DT_USAGE,
@@ -354,6 +369,7 @@ static dt_status check_request(const dt_program *program, const dt_choices *augm
              (long long)sampler->dataset_count, (long long)sampler->global_batch);
   DT_REQUIRE(augment->count == 0 || augment_bytes(program, augment, false) > 0, DT_USAGE,
              "data.augment: found samples that are no images of bytes, expected [C, H, W]");
+  if (augment->count > 0) DT_TRY(check_sizes(program));
   for (int f = 0; f < program->field_count; f++) {
     const dt_field *field = &program->field[f];
     const int64_t entries = dt_field_part_count(field, DT_PART_COLUMNS, shard_capacity);

@@ -82,7 +82,7 @@ dt_status dt_sets_load(const dt_spec *spec, dt_dataset **train, dt_dataset **eva
   if (eval != NULL) *eval = NULL;
   DT_TRY(load_both(spec, train, eval));
   if (noise == 0 || train == NULL || *train == NULL) return DT_OK;
-  const dt_status status = dt_dataset_change_labels(*train, noise, spec->seed, spec->data.classes.count);
+  const dt_status status = dt_dataset_change_labels(*train, noise, spec->seed);
   if (status != DT_OK) dt_dataset_destroy(train);
   if (status != DT_OK && eval != NULL) dt_dataset_destroy(eval);
   return status;

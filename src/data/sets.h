@@ -24,6 +24,6 @@ dt_status dt_dataset_split(dt_dataset *dataset, double fraction, uint64_t seed, 
 /* Gives about so many of the samples another class in the field label, each of the other classes as likely as another; which
  * samples, and which classes, is a function of seed and sample. classes: as many as there are at least. Makes the hash anew.
  * DT_USAGE without such a field, DT_MEMORY. */
-dt_status dt_dataset_change_labels(dt_dataset *dataset, double fraction, uint64_t seed, int64_t classes);
+dt_status dt_dataset_change_labels(dt_dataset *dataset, double fraction, uint64_t seed);
 
 #endif

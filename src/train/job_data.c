@@ -34,6 +34,15 @@ static dt_status check_data_fits(const dt_job *job, bool train, bool eval) {
   return DT_OK;
 }
 
+/* Labels that are changed must be some that the network is trained by. */
+static dt_status check_label_noise(const dt_job *job) {
+  const dt_graph *graph = job->graph;
+  bool reads = job->spec->data.label_noise == 0;
+  for (int f = 0; f < graph->field_count; f++) reads |= strcmp(graph->field[f].name, "label") == 0;
+  DT_REQUIRE(reads, DT_USAGE, "data.label_noise: found no loss that compares with the field label, whose classes it changes");
+  return DT_OK;
+}
+
 /* The network's inputs take the types that its first data set has; a second one must have the same. */
 static dt_status take_data(dt_job *job, const dt_dataset *set) {
   dt_graph *graph = job->graph;
@@ -88,6 +97,7 @@ dt_status dt_job_load_data(dt_job *job, bool on_train) {
   const bool trains = job->kind == DT_JOB_TRAIN;
   DT_REQUIRE(trains || on_train || dt_set_is_there(spec, DT_SET_EVAL), DT_USAGE, "data.eval is missing in the config%s",
              job->kind == DT_JOB_EVAL ? "; --on train scores the training set" : ": predict labels its samples");
+  if (trains) DT_TRY(check_label_noise(job));
   DT_TRY(check_data_fits(job, trains || on_train, !on_train));
   if (on_train) {
     DT_TRY(dt_sets_load(spec, &job->eval, NULL));

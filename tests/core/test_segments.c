@@ -127,8 +127,28 @@ static void weights_alone_are_decayed(void **state) {
   net_close(&n);
 }
 
+/* What a layernorm multiplies by and adds has as many dimensions as an image, and is no weight: weight decay, the penalties and
+ * max-norm leave it alone, and muon takes it for no matrix. */
+static void gains_of_images_are_no_weights(void **state) {
+  net n;
+  net_options options = options_of(dt_cpu_create);
+  options.layers = "[layernorm, {conv: {filters: 4, kernel: 3}}, flatten, {linear: 3}]";
+  options.train = ", decayed: weights, max_norm: 3";
+  net_open(&n, &options);
+  for (int s = 0; s < n.train->segment_count; s++) {
+    const dt_segment *segment = &n.train->segment[s];
+    const dt_param *param = &n.train->param[segment->tensor];
+    const bool weight = strcmp(param->name, "conv1.weight") == 0 || strcmp(param->name, "linear1.weight") == 0;
+    assert_true(segment->decay == weight && segment->bounded == weight && segment->matrix == weight);
+    assert_int_equal(segment->units, weight ? param->shape.dim[0] : 1);
+  }
+  assert_int_equal(n.train->segment_count, 6);
+  net_close(&n);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(gains_of_images_are_no_weights),
       cmocka_unit_test(reference_keeps_to_them),
       cmocka_unit_test(cpu_keeps_to_them),
       cmocka_unit_test(a_plain_network_is_one),

@@ -45,6 +45,10 @@ static void test_warnings(void **state) {
        "--set schedule.lr.decay=linear replaces step and its every\n"},
       {{"threads=1000", "seed=1"},
        "threads: 1000 on 2 cores: more threads than cores wait for one another; auto takes the cores there are\n"},
+      {{"train.early_stopping=3", "checkpoint.best=loss"},
+       "train.early_stopping has no effect: there is no evaluation set (data.eval, or a part of data.train by data.split)\n"
+       "checkpoint.best has no effect: there is no evaluation set (data.eval, or a part of data.train by data.split)\n"},
+      {{"train.early_stopping=3", "data.split=0.5"}, ""},
       {{"data.mean=0.5", "data.std=0.25"}, ""},
       {{"data.mean=1", "data.std=1"}, ""},
       {{"data.mean=-0.5", "data.std=0.25"}, "data.mean: -0.5 is no mean of bytes: the unit is pixel / 255, from 0 to 1\n"},

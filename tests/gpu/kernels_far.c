@@ -321,7 +321,9 @@ static void test_cross_entropy(void **state) {
   int32_t *labels = kernel_room((size_t)samples * sizeof *labels);
   float *x = room(MANY), *dx = room(MANY), *terms = room(2 * samples);
   dt_buffer buffer = {.offset = 0};
+  dt_field field = {.name = "label", .dtype = DT_I32};
   k.program.buffer = &buffer;
+  k.program.field = &field;
   k.program.columns = 2;
   k.field = labels;
   k.instr.loss.weight = 1;

@@ -18,7 +18,14 @@ static const dt_segment one[] = {{.first = 0, .count = ALL, .lr_scale = 1, .deca
 static const dt_segment several[] = {
     {.first = 0, .count = 64, .lr_scale = 1, .decay = true, .tensor = 0},
     {.first = 64, .count = 16, .lr_scale = 1, .decay = false, .tensor = 1},
-    {.first = 80, .count = 20000, .lr_scale = 0.25, .decay = true, .tensor = 2},
+    {.first = 80,
+     .count = 20000,
+     .lr_scale = 0.25,
+     .decay = true,
+     .tensor = 2,
+     .units = 100,
+     .unit_count = 200,
+     .matrix = true},
     {.first = 20080, .count = 992, .lr_scale = 1, .decay = true, .tensor = 3},
     {.first = 21072, .count = ALL - 21072, .lr_scale = 3, .decay = false, .tensor = 4},
 };
@@ -71,6 +78,9 @@ static const update_case cases[] = {
     {"lamb, a skipped step", "{}", {0.01, 0.9, 0.99, 0.1}, "lamb", DT_GPU_BF16, .skip = true, SEVERAL},
     {"sgd, clipped by value", "{}", {0.1, 0.9, 5e-4}, "sgd", DT_GPU_F32, .clip = 0.25, ONE},
     {"lamb, clipped by value, in segments", "{}", {0.01, 0.9, 0.99, 0}, "lamb", DT_GPU_F32, .clip = 0.25, SEVERAL},
+    {"muon", "{}", {0.01, 0.95, 0.1}, "muon", DT_GPU_F32, ONE},
+    {"muon in segments", "{}", {0.01, 0.9, 0.1}, "muon", DT_GPU_BF16, SEVERAL},
+    {"muon, original, in segments", "{scale: original, nesterov: false}", {0.01, 0.9, 0}, "muon", DT_GPU_F32, SEVERAL},
     {"lion in segments", "{}", {0.01, 0.9, 0.99, 0.1}, "lion", DT_GPU_BF16, SEVERAL},
 };
 

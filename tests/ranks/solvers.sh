@@ -65,7 +65,7 @@ awk '{ for (i = 2; i <= 3; i++) { d = $i / $(i + 3) - 1; if (!(d * d < 1e-24)) b
 sed 's/device: cpu/device: reference/' "$work/net.yaml" >"$work/both.yaml"
 losses() {
   rm -rf "$work/runs"
-  ranks self "$work/both.yaml" --threads 1 --set optimizer=sgd --set schedule.lr=0.01 --set train.length='8 steps' "$@" || fail "both $*: exit $?: $(tail -n 3 "$work/err")"
+  ranks self "$work/both.yaml" --threads 1 --set optimizer=sgd --set schedule.lr=0.01 --set train.length='8 steps' --set train.l2=0.01 "$@" || fail "both $*: exit $?: $(tail -n 3 "$work/err")"
   sed -nE 's/.*"loss":([^,}]*).*/\1/p' "$work/runs/net/metrics.jsonl"
 }
 losses >"$work/one"

@@ -65,9 +65,26 @@ static void warn_threads(const dt_spec *spec, double cores, const dt_warnings *t
   }
 }
 
+/* What is decided by evaluations, where there is none. */
+static void warn_evaluation(const dt_spec *spec, const dt_warnings *to) {
+  const struct {
+    const char *name;
+    bool given;
+  } options[] = {{"train.early_stopping", spec->train.early_stopping.given},
+                 {"checkpoint.best", spec->checkpoint.best[0] != '\0'},
+                 {"target", spec->target.value != 0}};
+  if (spec->data.eval.kind != NULL || spec->data.split.given) return;
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+    if (options[i].given)
+      dt_warning(to, "%s has no effect: there is no evaluation set (data.eval, or a part of data.train by data.split)",
+                 options[i].name);
+  }
+}
+
 void dt_spec_warnings(const dt_spec *spec, double cores, const dt_warnings *to) {
   for (int i = 0; i < spec->replaced.count; i++) dt_warning(to, "%s", spec->replaced.value[i]);
   warn_optimizer(spec, to);
+  warn_evaluation(spec, to);
   warn_statistics(spec, to);
   warn_threads(spec, cores, to);
 }

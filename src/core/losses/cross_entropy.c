@@ -36,7 +36,7 @@ static void set_params(const void *attr, double param[DT_LOSS_PARAMS]) {
 static const dt_option options[] = {
     DT_LOSS_ROWS,
     DT_ROW_REAL("smoothing", offsetof(cross_entropy_attr, smoothing), "0", 0, 1,
-                "Part of the probability that is spread evenly over all classes: label smoothing."),
+                "Part of the probability that is spread evenly over all classes: label smoothing.", .open_max = true),
     DT_ROW_BOOL("soft", offsetof(cross_entropy_attr, soft), "false",
                 "Whether the target is a field of floats, a probability for each class, in place of a label."),
     {0},

@@ -4,9 +4,14 @@
 #include "core/optim/optimizer.h"
 #include "core/program/lowering.h"
 
-/* Biases and the parameters of normalisations have one dimension. */
+/* A matrix or filters, which are drawn at random. What normalisations multiply by and add begins as ones and zeros, and has as
+ * many dimensions as what is normalised. */
+static bool is_weight(const dt_param *param) {
+  return param->shape.ndim > 1 && param->decl->init == DT_INIT_KAIMING_UNIFORM;
+}
+
 static bool decays(const dt_param *param, const dt_spec *spec) {
-  return param->decay && (spec->train.decayed == DT_DECAY_ALL || param->shape.ndim > 1);
+  return param->decay && (spec->train.decayed == DT_DECAY_ALL || is_weight(param));
 }
 
 static bool are_alike(const dt_segment *a, const dt_segment *b) {
@@ -26,10 +31,10 @@ dt_status dt_make_segments(dt_builder *b, const dt_spec *spec) {
                       .lr_scale = param->lr_scale,
                       .decay = decays(param, spec),
                       .tensor = p,
-                      .bounded = param->decay && param->shape.ndim > 1,
-                      .units = param->shape.ndim > 1 ? param->shape.dim[0] : 1};
+                      .bounded = param->decay && is_weight(param),
+                      .units = is_weight(param) ? param->shape.dim[0] : 1,
+                      .matrix = is_weight(param)};
     own.unit_count = param->count / own.units;
-    own.matrix = param->shape.ndim > 1;
     dt_segment *last = program->segment_count > 0 ? &program->segment[program->segment_count - 1] : NULL;
     if (last != NULL && !apart && are_alike(last, &own)) {
       last->count += own.count;
