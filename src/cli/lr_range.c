@@ -85,9 +85,9 @@ static dt_status write_svg(const dt_plot *plot, const char *path, FILE *out) {
 }
 
 static void tell(const dt_rate_range *range, double configured) {
-  const char *end = !range->diverged              ? "the last of the test"
-                    : range->count < range->steps ? "where the loss grew beyond four times its least, or was finite no more"
-                                                  : "where the loss grew beyond four times its least";
+  const char *end = range->not_finite ? "behind which the loss was not finite"
+                    : range->diverged ? "where the loss grew beyond four times its least"
+                                      : "the last of the test";
   dt_wrap_printf(0, stdout, "\n%" PRId64 " steps, from a rate of %.2g to %.2g, %s.\n", range->count, range->rate[0],
                  range->rate[range->count - 1], end);
   if (range->steepest < 0) {

@@ -42,7 +42,7 @@ static dt_status run_steps(dt_steps *steps, const taken *t, dt_rate_range *range
     range->loss[i] = t->loss;
     mean = kept * mean + (1 - kept) * range->loss[i];
     range->smooth[i] = mean / (1 - pow(kept, (double)i + 1));
-    range->diverged = !isfinite(range->loss[i]);
+    range->diverged = range->not_finite = !isfinite(range->loss[i]);
     if (range->diverged) return DT_OK;
     range->count++;
     if (i < LEAD) continue;
@@ -72,7 +72,7 @@ void dt_rate_range_mark(dt_rate_range *range) {
 dt_status dt_rate_range_run(dt_job *job, dt_rate_range *range) {
   taken t = {.job = job};
   dt_steps steps = {.job = job, .taken = take_batch, .flags = dt_steps_raise_signals, .context = &t};
-  range->diverged = false;
+  range->diverged = range->not_finite = false;
   dt_status status = dt_comm_agree(job->comm, dt_steps_begin(&steps, INT64_MAX));
   if (status == DT_OK) status = run_steps(&steps, &t, range);
   dt_steps_end(&steps);

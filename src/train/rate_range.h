@@ -13,6 +13,7 @@ typedef struct dt_rate_range {
       *smooth; /* loss: of each step's batch, before its update; smooth: its mean with weights falling by 0.9 */
   int64_t count;
   bool diverged;    /* the loss grew beyond four times the least one, or was not finite any more: no further steps */
+  bool not_finite;  /* the latter, in the step behind the last of `count` */
   int64_t lowest;   /* where smooth is least */
   int64_t steepest; /* where it falls most steeply over the logarithm of the rate, before that; -1: it falls nowhere */
 } dt_rate_range;
