@@ -91,18 +91,22 @@ static bool wants_end(const dt_trainer *t) {
          (t->options->stop_after_steps > 0 && t->steps.step - t->first_step >= t->options->stop_after_steps);
 }
 
-/* What a run that is over leaves behind where it is the best evaluation's. */
+/* What a run that is over leaves behind where it is the best evaluation's. One that was gone on with, and only then asked to
+ * restore, has no state of the evaluations before. */
 static void tell_restored(const dt_trainer *t) {
-  const dt_watch *best = &t->watch[DT_WATCH_BEST];
+  const dt_watch *best = &t->watch[DT_WATCH_BEST], *stop = &t->watch[DT_WATCH_STOP];
+  const dt_measure *measure;
   char value[DT_MEASURE_TEXT];
   const bool over = t->stopped_early || t->target_reached || t->steps.samples_seen >= t->job->clock.total_samples;
   if (!over || !t->job->spec->train.early_stopping.restore || best->measure[0] == '\0' || isnan(best->best)) return;
-  dt_record_log(
-      t->record,
-      "restored: what eval and predict take is the state of epoch %lld (step %lld), the best by %s (%s): best/ in the run's "
-      "folder",
-      (long long)((best->samples_seen - 1) / t->job->clock.epoch_samples + 1), (long long)best->step, best->measure,
-      dt_measure_text(&t->job->graph->goals.measure[dt_trainer_watched(t, DT_WATCH_BEST)], best->best, value));
+  measure = &t->job->graph->goals.measure[dt_trainer_watched(t, DT_WATCH_BEST)];
+  const bool late = strcmp(stop->measure, best->measure) == 0 && dt_measure_is_better(measure, stop->best, best->best, 0);
+  dt_record_log(t->record,
+                "restored: what eval and predict take is the state of epoch %lld (step %lld), the best by %s (%s)%s: best/ in "
+                "the run's folder",
+                (long long)((best->samples_seen - 1) / t->job->clock.epoch_samples + 1), (long long)best->step, best->measure,
+                dt_measure_text(measure, best->best, value),
+                late ? " of those since restore was asked for; a better one before is not kept" : "");
 }
 
 static dt_status loop(dt_trainer *t) {

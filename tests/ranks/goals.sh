@@ -107,4 +107,19 @@ ranks self "$work/net.yaml" "${restored[@]}" "${late[@]}" --set checkpoint.best=
 ranks self "$work/net.yaml" --set target.loss=2.29 --set eval.every='1 steps' || fail "a target on the loss: exit $?: $(tail -n 3 "$work/err")"
 grep -q '"outcome": "target reached"' "$work/runs/net/run.json" || fail "a target on the loss: not reached"
 
+# Asked to restore when it was gone on with only, a run says that a better evaluation before is not kept. The bits are the same everywhere.
+cat >"$work/asked.yaml" <<END
+name: asked
+seed: 3
+output: $work/runs
+data: {train: {spirals: {samples: 200}}, eval: {spirals: {samples: 100, seed: 9}}}
+model: {input: [2], layers: [{linear: 8}, tanh, {linear: 3}]}
+train: {global_batch: 20, shards: 2, epochs: 6, early_stopping: {patience: 50}}
+optimizer: sgd
+schedule: {lr: 0.5}
+END
+ranks self "$work/asked.yaml" --stop-after 45 || fail "asked: exit $?: $(tail -n 3 "$work/err")"
+ranks self "$work/asked.yaml" --resume --set train.early_stopping.restore=true || fail "asked, resumed: exit $?: $(tail -n 3 "$work/err")"
+grep -q 'restored: .*epoch 5 .*57.00%) of those since restore was asked for' "$work/out" || fail "asked: $(grep restored "$work/out")"
+
 finish
