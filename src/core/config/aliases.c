@@ -343,6 +343,10 @@ const char *dt_key_hint(const char *word, const char *at, const dt_option *table
   }
   char path[PATH_BYTES];
   const char *elsewhere = dt_key_path(word, path, sizeof path);
+  if (elsewhere != NULL && at[0] != '\0' && strchr(elsewhere, '.') == NULL) {
+    snprintf(text, bytes, " (did you mean \"%s\" at the top of the config?)", elsewhere);
+    return text;
+  }
   if (elsewhere != NULL) return path_hint(elsewhere, text, bytes);
   return dt_did_you_mean(dt_name_nearest_option(word, table), text, bytes);
 }
