@@ -32,7 +32,7 @@ train() {
   fi
 }
 
-orders=12
+orders=24
 limit=20
 declare -A clean
 # What the run comes to without a mistake.
