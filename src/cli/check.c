@@ -21,9 +21,8 @@ static const double flops_at_once = 2.5e8; /* what the reference device does in 
 static const dt_cli_option options[] = {
     {"from", "CKPT", "at the parameters of a checkpoint, as for eval; default: those that training begins with"},
     {"samples", "N",
-     "of the training set that the loss is over, in as many of train.shards as get two each (default: a batch, or as many of "
-     "it as "
-     "take half a second)"},
+     "of the training set that the loss is over, in as many of train.shards as get two each (default: a batch, or what takes "
+     "half a second of it)"},
     {"products", "N", "with the Hessian at most, 0: its eigenvalues are left out (default 100)"},
     {NULL},
 };
@@ -229,14 +228,13 @@ const dt_command dt_command_check = {
     .words_max = 1,
     .description =
         "Trains nothing and saves nothing. On the reference device, in double precision, backward's gradient is compared with "
-        "finite differences of the loss along random directions; where they differ the parameter is named, and the exit code "
-        "is "
-        "6. Then the gradient of the config's device is compared with that one. At last the largest eigenvalue lambda of the "
+        "finite differences of the loss along random directions; where they differ the parameter is named, and the exit "
+        "code is 6. Then the gradient of the config's device is compared with that one. At last the largest eigenvalue lambda "
+        "of the "
         "Hessian of the loss is found, from products with it: gradient descent at a fixed rate goes down a bowl of that "
-        "curvature "
-        "below 2/lambda.\n\nAll of it is over one batch, as large as --samples says: of few samples lambda is mostly larger "
-        "than "
-        "that of the whole training set. Dropout and augmentations are those of the first step, and a gpu computes in fp32.",
+        "curvature below 2/lambda.\n\nAll of it is over one batch, as large as --samples says: of few samples lambda is mostly "
+        "larger than that of the whole training set. Dropout and augmentations are those of the first step, and a gpu computes "
+        "in fp32.",
     .options = options,
     .parallel = true,
     .check = check_options,

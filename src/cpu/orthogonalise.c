@@ -55,21 +55,13 @@ static int64_t place(int64_t rows, int64_t r, int64_t c) {
   return (c / LANES * rows + r) * LANES + c % LANES;
 }
 
-/* In pieces that depend on the tensor's length alone. */
-static double length_of(const dt_cpu_kernels *kernels, const float *x, int64_t count) {
-  enum { PIECE = 4096 };
-  double sum = 0;
-  for (int64_t i = 0; i < count; i += PIECE) sum += kernels->squares(x + i, count - i < PIECE ? count - i : PIECE);
-  return sqrt(sum);
-}
-
 static void make_orthogonal(const dt_run *run, const dt_segment *at, float *grad, float *work) {
   const dt_muon_matrix m = dt_muon_matrix_of(at);
   const int64_t wide = blocks_of(m.columns), square = blocks_of(m.rows), panel = wide * m.rows * LANES;
   float *x = work, *next = x + panel, *rows = next + panel, *turned = rows + m.rows * m.columns;
   float *y = turned + square * m.columns * LANES, *squared = y + square * m.rows * LANES;
   float *factor = squared + square * m.rows * LANES;
-  const double length = length_of(((const dt_cpu *)run->device)->kernels, grad, at->units * at->unit_count);
+  const double length = sqrt(dt_cpu_squares(((const dt_cpu *)run->device)->kernels, grad, at->units * at->unit_count));
   const float scale = (float)(1 / (length < DT_MUON_EPS ? DT_MUON_EPS : length));
   memset(x, 0, (size_t)panel * sizeof *x);
   memset(turned, 0, (size_t)(square * m.columns * LANES) * sizeof *turned);

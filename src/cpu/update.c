@@ -106,8 +106,7 @@ typedef struct tensor_norm {
   double *out; /* [tensors][2] */
 } tensor_norm;
 
-/* In pieces that depend on the tensor's length alone. */
-static double squares_of(const dt_cpu_kernels *kernels, const float *x, int64_t count) {
+double dt_cpu_squares(const dt_cpu_kernels *kernels, const float *x, int64_t count) {
   double sum = 0;
   for (int64_t i = 0; i < count; i += NORM_PIECE) sum += kernels->squares(x + i, smaller(count - i, NORM_PIECE));
   return sum;
@@ -117,8 +116,8 @@ static void norm_tensor(void *context, int index, int thread) {
   const tensor_norm *n = context;
   const dt_param *param = &n->run->program->param[index];
   const float *p = (const float *)n->run->blocks.param + param->offset, *g = (const float *)n->run->blocks.grad + param->offset;
-  n->out[2 * index] = squares_of(n->kernels, p, param->count);
-  n->out[2 * index + 1] = squares_of(n->kernels, g, param->count);
+  n->out[2 * index] = dt_cpu_squares(n->kernels, p, param->count);
+  n->out[2 * index + 1] = dt_cpu_squares(n->kernels, g, param->count);
 }
 
 dt_status dt_cpu_tensor_norm(dt_run *run, const dt_instr *instr, const dt_micro_batch *micro) {
@@ -137,8 +136,8 @@ static void clip_tensor(void *context, int index, int thread) {
   for (int64_t u = 0; u < tensor->units; u++) {
     const int64_t first = tensor->first + u * tensor->unit_count;
     float *g = (float *)run->blocks.grad + first;
-    const double of_p = squares_of(kernels, (const float *)run->blocks.param + first, tensor->unit_count);
-    const double factor = dt_step_clip_unit(run->step, of_p, squares_of(kernels, g, tensor->unit_count));
+    const double of_p = dt_cpu_squares(kernels, (const float *)run->blocks.param + first, tensor->unit_count);
+    const double factor = dt_step_clip_unit(run->step, of_p, dt_cpu_squares(kernels, g, tensor->unit_count));
     const float by = (float)factor;
     for (int64_t i = 0; factor < 1 && i < tensor->unit_count; i++) g[i] = by * g[i];
   }
@@ -155,7 +154,7 @@ static void shorten_tensor(void *context, int index, int thread) {
   const dt_segment *tensor = &run->program->segment[index];
   for (int64_t u = 0; tensor->bounded && u < tensor->units; u++) {
     float *p = (float *)run->blocks.param + tensor->first + u * tensor->unit_count;
-    const double factor = dt_step_shorten(run->step, squares_of(kernels, p, tensor->unit_count));
+    const double factor = dt_step_shorten(run->step, dt_cpu_squares(kernels, p, tensor->unit_count));
     const float by = (float)factor;
     for (int64_t i = 0; factor < 1 && i < tensor->unit_count; i++) p[i] = by * p[i];
   }

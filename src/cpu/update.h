@@ -14,6 +14,8 @@
 #include "core/program/ops.def"
 #undef DT_OP
 
+/* The sum of squares of a tensor, or a row of one, in pieces that depend on its length alone. */
+double dt_cpu_squares(const dt_cpu_kernels *kernels, const float *x, int64_t count);
 /* Bytes of WORK that ORTHOGONALISE needs. */
 size_t dt_cpu_orthogonalise_work(const dt_program *program);
 

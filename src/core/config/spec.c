@@ -203,12 +203,11 @@ static const dt_option train_options[] = {
     DT_ROW_REAL("clip_value", IN(train, clip_value), "off", 0, INFINITY,
                 "Each element of the gradient is brought to at most this, and at least to its negative, behind clip_norm.",
                 .open_min = true, .choices = off_word),
-    DT_ROW_REAL(
-        "clip_units", IN(train, clip_units), "off", 0, INFINITY,
-        "Adaptive clipping (AGC): the gradient of each row of a parameter, or of a whole parameter of one dimension, is "
-        "scaled down to this times the row's own norm, or times 1e-3 where that is larger; 0.01 is usual. Behind "
-        "clip_norm (Brock et al., 2021).",
-        .open_min = true, .choices = off_word),
+    DT_ROW_REAL("clip_units", IN(train, clip_units), "off", 0, INFINITY,
+                "Adaptive clipping (AGC): the gradient of each row of a weight, or of another parameter as a whole, is "
+                "scaled down to this times the row's own norm, or times 1e-3 where that is larger; 0.01 is usual. Behind "
+                "clip_norm (Brock et al., 2021).",
+                .open_min = true, .choices = off_word),
     DT_ROW_REAL(
         "l1", IN(train, l1), "off", 0, INFINITY,
         "Adds this times the sum of the parameters' absolute values to what training makes small. Its gradient is clipped, "
@@ -218,11 +217,10 @@ static const dt_option train_options[] = {
                 "Likewise half of this times the sum of the parameters' squares; an optimizer's weight_decay goes another way "
                 "(docs/optimizers.md).",
                 .open_min = true, .choices = off_word),
-    DT_ROW_REAL(
-        "max_norm", IN(train, max_norm), "off", 0, INFINITY,
-        "Behind each update, each row of a parameter of several dimensions - the weights of one output, a filter - whose "
-        "2-norm is longer than this is scaled back to it; 2 to 4 is usual beside dropout (Srivastava et al., 2014).",
-        .open_min = true, .choices = off_word),
+    DT_ROW_REAL("max_norm", IN(train, max_norm), "off", 0, INFINITY,
+                "Behind each update, each row of a weight - what comes into one output, a filter - whose "
+                "2-norm is longer than this is scaled back to it; 2 to 4 is usual beside dropout (Srivastava et al., 2014).",
+                .open_min = true, .choices = off_word),
     DT_ROW_LIST("groups", IN(train, groups), "[]", &group_kinds,
                 "Parameters by their names, and what holds for them beside what their layers say: `[{match: \"*.bias\", decay: "
                 "false}]`. A parameter may be in several: factors multiply, and one that says no is enough.",
@@ -233,7 +231,7 @@ static const dt_option train_options[] = {
     DT_ROW_ENUM(
         "decayed", IN(train, decayed), "all", decayed_names,
         "Which parameters the optimizer's weight decay, l1 and l2 take: all, or weights alone, and neither biases nor what "
-        "normalisations multiply by and add (parameters of one dimension)."),
+        "normalisations multiply by and add."),
     {0},
 };
 

@@ -54,7 +54,7 @@ const dt_kind dt_optimizer_muon = {
         "Momentum whose matrices are made orthogonal: m = m + (1 - momentum) * (gradient - m); u = gradient + momentum * (m - "
         "gradient); p = p - lr * weight_decay * p - lr * scale * o, o being u brought near to an orthogonal matrix by five "
         "steps of "
-        "Newton and Schulz (Jordan et al., 2024). Parameters of two dimensions and more are matrices, a row for each of the "
+        "Newton and Schulz (Jordan et al., 2024). Weights of two dimensions and more are matrices, a row for each of the "
         "first; "
         "the others, biases and those of normalisations, are adamw's. The same as torch.optim.Muon, but for the half precision "
         "in "
