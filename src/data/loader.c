@@ -184,8 +184,8 @@ static dt_status mix_field(const dt_loader *loader, int f, const dt_mix_plan *pl
 static void make_labels(const dt_loader *loader, const dt_field *field, const dt_mix_plan *plan, const sample *own,
                         const sample *partner, void *to) {
   const int label = loader->from[field->mixes - 1];
-  const int32_t *class = loader->dataset->data[label].values;
-  dt_mix_labels(plan, class[own->index], class[partner->index], field -> shape.dim[0], to);
+  const int32_t *classes = loader->dataset->data[label].values;
+  dt_mix_labels(plan, classes[own->index], classes[partner->index], field->shape.dim[0], to);
 }
 
 /* Copies a sample, augments and mixes it, or says how. */
